@@ -1,0 +1,59 @@
+# TheRouter. `make up` runs the whole system on this machine; `make test` proves it. Needs Python >= 3.11 and make.
+PYTHON ?= python3
+REGION ?= global
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+WORKERS ?= auto
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check format unit lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(VENV)/.runtime  ## the environment in .venv and nothing else
+
+up: $(VENV)/.runtime  ## run the whole system here: database, model, providers, gateway (REGION=global|china)
+	@$(BIN)/therouter up --region $(REGION)
+
+test: check unit  ## format, lint, types, import contracts and every test that is not slow
+
+check: $(VENV)/.test  ## formatting, lint, types, import contracts
+	@echo "formatting" && $(BIN)/ruff format --check --quiet .
+	@echo "lint" && $(BIN)/ruff check --quiet .
+	@echo "types" && $(BIN)/mypy
+	@echo "import contracts" && $(BIN)/lint-imports --no-cache
+
+unit: $(VENV)/.test  ## the tests alone
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+
+format: $(VENV)/.test  ## put the code into its one format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only .
+
+lock: $(VENV)/.python  ## resolve pyproject.toml into the two hash-locked requirements files
+	@$(PIP) install uv
+	@for extras in "--extra local|requirements.txt" "--all-extras -c requirements.txt|requirements-dev.txt"; do \
+	  $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header --quiet pyproject.toml $${extras%|*} -o $${extras#*|}; done
+
+clean:  ## remove the environment and what tools left; the data of `make up` in .therouter stays
+	rm -rf $(VENV) cdk.out aliyun.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "TheRouter needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "making the environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/$(BIN)/python" -m handlers.local "$$@"\n' "$(CURDIR)" "$(CURDIR)" > $(BIN)/therouter
+	@chmod +x $(BIN)/therouter
+	@touch $@
+
+$(VENV)/.runtime: requirements.txt | $(VENV)/.python
+	@echo "installing what the running system needs (about 15 s)"
+	@$(PIP) install --no-deps --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: requirements-dev.txt $(VENV)/.runtime
+	@echo "installing what the tests need (about 60 s)"
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.txt
+	@touch $@

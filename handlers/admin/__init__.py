@@ -1,0 +1,1 @@
+"""ROOM: the control plane API for tenants, keys, BYOK, retention, budgets, usage and audit."""

@@ -1,0 +1,147 @@
+"""The shapes of the catalogue. Everything is frozen: a request keeps the snapshot that it was planned with."""
+
+from __future__ import annotations
+
+import msgspec
+
+NANO = 1_000_000_000
+"""Nano-units of currency in one unit (USD in the global region, CNY in china)."""
+PER_MILLION = 1_000_000
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """One price, in nano-units of currency per million of each unit of `Usage`, valid for one context tier.
+
+    An integer of nano-USD per million tokens expresses any list price exactly: 0.0375 USD per million is 37_500_000.
+    """
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    seconds_ms: int = 0
+    characters: int = 0
+    images: int = 0
+    searches: int = 0
+    per_request: int = 0
+    """Nano-units for each request, not per million."""
+
+
+class Price(msgspec.Struct, frozen=True):
+    """What an endpoint costs: tiers by prompt length, ascending; the last tier whose floor is reached applies."""
+
+    version: str
+    """Recorded in each usage row: source and date, such as `genai-prices/0.2.3` or `catalog/2026-11-01`."""
+    tiers: tuple[tuple[int, Rates], ...]
+    """(floor in prompt tokens, rates); the first floor is 0."""
+
+    def rates_at(self, prompt_tokens: int) -> Rates:
+        """The rates for a prompt of this many tokens."""
+        applicable = self.tiers[0][1]
+        for floor, rates in self.tiers:
+            if prompt_tokens >= floor:
+                applicable = rates
+        return applicable
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """Milliseconds for each phase of an attempt (security.md 4.2)."""
+
+    connect_ms: int = 5_000
+    headers_ms: int = 30_000
+    first_event_ms: int = 60_000
+    between_bytes_ms: int = 60_000
+    between_events_ms: int = 120_000
+    total_ms: int = 600_000
+
+
+class DataPolicy(msgspec.Struct, frozen=True):
+    """What the provider says it does with content."""
+
+    retention_days: int = 30
+    """0: zero data retention."""
+    trains: bool = False
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """Who we call."""
+
+    slug: str
+    name: str
+    base_url: str
+    """Scheme, host and path prefix, without a trailing slash; may hold `{placeholders}` filled from settings."""
+    wire_format: str
+    """The adapter: openai_chat, anthropic_messages, ..."""
+    auth: str
+    """The signing scheme: bearer, x-api-key, sigv4, google, none, ..."""
+    country: str
+    """ISO 3166 alpha-2 of where content is processed; `--` for this machine."""
+    secret: str = ""
+    """Environment variable of the shared credential on one machine, and last part of its name in a secret store."""
+    policy: DataPolicy = DataPolicy()
+    quirks: frozenset[str] = frozenset()
+    timeouts: Timeouts = Timeouts()
+    price_source: str = ""
+    """Provider id in genai-prices, or empty when all prices are in our own rows."""
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What an endpoint can do; conservative defaults."""
+
+    operations: frozenset[str] = frozenset({"chat"})
+    tools: bool = False
+    vision: bool = False
+    files: bool = False
+    audio: bool = False
+    json_schema: bool = False
+    reasoning: bool = False
+    context_tokens: int = 8_192
+    output_tokens_max: int = 4_096
+    parameters: frozenset[str] = frozenset()
+    """Request parameters that the endpoint honours, in OpenAI's words."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One model at one provider."""
+
+    id: str
+    """`<model id>@<provider slug>`, unique."""
+    model: str
+    provider: str
+    upstream_model: str
+    """The name that the provider knows."""
+    capabilities: Capabilities
+    price: Price | None
+    """None: unpriced, and therefore never used. A free model has explicit zeros."""
+    quantization: str = "unknown"
+    timeouts: Timeouts | None = None
+    """Overrides the provider's."""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """What a client asks for."""
+
+    id: str
+    """`author/slug`, lower case."""
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    created: int = 0
+    """Unix seconds; 0 when unknown."""
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """One immutable snapshot for one region."""
+
+    version: str
+    region: str
+    currency: str
+    providers: dict[str, Provider]
+    models: dict[str, Model]
+    aliases: dict[str, str]
+    """Other names of a model (`gpt-4o-mini`) -> its id (`openai/gpt-4o-mini`)."""

@@ -1,0 +1,1 @@
+"""Secrets and identity, in the cloud this process runs in: aws, aliyun, or files on one machine."""

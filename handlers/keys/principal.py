@@ -1,0 +1,49 @@
+"""Who is asking, and what their key permits. Built from one database row, cached for minutes, never empty."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class KeyLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one key may do beyond what its tenant may; None or empty means no further restriction."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent_requests: int | None = None
+    spend_nano: int | None = None
+    spend_period: str = ""
+    """daily | weekly | monthly | '' (for ever)."""
+    models: frozenset[str] = frozenset()
+    """Allowed model ids; empty allows all."""
+    ip_ranges: tuple[str, ...] = ()
+    """CIDR ranges that may use the key; empty allows all."""
+    byok_only: bool = False
+    data_policy: str = "any"
+    """any | no_training | zero_retention: a floor that requests may only tighten."""
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """An authenticated key. Times are Unix seconds."""
+
+    key_id: str
+    """The 16 public characters of the key."""
+    account: str
+    """The tenant's id (UUID)."""
+    user: str
+    """The user's id (UUID) whom usage is booked to."""
+    account_state: str
+    """active | frozen | closed."""
+    expires_at: int | None
+    limits: KeyLimits
+    retention_days: int
+    byok_mode: str
+    """prefer | only | off."""
+    markup_ppm: int = 0
+    """Added to the list price, in parts per million."""
+    data_policy: str = "any"
+    """The tenant's own floor; the stricter of this and the key's applies."""
+
+    def __post_init__(self) -> None:
+        if not (self.key_id and self.account and self.user):
+            raise ValueError("a principal names its key, its account and its user")

@@ -1,0 +1,1 @@
+"""ROOM: trust page, console, documentation and security.txt."""

@@ -1,0 +1,1 @@
+"""Logs, metrics and traces with a closed schema: named, typed, enumerated fields, and no free text."""

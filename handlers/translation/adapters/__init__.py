@@ -1,0 +1,1 @@
+"""Upstream wire formats: canonical request -> upstream request, upstream bytes -> canonical events."""

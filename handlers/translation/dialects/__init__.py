@@ -1,0 +1,1 @@
+"""Client-facing API formats: bytes -> canonical request, canonical events -> bytes."""

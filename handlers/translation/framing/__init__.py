@@ -1,0 +1,1 @@
+"""Bytes to frames, at any splitting of the bytes."""

@@ -1,0 +1,119 @@
+"""The internal wire: what a gateway and a provider pod say to one another.
+
+Theory of operation
+    One connection carries one exchange at a time, so back-pressure is TCP's own and cancelling is closing. A frame is
+    kind (1 byte), flags (1 byte), length (4 bytes, big endian), payload.
+
+        gateway -> pod   REQUEST  one `WireRequest` as JSON
+                         BODY     the client's body, untouched, in one frame (possibly empty)
+        pod -> gateway   HEAD     one `WireHead` as JSON; absent when the attempt failed before anything was produced
+                         DATA     client-ready bytes; flag SEMANTIC once they carry the first semantic content
+                         USAGE    one `Usage` as JSON: cumulative, replaces the one before
+                         END      length of JSON (4 bytes), one `WireEnd` as JSON, then the final client-ready bytes
+
+Rules
+    Exactly one END closes each exchange, whatever happened. Bytes that tell the client "finished" travel only in END: the
+    gateway writes the usage line to its spool before it forwards them.
+    Before the first DATA frame with SEMANTIC (or an END of a completed exchange) nothing has been committed, and the gateway
+    may try another endpoint. A pod therefore sends HEAD only when it is ready to commit, or to keep a client waiting.
+    A pod answers a REQUEST whose token it cannot verify by closing the connection without a frame.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from handlers.errors import FailureClass
+from handlers.translation.canonical.usage import NO_USAGE, Usage
+
+FRAME_HEADER_BYTES = 6
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+SEMANTIC = 0x01
+"""Flag of DATA: these bytes carry text, reasoning, a tool call or a refusal."""
+
+
+class FrameKind(IntEnum):
+    """The first byte of a frame."""
+
+    REQUEST = 1
+    BODY = 2
+    HEAD = 3
+    DATA = 4
+    USAGE = 5
+    END = 6
+
+
+class WireDeadlines(msgspec.Struct, frozen=True):
+    """Milliseconds left for each phase, counted from the arrival of the REQUEST."""
+
+    connect_ms: int
+    headers_ms: int
+    first_event_ms: int
+    between_bytes_ms: int
+    between_events_ms: int
+    total_ms: int
+
+
+class WireRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything a pod needs beside the body."""
+
+    request_id: str
+    token: str
+    account: str
+    """The tenant's public id; part of the token and of the sealing context, never sent upstream."""
+    dialect: str
+    operation: str
+    endpoint: str
+    """Catalogue endpoint id; the pod refuses one of another provider."""
+    public_model: str
+    """The model name that the client shall see in the answer."""
+    stream: bool
+    deadlines: WireDeadlines
+    content_type: str = "application/json"
+    target: str = ""
+    """The request target, for dialects that put the model or the method there."""
+    client_headers: dict[str, str] = {}
+    """Allow-listed protocol headers (anthropic-version, anthropic-beta, ...), lower case."""
+    credential: str = "shared"
+    """shared | byok"""
+    byok_sealed: str = ""
+    byok_record: str = ""
+    output_tokens_max: int = 0
+    """Clamp for the output cap because the balance affords no more; 0: as the client asked."""
+    stateless: bool = True
+    """Force store:false and refuse upstream object ids: always on shared credentials."""
+    upstream_stream: bool = True
+    """Call upstream in streaming mode even for a non-streaming client, where the format allows."""
+
+
+class WireHead(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What starts the client's response."""
+
+    status: int
+    content_type: str
+    headers: dict[str, str] = {}
+    """Allow-listed, ours: x-therouter-warnings (dropped or adapted parameters) and the like."""
+
+
+class WireEnd(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the exchange ended."""
+
+    usage: Usage = NO_USAGE
+    failure: FailureClass | None = None
+    """None: completed."""
+    upstream_status: int = 0
+    """Status of the provider's answer, 0 when there was none."""
+    retry_after_ms: int = 0
+    finish_reason: str = ""
+    """stop | length | tool_calls | content_filter | refusal | error, or empty."""
+    param: str = ""
+    """The client's field at fault, when the failure is the client's and we know it."""
+    message: str = ""
+    """Our own words about a client's fault (never upstream text); empty for all other failures."""
+    semantic: bool = False
+    """Anything semantic was produced."""
+    first_event_ms: int = 0
+    """From REQUEST to the first semantic event."""
+    upstream_model: str = ""
