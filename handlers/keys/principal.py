@@ -47,3 +47,19 @@ class Principal(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not (self.key_id and self.account and self.user):
             raise ValueError("a principal names its key, its account and its user")
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """What the database knows about one key id; the answer of `KeyVerifier`'s `find_key`."""
+
+    key_id: str
+    hash: str
+    """bcrypt hash as text, `$2b$10$...`."""
+    state: str
+    """active | revoked; anything but `active` refuses the key."""
+    expires_at: int | None
+    """Unix seconds; None: never."""
+    principal: Principal
+
+    def __repr__(self) -> str:
+        return f"KeyRow(key_id={self.key_id!r}, state={self.state!r})"
