@@ -1,0 +1,224 @@
+"""Every environment variable, declared once and parsed once into frozen values.
+
+Infrastructure (stacks/, aliyun/, handlers/local) writes these names into pods and functions; rooms read them back through
+`GatewaySettings`, `PodSettings` and `FunctionSettings`. A missing or malformed value stops the start with the variable's
+name and the remedy. No secret is ever a setting: settings say where secrets are, `handlers.clouds` fetches them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+REGIONS = ("global", "china")
+CLOUDS = ("aws", "aliyun", "local")
+ENVIRONMENTS = ("production", "staging", "small", "local")
+
+
+class Variable(StrEnum):
+    """The names, with what they mean."""
+
+    REGION = "THEROUTER_REGION"
+    """global | china: fixed at deployment."""
+    CLOUD = "THEROUTER_CLOUD"
+    """aws | aliyun | local: whose identity and secret store this process uses."""
+    ENVIRONMENT = "THEROUTER_ENVIRONMENT"
+    """production | staging | small | local: part of every secret's name and of every key."""
+    LOG_LEVEL = "THEROUTER_LOG_LEVEL"
+    """debug | info | warning | error."""
+    LISTEN = "THEROUTER_LISTEN"
+    """host:port or unix:/path that this process serves."""
+    OPERATOR_LISTEN = "THEROUTER_OPERATOR_LISTEN"
+    """host:port for health and metrics, reachable from inside only; empty for none."""
+    PROVIDERS = "THEROUTER_PROVIDERS"
+    """Slugs of the enabled providers, separated by commas."""
+    WIRE = "THEROUTER_WIRE"
+    """Address of a provider's pod with `{provider}` in it: host:port or unix:/path."""
+    SPOOL = "THEROUTER_SPOOL"
+    """Folder for usage lines that are not settled yet; survives the process."""
+    MODELS = "THEROUTER_MODELS"
+    """File with models found at run time (Ollama, vLLM, llama.cpp); empty for none."""
+    PROVIDER = "THEROUTER_PROVIDER"
+    """Slug of the one provider that a pod serves."""
+    BASE_URL = "THEROUTER_BASE_URL"
+    """Overrides the catalogue's address of the pod's provider; loopback only unless it is a self-hosted provider."""
+    SECRETS = "THEROUTER_SECRETS"
+    """Folder of 0600 secret files when the cloud is `local`; empty otherwise."""
+    DATABASE_HOST = "THEROUTER_DATABASE_HOST"
+    """Host name, or a folder that holds a Unix socket."""
+    DATABASE_PORT = "THEROUTER_DATABASE_PORT"
+    DATABASE_NAME = "THEROUTER_DATABASE_NAME"
+    DATABASE_ROLE = "THEROUTER_DATABASE_ROLE"
+    """The one database role of this room."""
+    DATABASE_CA = "THEROUTER_DATABASE_CA"
+    """File with the authorities that sign the database's certificate; empty only when the cloud is `local`."""
+    PUBLIC_URL = "THEROUTER_PUBLIC_URL"
+    """What clients type: scheme and host."""
+
+
+class SettingError(ValueError):
+    """A setting is missing or malformed; the message names the variable and the remedy."""
+
+
+def _read(environment: Mapping[str, str], name: Variable, default: str | None = None) -> str:
+    value = environment.get(name, "").strip()
+    if value:
+        return value
+    if default is None:
+        raise SettingError(f"{name} is not set: give it a value in the environment of this process")
+    return default
+
+
+def _choice(
+    environment: Mapping[str, str], name: Variable, allowed: tuple[str, ...], default: str | None = None
+) -> str:
+    value = _read(environment, name, default)
+    if value not in allowed:
+        raise SettingError(f"{name} must be one of {', '.join(allowed)}")
+    return value
+
+
+def _port(environment: Mapping[str, str], name: Variable, default: int) -> int:
+    value = _read(environment, name, str(default))
+    if not value.isdecimal() or not 0 < int(value) < 65_536:
+        raise SettingError(f"{name} must be a port number from 1 to 65535")
+    return int(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Where this process runs; part of every room's settings."""
+
+    region: str
+    cloud: str
+    environment: str
+    log_level: str
+    secrets: str
+
+    @classmethod
+    def parse(cls, environment: Mapping[str, str]) -> Self:
+        """Read the variables that every room has."""
+        cloud = _choice(environment, Variable.CLOUD, CLOUDS, "local")
+        region = _choice(environment, Variable.REGION, REGIONS, "global")
+        if (cloud, region) in {("aws", "china"), ("aliyun", "global")}:
+            raise SettingError(f"{Variable.REGION}={region} never runs on {Variable.CLOUD}={cloud}")
+        return cls(
+            region=region,
+            cloud=cloud,
+            environment=_choice(environment, Variable.ENVIRONMENT, ENVIRONMENTS, "local"),
+            log_level=_choice(environment, Variable.LOG_LEVEL, ("debug", "info", "warning", "error"), "info"),
+            secrets=_read(environment, Variable.SECRETS, ""),
+        )
+
+    @property
+    def key_environment(self) -> str:
+        """The letter in our API keys: l for live, t for everything else."""
+        return "l" if self.environment == "production" else "t"
+
+    @property
+    def key_region(self) -> str:
+        """The first letter of our key ids: u for us-east-2, c for Hangzhou."""
+        return "u" if self.region == "global" else "c"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """How one room reaches PostgreSQL. The password is a secret named after the role."""
+
+    host: str
+    port: int
+    name: str
+    role: str
+    authorities: str
+
+    @classmethod
+    def parse(cls, environment: Mapping[str, str], deployment: Deployment) -> Self:
+        """Read the database variables; outside one machine TLS authorities are required."""
+        authorities = _read(environment, Variable.DATABASE_CA, "")
+        if not authorities and deployment.cloud != "local":
+            raise SettingError(f"{Variable.DATABASE_CA} is not set: the database is only reached over verified TLS")
+        return cls(
+            host=_read(environment, Variable.DATABASE_HOST),
+            port=_port(environment, Variable.DATABASE_PORT, 5432),
+            name=_read(environment, Variable.DATABASE_NAME, "therouter"),
+            role=_read(environment, Variable.DATABASE_ROLE),
+            authorities=authorities,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """The gateway room."""
+
+    deployment: Deployment
+    database: DatabaseSettings
+    listen: str
+    operator_listen: str
+    providers: tuple[str, ...]
+    wire: str
+    spool: str
+    models: str
+
+    @classmethod
+    def parse(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the gateway's variables, or raise SettingError."""
+        deployment = Deployment.parse(environment)
+        wire = _read(environment, Variable.WIRE)
+        if "{provider}" not in wire:
+            raise SettingError(
+                f"{Variable.WIRE} must contain {{provider}}, as in unix:/run/therouter/{{provider}}.sock"
+            )
+        return cls(
+            deployment=deployment,
+            database=DatabaseSettings.parse(environment, deployment),
+            listen=_read(environment, Variable.LISTEN),
+            operator_listen=_read(environment, Variable.OPERATOR_LISTEN, ""),
+            providers=tuple(p.strip() for p in _read(environment, Variable.PROVIDERS).split(",") if p.strip()),
+            wire=wire,
+            spool=_read(environment, Variable.SPOOL),
+            models=_read(environment, Variable.MODELS, ""),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSettings:
+    """One provider room."""
+
+    deployment: Deployment
+    provider: str
+    listen: str
+    base_url: str
+    models: str
+
+    @classmethod
+    def parse(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read a provider pod's variables, or raise SettingError."""
+        return cls(
+            deployment=Deployment.parse(environment),
+            provider=_read(environment, Variable.PROVIDER),
+            listen=_read(environment, Variable.LISTEN),
+            base_url=_read(environment, Variable.BASE_URL, ""),
+            models=_read(environment, Variable.MODELS, ""),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSettings:
+    """A Lambda-style function: admin, payments, operations or site."""
+
+    deployment: Deployment
+    database: DatabaseSettings
+    public_url: str
+
+    @classmethod
+    def parse(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read a function's variables, or raise SettingError."""
+        deployment = Deployment.parse(environment)
+        return cls(
+            deployment=deployment,
+            database=DatabaseSettings.parse(environment, deployment),
+            public_url=_read(environment, Variable.PUBLIC_URL, ""),
+        )
