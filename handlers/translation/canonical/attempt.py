@@ -1,0 +1,148 @@
+"""The values that cross between a translation and whoever drives it: what to send, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from handlers.errors import FailureClass
+from handlers.translation.canonical.usage import NO_USAGE, Usage
+
+
+class UpstreamTarget(msgspec.Struct, frozen=True):
+    """The endpoint that an attempt calls, as far as translation must know it: no address and no secret."""
+
+    wire_format: str
+    """The adapter: openai_chat, anthropic_messages, ..."""
+    upstream_model: str
+    """The name that the provider knows."""
+    provider: str
+    """The provider's slug."""
+    provider_name: str = ""
+    """The provider's name as clients see it (`provider` in OpenAI-shaped answers)."""
+    quirks: frozenset[str] = frozenset()
+    """Named deviations from the wire format (handlers.translation.adapters.quirks)."""
+    parameters: frozenset[str] = frozenset()
+    """Request parameters that the endpoint honours, in OpenAI's words; empty: all that the wire format has."""
+    tools: bool = True
+    vision: bool = True
+    files: bool = True
+    audio: bool = True
+    json_schema: bool = True
+    reasoning: bool = True
+    context_tokens: int = 0
+    """0: unknown."""
+    output_tokens_max: int = 0
+    """The model's own cap, 0 when unknown; used where the wire format makes an output cap mandatory."""
+
+
+class UpstreamRequest(msgspec.Struct, frozen=True):
+    """One HTTP request to a provider, before it is signed."""
+
+    method: str
+    path: str
+    """Appended to the provider's base_url, with the query if there is one."""
+    headers: tuple[tuple[str, str], ...]
+    """Lower-case names; no secrets, no host, no content-length."""
+    body: bytes
+    streams: bool
+    """The answer will be a stream."""
+
+    def __repr__(self) -> str:
+        """Names the route and the size, never the body."""
+        return f"UpstreamRequest({self.method} {self.path.partition('?')[0]}, {len(self.body)} bytes)"
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """What a translation has for the client after each call."""
+
+    data: bytes = b""
+    """Client-ready now; may be empty."""
+    semantic: bool = False
+    """`data` carries text, reasoning, a tool call, a refusal or media."""
+    final: bytes = b""
+    """The bytes that tell the client "finished"; only together with `ended`."""
+    ended: bool = False
+
+    def __repr__(self) -> str:
+        """Sizes, never content."""
+        return f"Output({len(self.data)}+{len(self.final)} bytes, semantic={self.semantic}, ended={self.ended})"
+
+
+NOTHING = Output()
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an attempt ended."""
+
+    usage: Usage = NO_USAGE
+    failure: FailureClass | None = None
+    """None: completed."""
+    upstream_status: int = 0
+    retry_after_ms: int = 0
+    finish_reason: str = ""
+    """stop | length | tool_calls | content_filter | refusal | error, or empty."""
+    param: str = ""
+    """The client's field at fault, when the failure is the client's and we know it."""
+    message: str = ""
+    """Our own words about a client's fault; empty for all other failures."""
+    semantic: bool = False
+    """Anything semantic was produced."""
+    upstream_model: str = ""
+    """The model that the provider says it used."""
+    response_id: str = ""
+    """The provider's own id of the answer."""
+    ignored_bytes: int = 0
+    """Bytes that arrived after the end."""
+    unrecognized: int = 0
+    """Pieces of the provider's answer that we know no meaning for and did not forward."""
+
+
+class Translation(Protocol):
+    """One attempt: created for it, fed in order, thrown away."""
+
+    @property
+    def upstream(self) -> UpstreamRequest:
+        """The request to send."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Dropped or adapted parameters, such as `dropped:logit_bias`."""
+        ...
+
+    @property
+    def content_type(self) -> str:
+        """Of the client's response; final once `start` was called."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """Cumulative so far; estimated where the provider has sent none yet."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """Meaningful once an output said `ended`."""
+        ...
+
+    def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of the upstream's answer; header names in lower case."""
+        ...
+
+    def receive_data(self, data: bytes) -> Output:
+        """The next bytes of the upstream's answer."""
+        ...
+
+    def receive_eof(self) -> Output:
+        """The upstream's answer is over; always ends."""
+        ...
+
+    def fail(self, failure: FailureClass) -> Output:
+        """The transport failed or a deadline passed; always ends.
+
+        After semantic content `final` holds the dialect's own error event, before it `final` is empty.
+        """
+        ...
