@@ -2,7 +2,7 @@
 
     sk-tr-<environment:1><version:1>_<key id:16>_<secret:43><tag:11><crc:6>          86 characters, all ASCII
 
-    environment  l (live) | t (anything else)
+    environment  l (production) | t (anything else)
     version      which mint key made the tag
     key id       16 base62; its first character is the region: u (global, us-east-2) | c (china, Hangzhou)
     secret       43 base62 of 32 random bytes
@@ -49,8 +49,8 @@ _CRC_START = KEY_BYTES - CRC_CHARS
 
 
 def environment_letter(environment: str) -> str:
-    """The letter of an environment in a key: `l` for live, `t` for all others."""
-    return "l" if environment == "live" else "t"
+    """The letter of an environment in a key, as in `settings.Deployment.key_environment`: l for production, t otherwise."""
+    return "l" if environment == "production" else "t"
 
 
 def encode_base62(value: int, width: int) -> bytes:
