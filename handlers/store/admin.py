@@ -1,0 +1,114 @@
+"""What the control plane asks of PostgreSQL first: tenants, users, keys, and a look at what was used."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from handlers.keys.principal import KeyLimits
+from handlers.store.pool import Pool
+from handlers.store.usage import UsageRow, usage_row
+
+
+class KeyListing(NamedTuple):
+    """One key as its owner sees it; times are Unix seconds."""
+
+    key_id: str
+    tenant_id: str
+    user_id: str
+    name: str
+    state: str
+    limits: KeyLimits
+    created_at: int
+    expires_at: int | None
+    last_used_day: date | None
+
+
+class TenantListing(NamedTuple):
+    """One tenant with its money in nano-units."""
+
+    tenant_id: str
+    name: str
+    state: str
+    retention_days: int
+    byok_mode: str
+    data_policy: str
+    markup_ppm: int
+    balance_nano: int
+    held_nano: int
+    account_state: str
+
+
+class LedgerRule(NamedTuple):
+    """One sum of the ledger against its counterpart; nano-units, or a count."""
+
+    rule: str
+    left: int
+    right: int
+    difference: int
+
+
+class AdminStore:
+    """The admin room's façade; blocking, for functions and the command line."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def create_tenant(self, tenant_id: str, name: str) -> None:
+        """Create a tenant and its account; Conflict when the id exists."""
+        self._pool.run("admin_create_tenant", tenant=tenant_id, name=name)
+
+    def create_user(self, user_id: str, tenant_id: str, email: str, role: str = "member") -> None:
+        """Create a user (role: owner | admin | member | viewer); Conflict when id or address exists in the tenant."""
+        self._pool.run("admin_create_user", user=user_id, tenant=tenant_id, email=email, role=role)
+
+    def create_key(
+        self,
+        key_id: str,
+        tenant_id: str,
+        user_id: str,
+        name: str,
+        digest: str,
+        *,
+        limits: KeyLimits | None = None,
+        expires_at: int | None = None,
+    ) -> None:
+        """Record a key: its id and the bcrypt `digest` of its secret. `expires_at` is Unix seconds."""
+        encoded = msgspec.json.encode(limits or KeyLimits(), order="deterministic").decode()
+        self._pool.run(
+            "admin_create_key", key_id=key_id, tenant=tenant_id, user=user_id, name=name, hash=digest, limits=encoded,
+            expires_at=expires_at,
+        )  # fmt: skip
+
+    def revoke_key(self, tenant_id: str, key_id: str) -> bool:
+        """Revoke a key; False when it was revoked already, NotFound when the tenant has none of this id."""
+        return bool(self._pool.run("admin_revoke_key", tenant=tenant_id, key_id=key_id)[0][0])
+
+    def list_keys(self, tenant_id: str | None = None) -> list[KeyListing]:
+        """The keys of a tenant, or of all; never their hashes."""
+        return [
+            KeyListing(key_id, str(tenant), str(user), name, state, msgspec.json.decode(limits, type=KeyLimits), *rest)
+            for key_id, tenant, user, name, state, limits, *rest in self._pool.run("admin_list_keys", tenant=tenant_id)
+        ]
+
+    def list_tenants(self) -> list[TenantListing]:
+        """All tenants."""
+        return [TenantListing(str(tenant), *rest) for tenant, *rest in self._pool.run("admin_list_tenants")]
+
+    def recent_usage(self, tenant_id: str, *, since: datetime, limit: int = 100) -> list[UsageRow]:
+        """The latest usage rows of a tenant, newest first."""
+        return [usage_row(row) for row in self._pool.run("usage_recent", tenant=tenant_id, limit=limit, since=since)]
+
+    def adjust_credit(self, key: str, tenant_id: str, amount_nano: int, reason: str) -> str:
+        """Correct a balance by hand, once per `key`: ok | exists.
+
+        The reason is one of goodwill, promotion, correction, expiry, local, waiver.
+        """
+        rows = self._pool.run("credit_adjust", key=key, tenant=tenant_id, amount_nano=amount_nano, reason=reason)
+        return str(rows[0][0])
+
+    def check_ledger(self) -> list[LedgerRule]:
+        """The sums that must be equal; a difference other than 0 is a fault that pages."""
+        return [LedgerRule(rule, int(a), int(b), int(c)) for rule, a, b, c in self._pool.run("ledger_check")]

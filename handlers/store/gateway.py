@@ -1,0 +1,184 @@
+"""What the gateway asks of PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import NamedTuple
+
+import msgspec
+
+from handlers.keys.principal import KeyLimits, KeyRow, Principal
+from handlers.store.pool import Pool
+from handlers.store.usage import UsageRow, usage_row
+
+
+class KeyChange(NamedTuple):
+    """Something about a key, or (`key_id` is None) about all keys of an account, has changed."""
+
+    seq: int
+    key_id: str | None
+    account: str | None
+
+
+class LeaseGrant(NamedTuple):
+    """`granted_nano` is 0 when the account cannot afford what is needed or is not active."""
+
+    granted_nano: int
+    available_nano: int
+    """Balance minus holds, before this grant."""
+    state: str
+    """Of the account: active | frozen | closed."""
+
+
+class ByokRecord(NamedTuple):
+    """One sealed provider key."""
+
+    record: str
+    provider: str
+    sealed: str
+    key_version: int
+    scope: str
+    """JSON object: who may use it."""
+
+
+class KeySummary(NamedTuple):
+    """What a key may and what it has spent; days and weeks are UTC, times are Unix seconds."""
+
+    name: str
+    limits: KeyLimits
+    expires_at: int | None
+    created_at: int
+    spend_today_nano: int
+    spend_week_nano: int
+    spend_month_nano: int
+    spend_all_nano: int
+    balance_nano: int
+    held_nano: int
+
+
+class GatewayStore:
+    """The gateway's façade; all methods raise Unavailable when the database cannot answer.
+
+    Args:
+        pool: of the role `gateway`.
+        pod: the name of this process, noted in its leases.
+
+    """
+
+    def __init__(self, pool: Pool, pod: str) -> None:
+        self._pool = pool
+        self._pod = pod
+
+    async def find_key(self, key_id: str) -> KeyRow | None:
+        """The row of a key id, None when there is none."""
+        rows = await self._pool.call("gateway_key", key_id=key_id)
+        return _key_row(*rows[0]) if rows else None
+
+    async def latest_change(self) -> int:
+        """The number of the latest change: where an empty cache starts to watch."""
+        return int((await self._pool.call("gateway_change_latest"))[0][0])
+
+    async def changes_since(self, seq: int) -> list[KeyChange]:
+        """Changes after a number, in order."""
+        rows = await self._pool.call("gateway_changes", since=seq)
+        return [KeyChange(number, key_id, tenant and str(tenant)) for number, key_id, tenant in rows]
+
+    async def byok_records(self, account: str, provider: str = "") -> list[ByokRecord]:
+        """The account's active sealed keys for a provider, or for all."""
+        rows = await self._pool.call("gateway_byok", tenant=account, provider=provider)
+        return [ByokRecord(str(record), *rest) for record, *rest in rows]
+
+    async def lease(self, lease_id: str, account: str, need_nano: int, want_nano: int, ttl_s: int) -> LeaseGrant:
+        """Take credit, or more of it for a lease that exists.
+
+        Not idempotent: after Unavailable the credit may have been granted. Take a fresh `lease_id` then; the other
+        expires by itself.
+        """
+        rows = await self._pool.call(
+            "credit_lease",
+            lease=lease_id,
+            tenant=account,
+            pod=self._pod,
+            need_nano=need_nano,
+            want_nano=want_nano,
+            ttl_s=ttl_s,
+        )
+        return LeaseGrant(*rows[0])
+
+    async def renew(self, lease_ids: Iterable[str], ttl_s: int) -> set[str]:
+        """Keep leases alive; returns those that still exist."""
+        rows = await self._pool.call("credit_renew", leases=list(lease_ids), ttl_s=ttl_s)
+        return {str(lease_id) for (lease_id,) in rows}
+
+    async def release(self, lease_id: str, keep_nano: int = 0) -> int:
+        """Give back all but `keep_nano`; returns what was given back. With nothing to keep the lease ends."""
+        return int((await self._pool.call("credit_release", lease=lease_id, keep_nano=keep_nano))[0][0])
+
+    async def settle(self, lines: Sequence[bytes]) -> list[tuple[str, str]]:
+        """Record usage lines, any number of times with one effect.
+
+        Returns (request id, outcome) for each distinct request id; the outcome is `ok`, `exists`, `upgraded` or
+        `rejected:<reason>`. A line is one JSON object with the fields of the SQL type `usage_line`.
+        """
+        readable = [line for line in lines if _is_object(line)]
+        settled = [("", "rejected:unreadable")] * (len(lines) - len(readable))
+        if readable:
+            rows = await self._pool.call("usage_settle", rows=(b"[" + b",".join(readable) + b"]").decode())
+            settled += [(str(request_id or ""), _outcome(word, reason)) for request_id, word, reason in rows]
+        return settled
+
+    async def find_generation(self, account: str, request_id: str) -> UsageRow | None:
+        """The usage row of a request of this account, None when there is none."""
+        try:
+            request = uuid.UUID(request_id)
+        except ValueError:
+            return None
+        rows = await self._pool.call("usage_find", tenant=account, request=request)
+        return usage_row(rows[0]) if rows else None
+
+    async def key_summary(self, key_id: str) -> KeySummary | None:
+        """Limits and spending of a key, None when there is no such key."""
+        rows = await self._pool.call("key_summary", key_id=key_id)
+        if not rows:
+            return None
+        name, limits, *rest = rows[0]
+        return KeySummary(name, msgspec.json.decode(limits, type=KeyLimits), *rest)
+
+    async def spend_since(
+        self, account: str, since: date, *, user: str | None = None, key_id: str | None = None
+    ) -> int:
+        """Nano-units spent since a day (UTC) by an account, or by one of its users or keys."""
+        rows = await self._pool.call("spend_since", tenant=account, user=user, key_id=key_id, since=since)
+        return int(rows[0][0])
+
+
+def _outcome(word: str, reason: str) -> str:
+    return f"{word}:{reason.lower()}" if reason else word
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(line), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _key_row(
+    key_id: str, digest: str, state: str, expires_at: int | None, tenant: uuid.UUID, user: uuid.UUID, limits: str,
+    account_state: str, retention_days: int, byok_mode: str, data_policy: str, markup_ppm: int,
+) -> KeyRow:  # fmt: skip
+    principal = Principal(
+        key_id=key_id,
+        account=str(tenant),
+        user=str(user),
+        account_state=account_state,
+        expires_at=expires_at,
+        limits=msgspec.json.decode(limits, type=KeyLimits),
+        retention_days=retention_days,
+        byok_mode=byok_mode,
+        markup_ppm=markup_ppm,
+        data_policy=data_policy,
+    )
+    return KeyRow(key_id=key_id, hash=digest, state=state, expires_at=expires_at, principal=principal)

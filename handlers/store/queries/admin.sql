@@ -1,0 +1,25 @@
+-- name: admin_create_tenant
+select therouter.admin_create_tenant(:tenant, :name)
+
+-- name: admin_create_user
+select therouter.admin_create_user(:user, :tenant, :email, :role)
+
+-- name: admin_create_key
+select therouter.admin_create_key(:key_id, :tenant, :user, :name, :hash, :limits, :expires_at)
+
+-- name: admin_revoke_key
+select therouter.admin_revoke_key(:tenant, :key_id)
+
+-- name: admin_list_keys
+select * from therouter.admin_list_keys(:tenant)
+
+-- name: admin_list_tenants
+select * from therouter.admin_list_tenants()
+
+-- name: usage_recent
+-- timeout_ms: 10000
+select * from therouter.usage_recent(:tenant, :limit, :since)
+
+-- name: ledger_check
+-- timeout_ms: 300000
+select * from therouter.ledger_check()

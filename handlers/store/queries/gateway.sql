@@ -1,0 +1,36 @@
+-- name: gateway_key
+select * from therouter.gateway_key(:key_id)
+
+-- name: gateway_changes
+select * from therouter.gateway_changes(:since)
+
+-- name: gateway_change_latest
+select therouter.gateway_change_latest()
+
+-- name: gateway_byok
+select * from therouter.gateway_byok(:tenant, :provider)
+
+-- name: credit_lease
+select * from therouter.credit_lease(:lease, :tenant, :pod, :need_nano, :want_nano, :ttl_s)
+
+-- name: credit_renew
+select therouter.credit_renew(:leases, :ttl_s)
+
+-- name: credit_release
+select therouter.credit_release(:lease, :keep_nano)
+
+-- name: usage_settle
+-- timeout_ms: 20000
+select * from therouter.usage_settle(:rows)
+
+-- name: usage_find
+select * from therouter.usage_find(:tenant, :request)
+
+-- name: key_summary
+select * from therouter.key_summary(:key_id)
+
+-- name: spend_since
+select therouter.spend_since(:tenant, :user, :key_id, :since)
+
+-- name: account_balance
+select * from therouter.account_balance(:tenant)
