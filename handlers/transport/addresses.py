@@ -1,0 +1,66 @@
+"""Where a server listens and a client connects: `unix:/path`, `host:port` or `[v6 address]:port`."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from collections.abc import Callable
+from typing import NamedTuple
+
+BACKLOG = 1024
+
+
+class Address(NamedTuple):
+    """A Unix path, or a host with its port; the other part is empty."""
+
+    path: str
+    host: str
+    port: int
+
+
+def parse_address(address: str) -> Address:
+    """Read an address; ValueError names what is wrong with it."""
+    scheme, separator, path = address.partition(":")
+    if scheme == "unix" and separator:
+        if not path:
+            raise ValueError("a unix: address needs a path")
+        return Address(path, "", 0)
+    host, separator, port = address.rpartition(":")
+    if not (separator and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError("an address is unix:/path or host:port")
+    return Address("", host.removeprefix("[").removesuffix("]"), int(port))
+
+
+async def listen(
+    factory: Callable[[], asyncio.Protocol],
+    address: str,
+    *,
+    ssl: tls.SSLContext | None = None,
+    reuse_port: bool = False,
+) -> asyncio.Server:
+    """Serve an address with one protocol object per connection. Raises OSError when the address is taken."""
+    loop = asyncio.get_running_loop()
+    path, host, port = parse_address(address)
+    if path:
+        return await loop.create_unix_server(factory, path, ssl=ssl, backlog=BACKLOG)
+    # A False that is passed explicitly would switch the option off on platforms that lack it; None leaves it alone.
+    return await loop.create_server(factory, host, port, ssl=ssl, reuse_port=reuse_port or None, backlog=BACKLOG)
+
+
+async def connect(factory: Callable[[], asyncio.Protocol], address: str) -> None:
+    """Open one connection; the protocol's `connection_made` has run when this returns. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    path, host, port = parse_address(address)
+    if path:
+        await loop.create_unix_connection(factory, path)
+    else:
+        await loop.create_connection(factory, host, port)
+
+
+def bound_address(server: asyncio.Server) -> str:
+    """Where a server really listens, in our notation: the port that the system chose for port 0."""
+    name = server.sockets[0].getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host, port = name[0], name[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

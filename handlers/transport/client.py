@@ -1,0 +1,371 @@
+"""The HTTP/1.1 client for provider pods: calls, and the pool of connections per origin.
+
+Rules
+    A sink hears `response_finished` or `response_failed` exactly once, and nothing after that or after `cancel`.
+    A connection returns to its pool only after a complete, clean response; on any doubt it is destroyed.
+    Redirects are never followed. The only retry: a kept connection that dies before the first byte of a response had most
+    likely been closed by the other end while idle, so the request goes out once more on a fresh one.
+    One sweep compares all deadlines; no timer, task or future per request on a warm connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl as tls
+from collections import deque
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from handlers.errors import FailureClass
+from handlers.transport.client_connection import UpstreamConnection
+from handlers.transport.header_fields import encode_fields
+from handlers.transport.limits import CallDeadlines, ClientLimits
+
+__all__ = ["CallDeadlines", "ClientLimits", "HttpRequest", "ResponseSink", "UpstreamCall", "UpstreamPool"]
+
+_ORIGIN = re.compile(r"(https?)://([0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+_TARGET = re.compile(rb"/[\x21-\x22\x24-\x7e]*")
+_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"})
+_BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HttpRequest:
+    """One request. Host, length and connection headers are the transport's own."""
+
+    origin: str
+    """`https://host[:port]` or `http://host[:port]`."""
+    method: bytes
+    target: bytes
+    """Path and query, percent-encoded."""
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+
+
+class ResponseSink(Protocol):
+    """What hears the response; see the rules above."""
+
+    def response_started(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head; names are lower-case."""
+
+    def data_received(self, data: bytes) -> None:
+        """Body bytes without transfer coding, mostly one call per read."""
+
+    def response_finished(self) -> None:
+        """The body is complete."""
+
+    def response_failed(self, failure: FailureClass) -> None:
+        """CONNECT, TIMEOUT, TRUNCATED or MALFORMED."""
+
+
+class UpstreamCall:
+    """One request under way."""
+
+    __slots__ = (
+        "_deadlines", "_phase_limit_s", "_phase_started_at", "_pool", "_task", "_total_at", "alive", "connection",
+        "method", "origin", "paused", "retried", "sink", "wire_bytes",
+    )  # fmt: skip
+
+    def __init__(
+        self, pool: UpstreamPool, origin: Origin, request: HttpRequest, sink: ResponseSink, deadlines: CallDeadlines
+    ) -> None:
+        self._pool = pool
+        self._deadlines = deadlines
+        self._phase_started_at = now = monotonic()
+        self._phase_limit_s = deadlines.connect_ms / 1000
+        self._total_at = now + deadlines.total_ms / 1000
+        self._task: asyncio.Task[None] | None = None
+        self.origin = origin
+        self.method = request.method
+        self.wire_bytes = _encode_request(origin, request)
+        """Head and body as sent; kept until the first byte of the response, for the one retry."""
+        self.sink: ResponseSink | None = sink
+        """None once the call is over."""
+        self.connection: UpstreamConnection | None = None
+        self.alive = False
+        """Bytes arrived since the last sweep."""
+        self.paused = False
+        self.retried = False
+
+    def cancel(self) -> None:
+        """Close the connection at once. The sink hears nothing more."""
+        if self.sink is not None:
+            self._end()
+            self._release_resources()
+
+    def pause_reading(self) -> None:
+        """Take no more data; the upstream is slowed down by TCP, and silence is not counted against it."""
+        if self.connection is not None and self.sink is not None and not self.paused:
+            self.paused = True
+            self.connection.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on after `pause_reading`."""
+        if self.paused:
+            self.paused = False
+            self.alive = True
+            if self.connection is not None:
+                self.connection.transport.resume_reading()
+
+    # For the pool and its connections
+
+    def open(self) -> None:
+        """Connect for this call."""
+        self._task = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        connection = UpstreamConnection(self._pool, self.origin)
+        try:
+            await self._pool.connect(connection)
+        except (OSError, ValueError):
+            self._pool.open_failed(connection)
+            self.fail(FailureClass.CONNECT)
+        except asyncio.CancelledError:
+            self._pool.open_failed(connection)
+            raise
+        else:
+            self._task = None
+            self.send_over(connection)
+
+    def send_over(self, connection: UpstreamConnection) -> None:
+        """Hand the request to a connection."""
+        self.connection = connection
+        self._begin_phase(self._deadlines.headers_ms)
+        connection.begin(self)
+        head, body = self.wire_bytes
+        if body:
+            connection.transport.writelines((head, body))
+        else:
+            connection.transport.write(head)
+
+    def head_completed(self) -> None:
+        """From now on silence is what is timed."""
+        self._begin_phase(self._deadlines.between_bytes_ms)
+
+    def try_again(self) -> bool:
+        """Whether the one retry is still free; if so, the call waits for a fresh connection."""
+        if self.retried or self.sink is None:
+            return False
+        self.retried = True
+        self.connection = None
+        self._begin_phase(self._deadlines.connect_ms)
+        self._pool.assign(self, fresh=True)
+        return True
+
+    def finish(self) -> None:
+        """The response is complete, and its connection has been dealt with."""
+        sink = self._end()
+        if sink is not None:
+            sink.response_finished()
+
+    def fail(self, failure: FailureClass) -> None:
+        """End the call, once, with a failure."""
+        sink = self._end()
+        if sink is not None:
+            self._release_resources()
+            sink.response_failed(failure)
+
+    def check_deadlines(self, now: float) -> None:
+        """Fail when time is up."""
+        if self.alive:
+            self.alive = False
+            self._phase_started_at = now
+        if now >= self._total_at or (not self.paused and now - self._phase_started_at >= self._phase_limit_s):
+            self.fail(FailureClass.CONNECT if self.connection is None else FailureClass.TIMEOUT)
+
+    def _begin_phase(self, limit_ms: int) -> None:
+        self.alive = False
+        self._phase_started_at = monotonic()
+        self._phase_limit_s = limit_ms / 1000
+
+    def _end(self) -> ResponseSink | None:
+        sink, self.sink = self.sink, None
+        self._pool.forget(self)
+        return sink
+
+    def _release_resources(self) -> None:
+        if self.connection is not None:
+            self.connection.kill()
+        elif self._task is not None:
+            self._task.cancel()
+        else:
+            self._pool.withdraw(self)
+
+
+@dataclass(slots=True, eq=False)
+class Origin:
+    """One scheme, host and port, with its connections."""
+
+    host: str
+    port: int
+    encrypted: bool
+    host_header: bytes
+    idle: list[UpstreamConnection]
+    waiting: deque[UpstreamCall]
+    connections: int = 0
+
+
+def parse_origin(origin: str) -> Origin:
+    """Read `scheme://host[:port]`; ValueError when it is anything else."""
+    match = _ORIGIN.fullmatch(origin)
+    if match is None:
+        raise ValueError("an origin is http(s)://host[:port]")
+    scheme, host, port = match.groups()
+    default_port = 443 if scheme == "https" else 80
+    number = int(port or default_port)
+    host_header = host if number == default_port else f"{host}:{number}"
+    return Origin(
+        host.removeprefix("[").removesuffix("]"), number, scheme == "https", host_header.encode(), [], deque()
+    )
+
+
+def _encode_request(origin: Origin, request: HttpRequest) -> tuple[bytes, bytes]:
+    if request.method not in _METHODS or not _TARGET.fullmatch(request.target):
+        raise ValueError("the method or the target of an upstream request is malformed")
+    has_length = request.body or request.method not in _BODILESS
+    length = b"content-length: %d\r\n" % len(request.body) if has_length else b""
+    head = b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (
+        request.method,
+        request.target,
+        origin.host_header,
+        encode_fields(request.headers),
+        length,
+    )
+    return head, request.body
+
+
+class UpstreamPool:
+    """Connections to every origin that this process calls. All methods belong to the event loop's thread."""
+
+    def __init__(self, *, limits: ClientLimits | None = None, ssl_context: tls.SSLContext | None = None) -> None:
+        """`ssl_context`: by default the system's trust store, names verified, TLS 1.2 or newer."""
+        self.limits = limits or ClientLimits()
+        self._ssl_context = ssl_context
+        self._origins: dict[str, Origin] = {}
+        self._calls: set[UpstreamCall] = set()
+        self._open: set[UpstreamConnection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def send(self, request: HttpRequest, sink: ResponseSink, deadlines: CallDeadlines) -> UpstreamCall:
+        """Start a call; the sink hears nothing before this returns. Raises ValueError for a request that cannot be sent."""
+        origin = self._origins.get(request.origin)
+        if origin is None:
+            origin = self._origins[request.origin] = parse_origin(request.origin)
+        call = UpstreamCall(self, origin, request, sink, deadlines)
+        self._calls.add(call)
+        self._start_sweeping()
+        self.assign(call)
+        return call
+
+    async def close(self) -> None:
+        """Close all connections; open calls fail."""
+        self._closed = True
+        for call in list(self._calls):
+            call.fail(FailureClass.CONNECT if call.connection is None else FailureClass.TRUNCATED)
+        for connection in list(self._open):
+            connection.kill()
+        await self._empty.wait()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    # For calls and connections
+
+    def assign(self, call: UpstreamCall, *, fresh: bool = False) -> None:
+        """Find a connection for a call: an idle one (the most recent first), a new one, or the queue for one."""
+        origin = call.origin
+        while origin.idle and not fresh:
+            connection = origin.idle.pop()
+            if not connection.transport.is_closing():
+                call.send_over(connection)
+                return
+        if self._closed or len(origin.waiting) >= self.limits.waiting_per_origin:
+            asyncio.get_running_loop().call_soon(call.fail, FailureClass.CONNECT)
+        elif origin.connections < self.limits.connections_per_origin:
+            origin.connections += 1
+            call.open()
+        else:
+            origin.waiting.append(call)
+
+    async def connect(self, connection: UpstreamConnection) -> None:
+        """Resolve, connect and shake hands. Raises OSError or ValueError."""
+        origin = connection.origin
+        loop = asyncio.get_running_loop()
+        if origin.encrypted:
+            context = self._ssl_context or self._create_context()
+            await loop.create_connection(
+                lambda: connection, origin.host, origin.port, ssl=context, server_hostname=origin.host
+            )
+        else:
+            await loop.create_connection(lambda: connection, origin.host, origin.port)
+
+    def _create_context(self) -> tls.SSLContext:
+        self._ssl_context = context = tls.create_default_context()
+        context.minimum_version = tls.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def open_failed(self, connection: UpstreamConnection) -> None:
+        """A connection could not be opened, or not in time."""
+        if connection in self._open:
+            connection.kill()
+        else:
+            self._vacate(connection.origin)
+
+    def opened(self, connection: UpstreamConnection) -> None:
+        """A connection exists."""
+        self._open.add(connection)
+        self._empty.clear()
+
+    def released(self, connection: UpstreamConnection) -> None:
+        """A connection has completed a response cleanly."""
+        origin = connection.origin
+        if self._closed:
+            connection.kill()
+        elif origin.waiting:
+            origin.waiting.popleft().send_over(connection)
+        else:
+            origin.idle.append(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """A connection is gone."""
+        self._open.discard(connection)
+        if not self._open:
+            self._empty.set()
+        if connection in connection.origin.idle:
+            connection.origin.idle.remove(connection)
+        self._vacate(connection.origin)
+
+    def _vacate(self, origin: Origin) -> None:
+        origin.connections -= 1
+        if origin.waiting and not self._closed and origin.connections < self.limits.connections_per_origin:
+            origin.connections += 1
+            origin.waiting.popleft().open()
+
+    def withdraw(self, call: UpstreamCall) -> None:
+        """A call has ended while it waited for a connection."""
+        if call in call.origin.waiting:
+            call.origin.waiting.remove(call)
+
+    def forget(self, call: UpstreamCall) -> None:
+        """A call is over."""
+        self._calls.discard(call)
+
+    def _start_sweeping(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(self.limits.sweep_s, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now = monotonic()
+        for call in list(self._calls):
+            call.check_deadlines(now)
+        for origin in self._origins.values():
+            while origin.idle and now - origin.idle[0].idle_since > self.limits.idle_s:
+                origin.idle.pop(0).kill()
+        if self._calls or self._open:
+            self._start_sweeping()

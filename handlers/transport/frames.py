@@ -1,0 +1,122 @@
+"""Frames of the internal wire as bytes: encoding, and an incremental reader. The law is in wire.py."""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from handlers.translation.canonical.usage import Usage
+from handlers.transport.bodies import Pieces
+from handlers.transport.wire import (
+    FRAME_BYTES_MAX,
+    FRAME_HEADER_BYTES,
+    SEMANTIC,
+    FrameKind,
+    WireEnd,
+    WireHead,
+    WireRequest,
+)
+
+_HEADER = struct.Struct(">BBI")
+_LENGTH = struct.Struct(">I")
+_KINDS = frozenset(kind.value for kind in FrameKind)
+
+encode_json = msgspec.json.Encoder().encode
+decode_request = msgspec.json.Decoder(WireRequest).decode
+decode_head = msgspec.json.Decoder(WireHead).decode
+decode_usage = msgspec.json.Decoder(Usage).decode
+_decode_end_json = msgspec.json.Decoder(WireEnd).decode
+
+Frame = tuple[int, int, bytes]
+"""(kind, flags, payload)"""
+
+
+class MalformedFrame(ValueError):
+    """Bytes that are no frame of ours: the connection cannot be used any further."""
+
+
+def encode_frame(kind: int, flags: int, payload: bytes) -> bytes:
+    """One frame."""
+    return _HEADER.pack(kind, flags, len(payload)) + payload
+
+
+def encode_frame_header(kind: int, flags: int, length: int) -> bytes:
+    """The header alone, for payloads too large to copy beside it."""
+    return _HEADER.pack(kind, flags, length)
+
+
+def encode_end(end: WireEnd, final: bytes) -> bytes:
+    """The END frame: how it ended, and the last bytes for the client."""
+    text = encode_json(end)
+    return _HEADER.pack(FrameKind.END, 0, 4 + len(text) + len(final)) + _LENGTH.pack(len(text)) + text + final
+
+
+def decode_end(payload: bytes) -> tuple[WireEnd, bytes]:
+    """The payload of an END frame. Raises MalformedFrame."""
+    split = 4 + (_LENGTH.unpack_from(payload)[0] if len(payload) >= 4 else len(payload))
+    if split > len(payload):
+        raise MalformedFrame("an END frame is shorter than its parts")
+    try:
+        return _decode_end_json(payload[4:split]), payload[split:]
+    except msgspec.DecodeError as error:
+        raise MalformedFrame("an END frame cannot be read") from error
+
+
+class FrameReader:
+    """Incremental reader. Whole frames in one read are sliced out of it; a longer one is collected and joined once."""
+
+    __slots__ = ("_flags", "_kind", "_length", "_payload_max", "_pending", "_pieces")
+
+    def __init__(self, payload_max: int = FRAME_BYTES_MAX) -> None:
+        """`payload_max`: bytes of one payload; a longer frame is malformed as soon as its header is read."""
+        self._payload_max = payload_max
+        self._pending = b""
+        """An incomplete header."""
+        self._pieces: Pieces | None = None
+        """The payload so far of a frame whose header has been read."""
+        self._kind = self._flags = self._length = 0
+
+    @property
+    def clean(self) -> bool:
+        """Nothing of a further frame has been read."""
+        return not self._pending and self._pieces is None
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that these bytes complete, in order. Raises MalformedFrame; unusable after that."""
+        frames: list[Frame] = []
+        position = 0
+        if self._pieces is not None:
+            position = self._continue_payload(self._pieces, data, frames)
+        elif self._pending:
+            data = self._pending + data
+            self._pending = b""
+        size = len(data)
+        while size - position >= FRAME_HEADER_BYTES:
+            kind, flags, length = _HEADER.unpack_from(data, position)
+            position += FRAME_HEADER_BYTES
+            end = position + length
+            if kind not in _KINDS or flags & ~SEMANTIC or length > self._payload_max:
+                raise MalformedFrame("a frame header is malformed or announces too much")
+            if end > size:
+                self._kind, self._flags, self._length = kind, flags, length
+                self._pieces = Pieces()
+                if position < size:
+                    self._pieces.add(data[position:])
+                return frames
+            frames.append((kind, flags, data[position:end]))
+            position = end
+        if position < size:
+            self._pending = data[position:]
+        return frames
+
+    def _continue_payload(self, pieces: Pieces, data: bytes, frames: list[Frame]) -> int:
+        """Add to the payload under way; returns how many bytes it took."""
+        missing = self._length - pieces.length
+        if len(data) < missing:
+            pieces.add(data)
+            return len(data)
+        pieces.add(data[:missing])
+        frames.append((self._kind, self._flags, pieces.join()))
+        self._pieces = None
+        return missing

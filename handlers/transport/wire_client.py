@@ -1,0 +1,295 @@
+"""The gateway's end of the wire: one exchange at a time per connection, connections pooled.
+
+Rules
+    A sink hears `ended` or `lost` exactly once, and nothing after that or after `cancel`.
+    A call is never sent twice: a pod that died may have called its provider already, and only the gateway's plan may decide
+    to pay again. A connection returns to the pool only after a complete END with nothing behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol, cast
+
+import msgspec
+
+from handlers.translation.canonical.usage import Usage
+from handlers.transport.addresses import connect
+from handlers.transport.frames import (
+    Frame,
+    FrameReader,
+    MalformedFrame,
+    decode_end,
+    decode_head,
+    decode_usage,
+    encode_frame,
+    encode_frame_header,
+    encode_json,
+)
+from handlers.transport.wire import SEMANTIC, FrameKind, WireEnd, WireHead, WireRequest
+
+_JOIN_BYTES_MAX = 32 * 1024
+_HEAD, _DATA, _USAGE, _END = int(FrameKind.HEAD), int(FrameKind.DATA), int(FrameKind.USAGE), int(FrameKind.END)
+
+
+class WireSink(Protocol):
+    """What hears the answer; see the rules above."""
+
+    def head_received(self, head: WireHead) -> None:
+        """The response may start."""
+
+    def data_received(self, data: bytes, semantic: bool) -> None:  # noqa: FBT001 positional by protocol: called per chunk
+        """Client-ready bytes; `semantic` once they carry content."""
+
+    def usage_received(self, usage: Usage) -> None:
+        """Cumulative usage; replaces the one before."""
+
+    def ended(self, end: WireEnd, final: bytes) -> None:
+        """The exchange is over; `final` are the last bytes for the client."""
+
+    def lost(self) -> None:
+        """The pod could not be reached, or the connection broke or misbehaved before END."""
+
+
+class WireCall:
+    """One exchange under way."""
+
+    __slots__ = ("_body", "_client", "_connection", "_request", "_task", "sink")
+
+    def __init__(self, client: WireClient, request: WireRequest, body: bytes, sink: WireSink) -> None:
+        self._client = client
+        self._request: WireRequest | None = request
+        self._body = body
+        self._connection: _Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.sink: WireSink | None = sink
+        """None once the call is over."""
+
+    def cancel(self) -> None:
+        """Close the connection at once; the pod takes that as cancellation. The sink hears nothing more."""
+        if self.sink is None:
+            return
+        self.sink = None
+        if self._connection is not None:
+            self._connection.kill()
+        elif self._task is not None:
+            self._task.cancel()
+        else:
+            self._client.withdraw(self)
+
+    def pause_reading(self) -> None:
+        """Take no more data; the pod is slowed down by the socket's own buffers."""
+        if self._connection is not None and self.sink is not None:
+            self._connection.pause()
+
+    def resume_reading(self) -> None:
+        """Go on after `pause_reading`."""
+        if self._connection is not None and self.sink is not None:
+            self._connection.resume()
+
+    # For the pool
+
+    def send_over(self, connection: _Connection) -> None:
+        """Hand the request to a connection."""
+        request, body = self._request, self._body
+        self._request = None
+        self._body = b""
+        self._connection = connection
+        self._task = None
+        connection.call = self
+        opening = encode_frame(FrameKind.REQUEST, 0, encode_json(request))
+        opening += encode_frame_header(FrameKind.BODY, 0, len(body))
+        if len(body) <= _JOIN_BYTES_MAX:
+            connection.transport.write(opening + body)
+        else:
+            connection.transport.writelines((opening, body))
+
+    def open(self, address: str) -> None:
+        """Connect for this call."""
+        self._task = asyncio.get_running_loop().create_task(self._open(address))
+
+    async def _open(self, address: str) -> None:
+        connection = _Connection(self._client)
+        try:
+            await connect(lambda: connection, address)
+        except (OSError, asyncio.CancelledError) as error:
+            self._client.open_failed(connection)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self.lose()
+        else:
+            self.send_over(connection)
+
+    def lose(self) -> None:
+        """Tell the sink, once, that no END will come."""
+        sink, self.sink = self.sink, None
+        if sink is not None:
+            sink.lost()
+
+
+class WireClient:
+    """A pool of connections to one pod address. All methods belong to the event loop's thread.
+
+    Args:
+        address: `unix:/path` or `host:port`.
+        connections_max: open connections, and as many calls may wait for one; a further call is lost at once.
+    """
+
+    def __init__(self, address: str, *, connections_max: int) -> None:
+        self._address = address
+        self._connections_max = connections_max
+        self._connections = 0
+        self._open: set[_Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._idle: list[_Connection] = []
+        self._waiting: deque[WireCall] = deque()
+        self._closed = False
+
+    @property
+    def connections(self) -> int:
+        """Connections open or being opened."""
+        return self._connections
+
+    def call(self, request: WireRequest, body: bytes, sink: WireSink) -> WireCall:
+        """Send one request; the sink hears the answer, never before this returns."""
+        call = WireCall(self, request, body, sink)
+        if self._idle:
+            call.send_over(self._idle.pop())
+        elif self._closed or len(self._waiting) >= self._connections_max:
+            asyncio.get_running_loop().call_soon(call.lose)
+        elif self._connections < self._connections_max:
+            self._connections += 1
+            call.open(self._address)
+        else:
+            self._waiting.append(call)
+        return call
+
+    async def close(self) -> None:
+        """Close all connections; open calls are lost."""
+        self._closed = True
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        for call in waiting:
+            call.lose()
+        for connection in list(self._open):
+            connection.kill()
+        await self._empty.wait()
+
+    # For calls and connections
+
+    def withdraw(self, call: WireCall) -> None:
+        """A waiting call was cancelled."""
+        if call in self._waiting:
+            self._waiting.remove(call)
+
+    def opened(self, connection: _Connection) -> None:
+        """A connection exists."""
+        self._open.add(connection)
+        self._empty.clear()
+
+    def open_failed(self, connection: _Connection) -> None:
+        """A connection could not be opened, or not in time."""
+        if connection in self._open:
+            # It came up while its call was being cancelled; its loss is counted when it is gone.
+            connection.kill()
+        else:
+            self._connections -= 1
+            self._open_for_waiting()
+
+    def released(self, connection: _Connection) -> None:
+        """A connection has completed an exchange cleanly."""
+        if self._closed:
+            connection.kill()
+        elif self._waiting:
+            self._waiting.popleft().send_over(connection)
+        else:
+            self._idle.append(connection)
+
+    def lost(self, connection: _Connection) -> None:
+        """A connection is gone."""
+        self._open.discard(connection)
+        if not self._open:
+            self._empty.set()
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._connections -= 1
+        self._open_for_waiting()
+
+    def _open_for_waiting(self) -> None:
+        if self._waiting and not self._closed and self._connections < self._connections_max:
+            self._connections += 1
+            self._waiting.popleft().open(self._address)
+
+
+class _Connection(asyncio.Protocol):
+    __slots__ = ("_client", "_paused", "_reader", "call", "transport")
+
+    def __init__(self, client: WireClient) -> None:
+        self._client = client
+        self._reader = FrameReader()
+        self._paused = False
+        self.call: WireCall | None = None
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._client.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        call = self.call
+        if call is None or call.sink is None:
+            self.kill()
+            return
+        try:
+            for frame in self._reader.feed(data):
+                self._deliver(call, frame)
+        except (MalformedFrame, msgspec.DecodeError, msgspec.ValidationError):
+            self.kill()
+
+    def _deliver(self, call: WireCall, frame: Frame) -> None:
+        sink = call.sink
+        if sink is None:
+            # Cancelled from within an earlier frame of this read, or bytes after END.
+            self.kill()
+            return
+        kind, flags, payload = frame
+        if kind == _DATA:
+            sink.data_received(payload, bool(flags & SEMANTIC))
+        elif kind == _END:
+            end, final = decode_end(payload)
+            call.sink = None
+            self.call = None
+            self.resume()
+            if self._reader.clean:
+                self._client.released(self)
+            else:
+                self.kill()
+            sink.ended(end, final)
+        elif kind == _HEAD:
+            sink.head_received(decode_head(payload))
+        elif kind == _USAGE:
+            sink.usage_received(decode_usage(payload))
+        else:
+            raise MalformedFrame("a pod sent a frame that only gateways send")
+
+    def pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 the reason does not matter
+        self._client.lost(self)
+        call, self.call = self.call, None
+        if call is not None:
+            call.lose()
+
+    def kill(self) -> None:
+        """Drop the connection; `connection_lost` does the rest."""
+        self.transport.abort()
