@@ -223,9 +223,9 @@ end $$;
 
 -- Who holds an API key: what its verifier needs, and nothing that the gateway alone may know.
 create function payments_key(p_key_id text) returns table (
-  key_id text, hash text, state text, expires_at bigint, tenant_id uuid, user_id uuid, account_state text
+  key_id text, hash text, state text, expires_at bigint, tenant_id uuid, user_id uuid, account_state text, limits text
 ) language sql stable security definer set search_path = therouter, pg_temp as $$
-  select k.key_id, k.hash, k.state, k.expires_at, k.tenant_id, k.user_id, k.account_state from gateway_key(p_key_id) k
+  select k.key_id, k.hash, k.state, k.expires_at, k.tenant_id, k.user_id, k.account_state, k.limits from gateway_key(p_key_id) k
 $$;
 
 -- Events are replay tokens: the freshness of a notification is five minutes and a company tries for three days.
