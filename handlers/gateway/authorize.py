@@ -1,0 +1,68 @@
+"""What an authenticated key may do with one call. Pure: the principal, the call and the peer go in, a `Grant` comes out."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+import msgspec
+
+from handlers.errors import PaymentRequired, PermissionDenied
+from handlers.keys.principal import Principal
+
+_STRICTNESS = {"any": 0, "no_training": 1, "zero_retention": 2}
+_NO_RECORDS: dict[str, str] = {}
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What one request may use."""
+
+    principal: Principal
+    models: frozenset[str]
+    """Allowed model ids; empty allows all."""
+    data_policy: str
+    """any | no_training | zero_retention: the strictest of tenant and key."""
+    byok_mode: str
+    """prefer | only | off."""
+    byok: dict[str, str]
+    """Provider slug -> id of the BYOK record that this key may use."""
+
+
+def authorize(principal: Principal, peer: str, byok: dict[str, str] | None = None) -> Grant:
+    """The grant, or PermissionDenied (403) / PaymentRequired (402) with the remedy."""
+    limits = principal.limits
+    if principal.account_state != "active":
+        _refuse_account(principal.account_state)
+    if limits.ip_ranges and not _inside(peer, limits.ip_ranges):
+        raise PermissionDenied(
+            "This key may not be used from this address; change its IP ranges.", code="ip_not_allowed"
+        )
+    policy = principal.data_policy
+    if _STRICTNESS.get(limits.data_policy, 2) > _STRICTNESS.get(policy, 2):
+        policy = limits.data_policy
+    return Grant(
+        principal=principal,
+        models=limits.models,
+        data_policy=policy,
+        byok_mode="only" if limits.byok_only else principal.byok_mode,
+        byok=_NO_RECORDS if byok is None else byok,
+    )
+
+
+def _refuse_account(state: str) -> None:
+    if state == "frozen":
+        raise PaymentRequired("This account is frozen after a payment dispute; contact support.", code="account_frozen")
+    raise PermissionDenied("This account is closed.", code="account_closed")
+
+
+@lru_cache(maxsize=4096)
+def _network(cidr: str) -> IPv4Network | IPv6Network:
+    return ip_network(cidr, strict=False)
+
+
+def _inside(peer: str, ranges: tuple[str, ...]) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    return any(address.version == _network(cidr).version and address in _network(cidr) for cidr in ranges)

@@ -1,0 +1,247 @@
+"""Hold: nothing is dispatched that its account cannot pay for.
+
+Theory of operation
+    PostgreSQL leases credit to this process in blocks (`credit_lease` moves it from available to held); requests take their
+    holds from the block in memory, so a busy account costs no round trip per request. The database gives a whole block only
+    to an account with ample credit; near the edge it gives exactly what one request needs, and such a lease is handed back
+    as soon as it is unused, so replicas share the last cent and never overshoot.
+    A hold is the worst case of its plan. If the account cannot cover that, the output is clamped to what it affords.
+    While the database is down, an account may go on within a bounded allowance: 2 % of what it last had, at most 2 units.
+    Those requests are charged like all others when the database is back; the bound is the most that can be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import msgspec
+
+from handlers.catalog.entries import NANO
+from handlers.errors import PaymentRequired, Unavailable
+from handlers.gateway.gate import Call
+from handlers.gateway.plan import RoutePlan
+from handlers.gateway.usage_line import new_request_id
+from handlers.keys.principal import Principal
+from handlers.ledger.allowance import AccountAllowance
+from handlers.ledger.quote import affordable_output_tokens, quote
+from handlers.store.gateway import LeaseGrant
+
+BLOCK_NANO = 2 * NANO
+LEASE_TTL_S = 120
+RENEW_S = 20.0
+IDLE_RELEASE_S = 5.0
+OUTAGE_SHARE, OUTAGE_NANO_MAX = 0.02, 2 * NANO
+OUTPUT_TOKENS_MIN = 16
+"""Clamping below this helps nobody: refuse instead."""
+
+
+class LeaseStore(Protocol):
+    """The part of the store that credit needs; see handlers.store.gateway."""
+
+    async def lease(self, lease_id: str, account: str, need_nano: int, want_nano: int, ttl_s: int) -> LeaseGrant:
+        """Grow the lease by `want` if credit is ample, by `need` if available, else by nothing."""
+
+    async def renew(self, lease_ids: list[str], ttl_s: int) -> set[str]:
+        """Keep leases alive; returns those that still exist."""
+
+    async def release(self, lease_id: str) -> int:
+        """Hand back what is left of a lease."""
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """The most that one request can cost, set aside."""
+
+    account: str
+    amount_nano: int
+    lease_id: str
+    output_tokens_max: int = 0
+    """Output clamped to this because the balance affords no more; 0: not clamped."""
+
+
+class _Account:
+    """One account's leased credit in this process."""
+
+    __slots__ = (
+        "allowance",
+        "available_nano",
+        "exact",
+        "lease_id",
+        "lock",
+        "open_holds",
+        "outage_nano",
+        "unsettled",
+        "used_at",
+    )
+
+    def __init__(self) -> None:
+        self.lease_id = new_request_id()
+        self.allowance = AccountAllowance()
+        self.lock = asyncio.Lock()
+        self.available_nano = 0
+        self.outage_nano = 0
+        self.open_holds = 0
+        self.unsettled = 0
+        self.exact = False
+        self.used_at = 0.0
+
+
+class Credit:
+    """All accounts' leased credit in this process."""
+
+    def __init__(
+        self, store: LeaseStore, monotonic: Callable[[], float], spawn: Callable[[Coroutine[Any, Any, None]], None]
+    ) -> None:
+        self._store = store
+        self._monotonic = monotonic
+        self._spawn = spawn
+        self._accounts: dict[str, _Account] = {}
+        self._renewed_at = 0.0
+
+    def worst_case(self, principal: Principal, plan: RoutePlan, call: Call) -> int:
+        """The most that this plan can cost, in nano-units."""
+        return _worst_case(plan, call, principal)
+
+    def try_hold(self, principal: Principal, plan: RoutePlan, call: Call) -> Hold | None:
+        """A hold from credit that is already leased, or None: then `hold` asks the database."""
+        amount = _worst_case(plan, call, principal)
+        if amount == 0:
+            return Hold(principal.account, 0, "")
+        account = self._accounts.get(principal.account)
+        if account is None or not account.allowance.try_hold(amount):
+            return None
+        return self._taken(account, principal.account, amount)
+
+    async def hold(self, principal: Principal, plan: RoutePlan, call: Call) -> Hold:
+        """A hold, leasing what is missing. PaymentRequired when the balance does not cover the least of it."""
+        amount = _worst_case(plan, call, principal)
+        account = self._accounts.setdefault(principal.account, _Account())
+        async with account.lock:
+            if account.allowance.try_hold(amount):
+                return self._taken(account, principal.account, amount)
+            lease = await self._grow(account, principal, amount)
+            if account.allowance.try_hold(amount):
+                return self._taken(account, principal.account, amount)
+            return await self._clamped(account, principal, plan, call, lease)
+
+    async def _grow(self, account: _Account, principal: Principal, amount: int) -> LeaseGrant:
+        need = amount - max(account.allowance.remaining, 0)
+        try:
+            lease = await self._store.lease(
+                account.lease_id, principal.account, need, max(BLOCK_NANO, need), LEASE_TTL_S
+            )
+        except Unavailable:
+            return self._outage(account, need)
+        account.outage_nano = 0
+        account.available_nano = lease.available_nano
+        account.exact = lease.granted_nano <= need
+        account.allowance.add(lease.granted_nano)
+        return lease
+
+    def _outage(self, account: _Account, need: int) -> LeaseGrant:
+        """The database is down: let a known account go on within its bound, or say that we cannot decide."""
+        bound = min(int(account.available_nano * OUTAGE_SHARE), OUTAGE_NANO_MAX)
+        if account.outage_nano + need > bound:
+            raise Unavailable("The balance cannot be read at the moment; retry shortly.", retry_after_s=5)
+        account.outage_nano += need
+        account.allowance.add(need)
+        return LeaseGrant(need, account.available_nano, "active")
+
+    async def _clamped(
+        self, account: _Account, principal: Principal, plan: RoutePlan, call: Call, lease: LeaseGrant
+    ) -> Hold:
+        affordable = max(account.allowance.remaining, 0) + lease.available_nano
+        endpoints = [attempt.endpoint for attempt in plan.attempts]
+        tokens = affordable_output_tokens(
+            endpoints, affordable, prompt_bytes=len(call.body), choices=call.choices, markup_ppm=principal.markup_ppm
+        )
+        if tokens >= OUTPUT_TOKENS_MIN:
+            amount = quote(
+                endpoints,
+                prompt_bytes=len(call.body),
+                output_tokens_cap=tokens,
+                choices=call.choices,
+                markup_ppm=principal.markup_ppm,
+            )
+            await self._grow(account, principal, amount)
+            if account.allowance.try_hold(amount):
+                return self._taken(account, principal.account, amount, tokens)
+        raise PaymentRequired(
+            "The balance does not cover this request. Top up, lower max_tokens, or choose a cheaper model.",
+            code="insufficient_credit",
+            detail={"available_nano": lease.available_nano, "needed_nano": _worst_case(plan, call, principal)},
+        )
+
+    def _taken(self, account: _Account, name: str, amount: int, output_tokens_max: int = 0) -> Hold:
+        account.open_holds += 1
+        account.used_at = self._monotonic()
+        return Hold(name, amount, account.lease_id, output_tokens_max)
+
+    def settle(self, hold: Hold, cost_nano: int) -> None:
+        """The request is over: free the hold, keep the cost until the database has it."""
+        account = self._accounts.get(hold.account) if hold.lease_id else None
+        if account is None:
+            return
+        account.allowance.settle(hold.amount_nano, cost_nano)
+        account.open_holds -= 1
+        account.unsettled += 1
+
+    def line_settled(self, tenant: str) -> None:
+        """PostgreSQL has one more usage line of this account."""
+        account = self._accounts.get(tenant)
+        if account is None:
+            return
+        account.unsettled = max(0, account.unsettled - 1)
+        if account.exact and not account.open_holds and not account.unsettled:
+            self._let_go(tenant, account)
+
+    def sweep(self) -> None:
+        """Once a second: renew what is used, hand back what is idle."""
+        now = self._monotonic()
+        for name, account in list(self._accounts.items()):
+            idle = not account.open_holds and not account.unsettled and not account.lock.locked()
+            if idle and now - account.used_at > IDLE_RELEASE_S:
+                self._let_go(name, account)
+        if self._accounts and now - self._renewed_at > RENEW_S:
+            self._renewed_at = now
+            self._spawn(self._renew({account.lease_id: name for name, account in self._accounts.items()}))
+
+    async def _renew(self, leases: dict[str, str]) -> None:
+        """A lease that expired (a long database outage) is worth nothing: the account starts anew."""
+        alive = await self._store.renew(list(leases), LEASE_TTL_S)
+        for lease_id, name in leases.items():
+            account = self._accounts.get(name)
+            if lease_id not in alive and account is not None and account.lease_id == lease_id:
+                del self._accounts[name]
+
+    def _let_go(self, name: str, account: _Account) -> None:
+        """Hand the lease back. A request that comes meanwhile starts with a new one."""
+        if account.lock.locked():
+            return
+        del self._accounts[name]
+        self._spawn(self._release(account.lease_id))
+
+    async def _release(self, lease_id: str) -> None:
+        await self._store.release(lease_id)
+
+    async def release_all(self) -> None:
+        """At the end of the process: hand back everything whose usage is settled."""
+        for name, account in list(self._accounts.items()):
+            if not account.open_holds and not account.unsettled:
+                del self._accounts[name]
+                await self._store.release(account.lease_id)
+
+
+def _worst_case(plan: RoutePlan, call: Call, principal: Principal) -> int:
+    """The most that any attempt of the plan can cost. BYOK attempts cost nothing here: the customer pays the provider."""
+    endpoints = [attempt.endpoint for attempt in plan.attempts if attempt.credential == "shared"]
+    if not endpoints:
+        return 0
+    return quote(
+        endpoints,
+        prompt_bytes=len(call.body),
+        output_tokens_cap=call.output_cap,
+        choices=call.choices,
+        markup_ppm=principal.markup_ppm,
+    )

@@ -1,0 +1,259 @@
+"""The strict gate: what a request body must be before anything is decided about it.
+
+Rules
+    Only the top-level fields that routing needs are typed here; all else stays bytes and goes to the provider pod untouched.
+    Refused with the field named: wrong types (`true` is not a number), fields that would steer us to other hosts or
+    credentials, numbers out of range, duplicate routing fields, nesting beyond 64, NaN, invalid UTF-8, lone surrogates.
+
+Theory of operation
+    One typed decode validates the JSON grammar of the whole body. Nesting is bounded by counting brackets, which is exact
+    enough nearly always; only a body with more than 64 opening brackets pays for an exact count. The pod re-encodes the
+    top level from its own decode by the same library, so what was authorised here is what is sent there, whatever the
+    size of the body; the explicit checks for duplicates and surrogates cover bodies up to STRICT_BYTES_MAX.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from handlers.errors import InvalidRequest, UnsupportedMediaType
+from handlers.gateway.preferences import NO_PREFERENCES, Preferences
+from handlers.gateway.routes import Route, google_model
+
+DEPTH_MAX = 64
+STRICT_BYTES_MAX = 128 * 1024
+MODELS_MAX = 8
+
+Cap = Annotated[int, Meta(ge=1, le=10_000_000)]
+ModelName = Annotated[str, Meta(min_length=1, max_length=160)]
+
+
+class RoutingFields(msgspec.Struct, frozen=True):
+    """The top-level fields that the gateway reads, over all JSON dialects."""
+
+    model: ModelName | None = None
+    models: Annotated[list[ModelName], Meta(max_length=MODELS_MAX)] | None = None
+    route: Literal["fallback", "sort"] | None = None
+    stream: bool | None = None
+    max_tokens: Cap | None = None
+    max_completion_tokens: Cap | None = None
+    max_output_tokens: Cap | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    provider: Preferences | None = None
+    session_id: Annotated[str, Meta(max_length=256)] | None = None
+    prompt_cache_key: Annotated[str, Meta(max_length=256)] | None = None
+    service_tier: Annotated[str, Meta(max_length=32)] | None = None
+    tools: msgspec.Raw = msgspec.Raw(b"")
+    response_format: msgspec.Raw = msgspec.Raw(b"")
+    reasoning: msgspec.Raw = msgspec.Raw(b"")
+    # Fields that would steer us elsewhere (A38, A47). Their only value is null; anything else names the field.
+    api_base: None = None
+    base_url: None = None
+    api_key: None = None
+    api_version: None = None
+    custom_llm_provider: None = None
+    extra_headers: None = None
+    extra_body: None = None
+    mock_response: None = None
+    callbacks: None = None
+    headers: None = None
+    proxy: None = None
+
+
+STEERING = frozenset(
+    {"api_base", "base_url", "api_key", "api_version", "custom_llm_provider", "extra_headers", "extra_body",
+     "mock_response", "callbacks", "headers", "proxy"}
+)  # fmt: skip
+
+_decode = msgspec.json.Decoder(RoutingFields).decode
+_EMPTY = RoutingFields()
+_AT = re.compile(r" - at `\$(?:\.([^`]*))?`$")
+_NON_STRUCTURAL = bytes(set(range(256)) - set(b"[]{}"))
+_STRING = re.compile(rb'"[^"]*"')
+_PAIR = re.compile(rb"\[\]|\{\}")
+_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+_SINGULAR = (b'"model"', b'"stream"', b'"max_tokens"', b'"provider"', b'"models"')
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request as routing sees it."""
+
+    route: Route
+    models: tuple[str, ...]
+    """What the client asks for, best first; at least one."""
+    stream: bool
+    output_cap: int | None
+    """The client's own cap on output tokens, if it gave one."""
+    choices: int
+    preferences: Preferences
+    session: str
+    body: bytes
+    target: str
+    needs: frozenset[str]
+    """Capabilities that the request cannot do without: tools, json_schema, reasoning."""
+
+
+def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | None, body: bytes) -> Call:
+    """Decode and check one request; raises InvalidRequest or UnsupportedMediaType with the field named."""
+    if route.multipart:
+        from_form = _form_fields(content_type, body)
+        return _build(route, target, path, from_form, body)
+    if content_type is not None and b"json" not in content_type:
+        raise UnsupportedMediaType("Send the body as application/json.", param="Content-Type")
+    if not body:
+        raise InvalidRequest("The request has no body; send a JSON object.", code="empty_body")
+    return _build(route, target, path, decode_fields(body), body)
+
+
+def decode_fields(body: bytes) -> RoutingFields:
+    """The routing fields of a JSON object, or InvalidRequest naming what is wrong."""
+    _check_depth(body)
+    try:
+        fields = _decode(body)
+    except msgspec.ValidationError as error:
+        raise _field_error(str(error)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise InvalidRequest("The body is not valid JSON (RFC 8259, UTF-8).", code="invalid_json") from None
+    _check_text(body)
+    return fields
+
+
+def _check_text(body: bytes) -> None:
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise InvalidRequest("The body is not valid UTF-8.", code="invalid_json") from None
+    if len(body) > STRICT_BYTES_MAX:
+        return
+    if (b"\\ud" in body or b"\\uD" in body) and _lone_surrogate(body):
+        raise InvalidRequest("The body contains half of a surrogate pair.", code="invalid_json")
+    for name in _SINGULAR:
+        if body.count(name) > 1:
+            _check_duplicates(body)
+            return
+
+
+def _lone_surrogate(body: bytes) -> bool:
+    # Escaped backslashes first, so that an escaped backslash followed by "ud800" is text, not an escape.
+    return _SURROGATE.search(body.replace(b"\\\\", b"")) is not None
+
+
+def _check_duplicates(body: bytes) -> None:
+    """Exact: walk the top level of the object and refuse a key that comes twice."""
+    seen: set[str] = set()
+    for key in _top_level_keys(body):
+        if key in seen:
+            raise InvalidRequest(f"The field `{key}` comes twice.", param=key, code="duplicate_field")
+        seen.add(key)
+
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]')
+
+
+def _top_level_keys(body: bytes) -> list[str]:
+    keys: list[str] = []
+    depth, last = 0, b""
+    for match in _TOKEN.finditer(body):
+        token = match[0]
+        if token in {b"{", b"["}:
+            depth += 1
+        elif token in {b"}", b"]"}:
+            depth -= 1
+        elif token == b":" and depth == 1:
+            keys.append(msgspec.json.decode(last, type=str)[:64])
+        last = token
+    return keys
+
+
+def _check_depth(body: bytes) -> None:
+    brackets = body.translate(None, _NON_STRUCTURAL)
+    if len(brackets) <= 2 * DEPTH_MAX:
+        return
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = _STRING.sub(b"", bare).translate(None, _NON_STRUCTURAL)
+    for _ in range(DEPTH_MAX):
+        if not brackets:
+            return
+        brackets = _PAIR.sub(b"", brackets)
+    if brackets:
+        raise InvalidRequest(
+            f"The body nests deeper than {DEPTH_MAX} levels, or its brackets do not match.", code="too_deep"
+        )
+
+
+def _field_error(message: str) -> InvalidRequest:
+    """A validation message of msgspec names types and our own field names, never values; the path becomes `param`."""
+    match = _AT.search(message)
+    param = match[1] if match and match[1] else None
+    what = message[: match.start()] if match else message
+    if param is None:
+        return InvalidRequest("The body must be a JSON object.", code="invalid_json")
+    top = param.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
+    if top in STEERING:
+        return InvalidRequest(
+            f"`{top}` is not accepted: TheRouter alone decides which host and credential a request uses. Remove it.",
+            param=top,
+            code="steering_field",
+        )
+    return InvalidRequest(f"`{param}`: {what[0].lower()}{what[1:]}.", param=param, code="invalid_type")
+
+
+def _build(route: Route, target: bytes, path: bytes, fields: RoutingFields, body: bytes) -> Call:
+    model, stream = fields.model, bool(fields.stream)
+    google = google_model(path)
+    if google is not None:
+        model, stream = google
+    if model is None and not fields.models:
+        raise InvalidRequest("`model` is missing: name one of GET /v1/models.", param="model", code="missing_field")
+    names = ((model,) if model else ()) + tuple(name for name in fields.models or () if name != model)
+    return Call(
+        route=route,
+        models=names,
+        stream=stream,
+        output_cap=fields.max_completion_tokens or fields.max_output_tokens or fields.max_tokens,
+        choices=fields.n or 1,
+        preferences=fields.provider or NO_PREFERENCES,
+        session=fields.session_id or fields.prompt_cache_key or "",
+        body=body,
+        target=target.decode("ascii"),
+        needs=_needs(fields),
+    )
+
+
+_NO_TOOLS = (b"", b"null", b"[]")
+_NEEDS_NOTHING: frozenset[str] = frozenset()
+
+
+def _needs(fields: RoutingFields) -> frozenset[str]:
+    tools, shape = bytes(fields.tools), bytes(fields.response_format)
+    if tools in _NO_TOOLS and not shape:
+        return _NEEDS_NOTHING
+    found = set()
+    if tools not in _NO_TOOLS:
+        found.add("tools")
+    if b"json_schema" in shape:
+        found.add("json_schema")
+    return frozenset(found)
+
+
+_FORM_MODEL = re.compile(rb'name="?(model|stream|response_format)"?\r\n(?:[^\r\n]*\r\n)*?\r\n([^\r\n]{1,160})\r\n')
+
+
+def _form_fields(content_type: bytes | None, body: bytes) -> RoutingFields:
+    if content_type is None or not content_type.startswith(b"multipart/form-data"):
+        raise UnsupportedMediaType("Send the body as multipart/form-data.", param="Content-Type")
+    values: dict[bytes, str] = {}
+    for match in _FORM_MODEL.finditer(body):
+        name = match[1].decode()
+        if match[1] in values:
+            raise InvalidRequest(f"The field `{name}` comes twice.", param=name, code="duplicate_field")
+        values[match[1]] = match[2].decode("utf-8", "replace")
+    return msgspec.structs.replace(_EMPTY, model=values.get(b"model"), stream=values.get(b"stream") == "true")

@@ -1,0 +1,84 @@
+"""Meter and rate: what one passage consumed and what it costs, as one usage line. Always exactly one.
+
+Who pays when things break (security.md 5.2): no semantic output, nothing charged; the client cancelled or the provider
+broke off after the commit, what was produced; never more than the hold. A missing or impossible usage is a defined state:
+estimated, flagged, and never negative.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from handlers.errors import FAILURES, FailureClass
+from handlers.gateway.usage_line import UsageLine
+from handlers.ledger.rating import rate
+from handlers.translation.canonical.usage import Usage
+
+if TYPE_CHECKING:
+    from handlers.gateway.authorize import Grant
+    from handlers.gateway.credit import Hold
+    from handlers.gateway.gate import Call
+    from handlers.gateway.plan import Attempt
+
+BYTES_PER_TOKEN = 4
+STREAM_BYTES_PER_TOKEN = 200
+"""A streamed token arrives in an event of about this size; only used when a pod died without telling."""
+
+
+def estimate(known: Usage, call: Call, bytes_out: int) -> Usage:
+    """What a pod that died had probably used: what it last told, or counted from bytes."""
+    if known.prompt_tokens or known.completion_tokens:
+        return msgspec.structs.replace(known, estimated=True)
+    if not bytes_out:
+        return Usage(estimated=True)
+    produced = bytes_out // (STREAM_BYTES_PER_TOKEN if call.stream else BYTES_PER_TOKEN)
+    return Usage(input=len(call.body) // BYTES_PER_TOKEN, output=max(produced, 1), estimated=True)
+
+
+def line_for(
+    *,
+    request_id: str,
+    grant: Grant,
+    attempt: Attempt,
+    call: Call,
+    usage: Usage,
+    semantic: bool,
+    status: int,
+    failure: FailureClass | None,
+    latency_ms: int,
+    first_event_ms: int | None,
+    attempts: int,
+    hold: Hold,
+) -> UsageLine:
+    """The usage line of a passage that is over."""
+    principal, endpoint = grant.principal, attempt.endpoint
+    price = endpoint.price
+    cost_nano = 0
+    if semantic and price is not None and attempt.credential == "shared":
+        cost_nano = min(rate(usage, price, markup_ppm=principal.markup_ppm).cost_nano, hold.amount_nano)
+    return UsageLine(
+        request_id=request_id,
+        tenant_id=principal.account,
+        user_id=principal.user,
+        key_id=principal.key_id,
+        model=endpoint.model,
+        provider=endpoint.provider,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cache_read_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write_5m + usage.cache_write_1h,
+        reasoning_tokens=usage.reasoning,
+        cost_nano=cost_nano,
+        latency_ms=latency_ms,
+        first_event_ms=first_event_ms,
+        http_status=status,
+        error_type=None if failure is None else FAILURES[failure].code,
+        stream=call.stream,
+        estimated=usage.estimated,
+        credential=attempt.credential,
+        attempts=attempts,
+        price_version=price.version if price is not None else "",
+        lease_id=hold.lease_id or None,
+    )

@@ -1,0 +1,92 @@
+"""What the gateway counts. Label values are enumerations; no model, key or tenant ever becomes a series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from handlers.errors import FAILURES
+from handlers.gateway.usage_line import UsageLine
+from handlers.telemetry.metrics import Counter, Gauge, Histogram, Registry
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_STATUSES = (
+    "400",
+    "401",
+    "402",
+    "403",
+    "404",
+    "405",
+    "408",
+    "409",
+    "413",
+    "414",
+    "415",
+    "422",
+    "429",
+    "431",
+    "500",
+    "503",
+)
+
+
+class GatewayMetrics:
+    """The metrics of one gateway process; names follow the OpenTelemetry gen_ai conventions where those have one."""
+
+    def __init__(self, providers: Iterable[str]) -> None:
+        self.registry = registry = Registry()
+        slugs = tuple(providers)
+        outcomes = ("ok", *sorted({rule.code for rule in FAILURES.values()}))
+        self.requests = registry.add(
+            Counter(
+                "therouter_requests_total",
+                "Requests that reached a provider, by outcome.",
+                {"provider": slugs, "outcome": outcomes, "stream": ("true", "false")},
+            )
+        )
+        self.refusals = registry.add(
+            Counter("therouter_refusals_total", "Requests refused before a provider was asked.", {"status": _STATUSES})
+        )
+        self.tokens = registry.add(
+            Counter(
+                "gen_ai_client_token_usage_total",
+                "Tokens metered.",
+                {"provider": slugs, "gen_ai_token_type": ("input", "output")},
+            )
+        )
+        self.cost = registry.add(
+            Counter("therouter_cost_nano_total", "Nano-units of currency charged.", {"provider": slugs})
+        )
+        self.duration = registry.add(
+            Histogram(
+                "gen_ai_server_request_duration_seconds",
+                "From first byte in to last byte out.",
+                _SECONDS,
+                {"provider": slugs},
+            )
+        )
+        self.first_event = registry.add(
+            Histogram(
+                "gen_ai_server_time_to_first_token_seconds",
+                "To the first semantic event.",
+                _SECONDS,
+                {"provider": slugs},
+            )
+        )
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """A number that is read when the metrics are scraped."""
+        self.registry.add(Gauge(name, meaning, read))
+
+    def count(self, line: UsageLine) -> None:
+        """Everything that one usage line says."""
+        provider = line.provider
+        self.requests.add(provider, line.error_type or "ok", "true" if line.stream else "false")
+        if line.prompt_tokens:
+            self.tokens.add(provider, "input", amount=line.prompt_tokens)
+        if line.completion_tokens:
+            self.tokens.add(provider, "output", amount=line.completion_tokens)
+        if line.cost_nano:
+            self.cost.add(provider, amount=line.cost_nano)
+        self.duration.observe(line.latency_ms / 1000, provider)
+        if line.first_event_ms is not None:
+            self.first_event.observe(line.first_event_ms / 1000, provider)

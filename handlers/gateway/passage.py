@@ -1,0 +1,376 @@
+"""Dispatch and meter: one request's way through its attempts, driven by what the provider pods send.
+
+Rules
+    Until the first semantic bytes go to the client nothing is committed, and a failed attempt is followed by the next one
+    of the plan, from the same frozen call. After that, no other attempt is made: nothing of two providers is ever spliced.
+    Bytes that tell the client "finished" are sent only after the usage line is in the spool.
+    Exactly one usage line per passage, whatever happens: completed, failed, cancelled by the client, pod killed.
+
+Theory of operation
+    A passage is the sink of a wire call. It has no task and no future of its own: `head_received`, `data_received`,
+    `usage_received`, `ended` and `lost` arrive as plain calls from the wire connection's protocol, and each does its work
+    and returns. Data is forwarded without being read. What is held back before the commit (a head, role-only chunks) is
+    bounded by UNCOMMITTED_BYTES_MAX.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from handlers.catalog.entries import Timeouts
+from handlers.errors import FAILURES, FailureClass, TheRouterError, UpstreamFailed
+from handlers.gateway.metering import estimate, line_for
+from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, Headers, render, stream_error
+from handlers.keys.wire_token import mint_wire_token
+from handlers.telemetry.logs import AttemptEnded, Level, identifier
+from handlers.translation.canonical.usage import NO_USAGE, Usage
+from handlers.transport.wire import WireDeadlines, WireEnd, WireHead, WireRequest
+
+if TYPE_CHECKING:
+    from handlers.gateway.authorize import Grant
+    from handlers.gateway.credit import Hold
+    from handlers.gateway.gate import Call
+    from handlers.gateway.plan import Attempt, RoutePlan
+    from handlers.gateway.room import Gateway
+    from handlers.transport.server import Exchange
+    from handlers.transport.wire_client import WireCall
+
+UNCOMMITTED_BYTES_MAX = 256 * 1024
+KEEP_ALIVE_AFTER_S = 10.0
+CANCEL_PATIENCE_S = 1.0
+TOKEN_LIFETIME_S = 60
+
+_NO_CONTENT = b""
+_SSE = "text/event-stream"
+
+
+class Passage:
+    """One request between its hold and its record."""
+
+    __slots__ = (
+        "_attempt", "_call", "_cancelled_at", "_exchange", "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_plan",
+        "_previous", "_started_at", "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "first_event_ms",
+        "quiet_since", "request_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        exchange: Exchange,
+        call: Call,
+        grant: Grant,
+        plan: RoutePlan,
+        hold: Hold,
+        request_id: str,
+    ) -> None:
+        self._gateway, self._exchange, self._call, self._grant = gateway, exchange, call, grant
+        self._plan, self._hold, self.request_id = plan, hold, request_id
+        self._index = -1
+        self._attempt: Attempt = plan.attempts[0]
+        self._wire: WireCall | None = None
+        self._head: WireHead | None = None
+        self._held_back: list[bytes] = []
+        self._usage: Usage = NO_USAGE
+        self._previous: list[tuple[str, FailureClass]] = []
+        self._started_at = exchange.received_at
+        self.quiet_since = exchange.received_at
+        self._cancelled_at = 0.0
+        self.attempts = 0
+        self.bytes_out = 0
+        self.first_event_ms: int | None = None
+        self.committed = self.closed = False
+
+    # The way in
+
+    def start(self) -> None:
+        """Make the first attempt."""
+        exchange = self._exchange
+        exchange.on_disconnect = self.disconnected
+        exchange.on_pause, exchange.on_resume = self._pause, self._resume
+        self._gateway.passages.add(self)
+        self._gateway.retries.requested()
+        self._try_next()
+
+    def _try_next(self) -> None:
+        self._index += 1
+        self.attempts += 1
+        attempt = self._attempt = self._plan.attempts[self._index]
+        gateway, call, principal = self._gateway, self._call, self._grant.principal
+        self._head, self._usage = None, NO_USAGE
+        self._held_back.clear()
+        gateway.health.begin(attempt.endpoint.id, attempt.health_key)
+        provider, endpoint = attempt.provider.slug, attempt.endpoint
+        request = WireRequest(
+            request_id=self.request_id,
+            token=mint_wire_token(
+                gateway.wire_keys[provider],
+                request_id=self.request_id,
+                account=principal.account,
+                endpoint=endpoint.id,
+                byok_record=attempt.record,
+                expires_at_s=int(gateway.clock()) + TOKEN_LIFETIME_S,
+            ),
+            account=principal.account,
+            dialect=call.route.dialect,
+            operation=call.route.operation,
+            endpoint=endpoint.id,
+            public_model=endpoint.model,
+            stream=call.stream,
+            deadlines=_deadlines(endpoint.timeouts or attempt.provider.timeouts),
+            target=call.target,
+            client_headers=_protocol_headers(self._exchange),
+            credential=attempt.credential,
+            byok_sealed=gateway.sealed(principal.account, attempt.record) if attempt.record else "",
+            byok_record=attempt.record,
+            output_tokens_max=self._hold.output_tokens_max,
+            stateless=attempt.credential == "shared",
+        )
+        self._wire = gateway.pods[provider].call(request, call.body, self)
+
+    # What the wire says
+
+    def head_received(self, head: WireHead) -> None:
+        """Keep it until there is something to commit to."""
+        self._head = head
+
+    def data_received(self, data: bytes, semantic: bool) -> None:  # noqa: FBT001 - the wire's own signature
+        """Forward, once committed; hold back what is not semantic before that."""
+        self.bytes_out += len(data)
+        if self.committed:
+            self.quiet_since = monotonic()
+            self._exchange.write(data)
+            return
+        self._held_back.append(data)
+        if semantic or sum(map(len, self._held_back)) > UNCOMMITTED_BYTES_MAX:
+            self._commit()
+
+    def usage_received(self, usage: Usage) -> None:
+        """Cumulative; the last one known serves if the pod dies."""
+        self._usage = usage
+
+    def ended(self, end: WireEnd, final: bytes) -> None:
+        """The attempt is over."""
+        self._wire = None
+        self._usage = end.usage
+        if end.semantic and self.first_event_ms is None:
+            self.first_event_ms = end.first_event_ms
+        if end.failure is None:
+            self._succeed(end, final)
+        else:
+            self._fail(end, final)
+
+    def lost(self) -> None:
+        """The pod went away without an end: what it produced so far is metered, flagged as estimated."""
+        self._wire = None
+        self._usage = estimate(self._usage, self._call, self.bytes_out)
+        self._gateway.pod_lost(self._attempt.provider.slug)
+        failure = FailureClass.TRUNCATED if self.committed else FailureClass.CONNECT
+        self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), _NO_CONTENT)
+
+    # What the client does
+
+    def disconnected(self) -> None:
+        """The client is gone: stop the provider at once; its end frame tells what was produced."""
+        if self._wire is not None and not self._cancelled_at:
+            self._cancelled_at = monotonic()
+            self._wire.stop()
+
+    def _pause(self) -> None:
+        if self._wire is not None:
+            self._wire.pause_reading()
+
+    def _resume(self) -> None:
+        if self._wire is not None:
+            self._wire.resume_reading()
+
+    # The ways out
+
+    def _commit(self) -> None:
+        self.committed = True
+        self.quiet_since = monotonic()
+        if self.first_event_ms is None:
+            self.first_event_ms = int((self.quiet_since - self._started_at) * 1000)
+        if not self._exchange.started:
+            head = self._head or WireHead(status=200, content_type=_SSE)
+            self._exchange.start(head.status, self._headers(head))
+        self._exchange.write(b"".join(self._held_back) if len(self._held_back) > 1 else self._held_back[0])
+        self._held_back.clear()
+
+    def _succeed(self, end: WireEnd, final: bytes) -> None:
+        attempt, gateway = self._attempt, self._gateway
+        now = monotonic()
+        gateway.health.succeeded(attempt.endpoint.id, attempt.health_key, self._grant.principal.account, now)
+        produced = end.usage.completion_tokens
+        if produced and self.first_event_ms is not None:
+            span_s = max(now - self._started_at - self.first_event_ms / 1000, 0.001)
+            gateway.health.measured(attempt.endpoint.id, self.first_event_ms, produced / span_s, now)
+        status = self._head.status if self._head else 200
+        self._record(status, None, end)
+        self._deliver(status, final)
+
+    def _deliver(self, status: int, final: bytes) -> None:
+        exchange = self._exchange
+        if exchange.closed:
+            return
+        if exchange.started:
+            exchange.finish(b"".join((*self._held_back, final)) if self._held_back else final)
+            return
+        head = self._head or WireHead(status=status, content_type="application/json")
+        body = b"".join((*self._held_back, final)) if self._held_back else final
+        if self._call.stream and head.content_type.startswith(_SSE):
+            exchange.start(status, self._headers(head))
+            exchange.finish(body)
+        else:
+            exchange.send(status, self._headers(head), body)
+
+    def _fail(self, end: WireEnd, final: bytes) -> None:
+        failure = end.failure or FailureClass.MALFORMED
+        attempt, gateway = self._attempt, self._gateway
+        self._tell(end, failure)
+        account = self._grant.principal.account
+        retry_after_s = end.retry_after_ms / 1000
+        gateway.health.failed(attempt.endpoint.id, attempt.health_key, account, failure, retry_after_s, monotonic())
+        if self._index:
+            gateway.retries.failed(attempt.provider.slug)
+        self._previous.append((attempt.provider.slug, failure))
+        if self._may_try_next(failure):
+            self._try_next()
+            return
+        error = self._client_error(failure, end)
+        self._record(error.http_status, failure, end)
+        exchange = self._exchange
+        if exchange.closed:
+            return
+        if self.committed or exchange.started:
+            exchange.finish(final or stream_error(error, self._call.route.dialect, self.request_id))
+        else:
+            status, headers, body = render(error, self._call.route.dialect, self.request_id)
+            exchange.send(status, headers + self._facts(), body)
+
+    def _may_try_next(self, failure: FailureClass) -> bool:
+        return (
+            not self.committed
+            and not self._exchange.closed
+            and self._index + 1 < len(self._plan.attempts)
+            and FAILURES[failure].try_next
+            and self._gateway.retries.allow(self._plan.attempts[self._index + 1].provider.slug)
+        )
+
+    def _client_error(self, failure: FailureClass, end: WireEnd) -> TheRouterError:
+        retry_after_s = min(60, -(-end.retry_after_ms // 1000)) if end.retry_after_ms else None
+        tried = [{"provider": provider, "code": FAILURES[kind].code} for provider, kind in self._previous]
+        error = UpstreamFailed(failure, retry_after_s=retry_after_s, detail={"previous_errors": tried})
+        if end.message:
+            error.message = end.message
+        error.param = end.param or None
+        return error
+
+    def _record(self, status: int, failure: FailureClass | None, end: WireEnd) -> None:
+        self.closed = True
+        gateway = self._gateway
+        gateway.passages.discard(self)
+        cancelled = self._exchange.closed and failure is not None and not end.semantic
+        line = line_for(
+            request_id=self.request_id,
+            grant=self._grant,
+            attempt=self._attempt,
+            call=self._call,
+            usage=end.usage,
+            semantic=end.semantic or (failure is None),
+            status=499 if cancelled else status,
+            failure=failure,
+            latency_ms=int((monotonic() - self._started_at) * 1000),
+            first_event_ms=self.first_event_ms,
+            attempts=self.attempts,
+            hold=self._hold,
+        )
+        gateway.recorder.record(line)
+        gateway.credit.settle(self._hold, line.cost_nano)
+        gateway.limits_settle(self._grant.principal, end.usage)
+        gateway.count(line)
+
+    def _tell(self, end: WireEnd, failure: FailureClass) -> None:
+        self._gateway.log.emit(
+            AttemptEnded(
+                level=Level.WARNING if FAILURES[failure].counts_for_health else Level.DEBUG,
+                request_id=identifier(self.request_id),
+                provider=identifier(self._attempt.provider.slug),
+                model=identifier(self._attempt.endpoint.model),
+                attempt=self.attempts,
+                duration_ms=int((monotonic() - self._started_at) * 1000),
+                failure=failure,
+                upstream_status=end.upstream_status,
+            )
+        )
+
+    def _headers(self, head: WireHead) -> Headers:
+        headers: Headers = [
+            (b"content-type", head.content_type.encode("latin-1")),
+            (b"cache-control", b"no-store"),
+            (b"x-request-id", self.request_id.encode()),
+        ]
+        headers += self._facts()
+        for name, value in head.headers.items():
+            headers.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
+        return headers
+
+    def _facts(self) -> Headers:
+        attempt = self._attempt
+        facts: Headers = [
+            (b"x-therouter-provider", attempt.provider.slug.encode()),
+            (b"x-therouter-model", attempt.endpoint.model.encode()),
+            (b"x-therouter-attempts", b"%d" % self.attempts),
+            (b"x-therouter-credential", attempt.credential.encode()),
+        ]
+        if self._hold.output_tokens_max:
+            facts.append((b"x-therouter-output-clamped", b"%d" % self._hold.output_tokens_max))
+        return facts
+
+    # Once a second, from the gateway's sweep
+
+    def sweep(self, now: float) -> None:
+        """A stream that stays silent gets a comment from second 10 on; it commits to nothing.
+
+        A pod that was told to stop and has not said what was produced within CANCEL_PATIENCE_S is cut off.
+        """
+        if self._cancelled_at and now - self._cancelled_at > CANCEL_PATIENCE_S and self._wire is not None:
+            self._wire.abandon()
+            return
+        if not self._call.stream or self.closed or now - self.quiet_since < KEEP_ALIVE_AFTER_S:
+            return
+        self.quiet_since = now
+        if not self._exchange.started:
+            self._exchange.start(200, self._headers(self._head or WireHead(status=200, content_type=_SSE)))
+        self._exchange.write(KEEP_ALIVE.get(self._call.route.dialect, DEFAULT_KEEP_ALIVE))
+
+
+_deadline_cache: dict[Timeouts, WireDeadlines] = {}
+
+
+def _deadlines(timeouts: Timeouts) -> WireDeadlines:
+    deadlines = _deadline_cache.get(timeouts)
+    if deadlines is None:
+        deadlines = _deadline_cache[timeouts] = WireDeadlines(
+            connect_ms=timeouts.connect_ms,
+            headers_ms=timeouts.headers_ms,
+            first_event_ms=timeouts.first_event_ms,
+            between_bytes_ms=timeouts.between_bytes_ms,
+            between_events_ms=timeouts.between_events_ms,
+            total_ms=timeouts.total_ms,
+        )
+    return deadlines
+
+
+_PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client"})
+_NO_HEADERS: dict[str, str] = {}
+
+
+def _protocol_headers(exchange: Exchange) -> dict[str, str]:
+    found = _NO_HEADERS
+    for name, value in exchange.head.headers:
+        if name in _PROTOCOL_HEADERS:
+            if found is _NO_HEADERS:
+                found = {}
+            found[name.decode()] = value.decode("latin-1")
+    return found

@@ -1,0 +1,195 @@
+"""The order of the stages, and nothing clever.
+
+    read -> authenticate -> authorize -> plan -> hold -> dispatch -> meter -> record
+
+Each stage takes frozen values and returns a new one, or raises an error of handlers.errors that is answered in the client's
+dialect. Two stages may have to wait, and only when memory does not hold the answer: authenticate for an unknown key, hold
+for credit that is not leased yet. A request that waits for neither passes all stages in one call, without a task.
+Dispatch, meter and record are driven by the provider pod's frames: passage.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from handlers.catalog.entries import NANO
+from handlers.errors import InvalidRequest, TheRouterError, Unauthenticated, Unavailable
+from handlers.gateway.authorize import authorize
+from handlers.gateway.gate import Call, read_call
+from handlers.gateway.passage import Passage
+from handlers.gateway.plan import RoutePlan, route_plan
+from handlers.gateway.refusals import JSON_HEADERS, render
+from handlers.gateway.routes import ROUTES
+from handlers.gateway.usage_line import new_request_id
+from handlers.telemetry.logs import Room
+
+if TYPE_CHECKING:
+    from handlers.catalog.entries import Catalog
+    from handlers.gateway.authorize import Grant
+    from handlers.gateway.room import Gateway
+    from handlers.gateway.routes import Route
+    from handlers.keys.principal import Principal
+    from handlers.transport.request_head import RequestHead
+    from handlers.transport.server import Exchange
+
+
+CHAT = ROUTES[b"/v1/chat/completions"]
+
+
+def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
+    """Take one request that a provider shall answer through all stages."""
+    request_id = new_request_id()
+    try:
+        call = read_call(
+            route, exchange.head.target, exchange.head.path, exchange.head.get(b"content-type"), exchange.body
+        )
+        token = presented_key(exchange.head)
+        principal = gateway.verifier.cached(token)
+        if principal is None:
+            gateway.spawn(_authenticate_first(gateway, exchange, call, token, request_id))
+        else:
+            _admit(gateway, exchange, call, principal, request_id)
+    except TheRouterError as error:
+        refuse(gateway, exchange, route.dialect, error, request_id)
+
+
+async def _authenticate_first(gateway: Gateway, exchange: Exchange, call: Call, token: bytes, request_id: str) -> None:
+    async def stage() -> None:
+        principal = await gateway.verifier.authenticate(token)
+        _admit(gateway, exchange, call, principal, request_id)
+
+    await _answering(gateway, exchange, call, request_id, stage())
+
+
+def _admit(gateway: Gateway, exchange: Exchange, call: Call, principal: Principal, request_id: str) -> None:
+    """Authorize, plan and hold with what memory holds; wait for credit only when it does not."""
+    if exchange.closed:
+        return
+    if not gateway.recorder.can_write:
+        raise Unavailable("Usage cannot be recorded at the moment, so nothing is admitted; retry shortly.")
+    grant = authorize(principal, exchange.head.peer, gateway.byok_of(principal))
+    gateway.admit_rate(principal, call)
+    plan = route_plan(
+        call, grant, gateway.catalog, gateway.enabled, gateway.health.snapshot(gateway.monotonic()), gateway.next_seed()
+    )
+    hold = gateway.credit.try_hold(principal, plan, call)
+    if hold is None:
+        gateway.spawn(_hold_first(gateway, exchange, call, grant, plan, request_id))
+    else:
+        Passage(gateway, exchange, call, grant, plan, hold, request_id).start()
+
+
+async def _hold_first(
+    gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, plan: RoutePlan, request_id: str
+) -> None:
+    async def stage() -> None:
+        hold = await gateway.credit.hold(grant.principal, plan, call)
+        if exchange.closed:
+            gateway.credit.settle(hold, 0)
+            return
+        Passage(gateway, exchange, call, grant, plan, hold, request_id).start()
+
+    await _answering(gateway, exchange, call, request_id, stage())
+
+
+async def _answering(
+    gateway: Gateway, exchange: Exchange, call: Call, request_id: str, stage: Coroutine[Any, Any, None]
+) -> None:
+    """Run a stage that waits; whatever it raises is answered, never lost."""
+    try:
+        await stage
+    except TheRouterError as error:
+        refuse(gateway, exchange, call.route.dialect, error, request_id)
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a 500 and one log line
+        gateway.log.fault(Room.GATEWAY, error, request_id=request_id)
+        refuse(
+            gateway, exchange, call.route.dialect, TheRouterError("An internal error; it has been logged."), request_id
+        )
+
+
+def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
+    """POST /v1/route: what would be done with this chat request, at what worst-case price, without doing it."""
+    request_id = new_request_id()
+    try:
+        call = read_call(
+            route, exchange.head.target, exchange.head.path, exchange.head.get(b"content-type"), exchange.body
+        )
+        token = presented_key(exchange.head)
+    except TheRouterError as error:
+        refuse(gateway, exchange, route.dialect, error, request_id)
+        return
+
+    async def stage() -> None:
+        principal = gateway.verifier.cached(token) or await gateway.verifier.authenticate(token)
+        grant = authorize(principal, exchange.head.peer, gateway.byok_of(principal))
+        health = gateway.health.snapshot(gateway.monotonic())
+        asked = msgspec.structs.replace(call, route=CHAT)
+        plan = route_plan(asked, grant, gateway.catalog, gateway.enabled, health, gateway.next_seed())
+        body = msgspec.json.encode(
+            describe_plan(plan, gateway.credit.worst_case(principal, plan, asked), gateway.catalog)
+        )
+        exchange.send(200, [*JSON_HEADERS, (b"x-request-id", request_id.encode())], body)
+
+    gateway.spawn(_answering(gateway, exchange, call, request_id, stage()))
+
+
+def describe_plan(plan: RoutePlan, worst_case_nano: int, catalog: Catalog) -> dict[str, object]:
+    """The plan as JSON: attempts in order, and the reason for each endpoint not chosen."""
+    return {
+        "attempts": [
+            {
+                "endpoint": attempt.endpoint.id,
+                "provider": attempt.provider.slug,
+                "model": attempt.endpoint.model,
+                "credential": attempt.credential,
+                "country": attempt.provider.country,
+                "price_version": attempt.endpoint.price.version if attempt.endpoint.price else "",
+            }
+            for attempt in plan.attempts
+        ],
+        "worst_case_cost": worst_case_nano / NANO,
+        "currency": catalog.currency,
+        "excluded_by": plan.excluded,
+        "not_chosen": [{"endpoint": endpoint, "reason": reason} for endpoint, reason in plan.details],
+        "seed": plan.seed,
+        "catalog_version": plan.catalog_version,
+    }
+
+
+def refuse(gateway: Gateway, exchange: Exchange, dialect: str, error: TheRouterError, request_id: str) -> None:
+    """Answer with an error in the client's dialect."""
+    gateway.metrics.refusals.add(str(error.http_status))
+    if not exchange.closed:
+        exchange.send(*render(error, dialect, request_id))
+
+
+_KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
+_KEY_BYTES_MAX = 512
+
+
+def presented_key(head: RequestHead) -> bytes:
+    """The one key of a request. Two different ones are refused: never "first wins" (A06)."""
+    authorization = head.get(b"authorization")
+    found: bytes | None = None
+    if authorization is not None:
+        if authorization[:7].lower() != b"bearer " or b" " in authorization[7:] or b"," in authorization:
+            raise Unauthenticated(MISSING_KEY)
+        found = authorization[7:]
+    for name in _KEY_HEADERS:
+        other = head.get(name)
+        if other is None:
+            continue
+        if found is not None and other != found:
+            raise InvalidRequest("The request carries two different keys; send one.", code="ambiguous_credentials")
+        found = other
+    if not found or len(found) > _KEY_BYTES_MAX:
+        raise Unauthenticated(MISSING_KEY)
+    return found
+
+
+MISSING_KEY = (
+    "Send a valid TheRouter key as `Authorization: Bearer sk-tr-...`. Keys are made with `therouter keys create`."
+)

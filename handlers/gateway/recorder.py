@@ -1,0 +1,165 @@
+"""Record: usage lines go to the spool before the client hears "finished", and to PostgreSQL as soon as it takes them.
+
+Nothing here is awaited by a request. One settler per process reads the spool from its oldest line, hands batches to the
+idempotent `usage_settle`, and commits what the database answered for. A database outage only makes the spool longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from handlers.errors import TheRouterError
+from handlers.gateway.spool import SYNC_GROUP_S, Spool
+from handlers.gateway.usage_line import UsageLine, encode_usage_line
+from handlers.telemetry.logs import (
+    Dependency,
+    DependencyBack,
+    DependencyLost,
+    Level,
+    Log,
+    RecordRejected,
+    SpoolReplayed,
+    identifier,
+)
+
+BATCH_LINES = 500
+SETTLE_DELAY_S = 0.05
+"""How long lines gather before they are settled together."""
+RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
+
+Settle = Callable[[list[bytes]], Awaitable[list[tuple[str, str]]]]
+"""Takes JSON lines; returns (request id, outcome) for each: ok, exists, upgraded, or rejected:<reason>."""
+
+
+class _LeaseOnly(msgspec.Struct):
+    tenant_id: str = ""
+
+
+_decode_tenant = msgspec.json.Decoder(_LeaseOnly).decode
+
+
+class Recorder:
+    """Owns the spool of this process and its settler."""
+
+    def __init__(self, spool: Spool, settle: Settle, log: Log, *, settled: Callable[[str], None] | None = None) -> None:
+        self._spool = spool
+        self._settle = settle
+        self._log = log
+        self._settled = settled
+        self._wake = asyncio.Event()
+        self._unwritten: list[bytes] = []
+        self._syncing = False
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="spool-sync")
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.lost_database = False
+
+    @property
+    def can_write(self) -> bool:
+        """False while the disk refuses lines: admit nothing new, so that nothing goes unrecorded."""
+        return not self._unwritten
+
+    def start(self) -> None:
+        """Begin to settle, oldest segments first."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def record(self, line: UsageLine) -> None:
+        """Put one line on disk; returns when the operating system has it."""
+        payload = encode_usage_line(line)
+        if self._unwritten:
+            self._unwritten.append(payload)
+            return
+        try:
+            self._spool.append(payload)
+        except OSError as error:
+            self._unwritten.append(payload)
+            self._tell_disk(error)
+        if not self._syncing:
+            self._syncing = True
+            asyncio.get_running_loop().call_later(SYNC_GROUP_S, self._sync)
+        self._wake.set()
+
+    def _sync(self) -> None:
+        asyncio.get_running_loop().run_in_executor(self._threads, self._sync_in_thread)
+
+    def _sync_in_thread(self) -> None:
+        self._syncing = False
+        try:
+            self._spool.sync()
+        except OSError as error:
+            self._tell_disk(error)
+
+    def _tell_disk(self, error: OSError) -> None:
+        code = identifier(str(error.errno))
+        self._log.emit(DependencyLost(level=Level.ERROR, dependency=Dependency.SPOOL, code=code))
+
+    async def stop(self, patience_s: float) -> None:
+        """Settle what can be settled within the patience, then close; the rest waits for the next start."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=patience_s)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._threads.shutdown(wait=True)
+        self._spool.close()
+
+    async def _run(self) -> None:
+        replaying, replayed, torn = self._spool.adopted > 0, 0, 0
+        retry_s = RETRY_S_MIN
+        while True:
+            self._write_again()
+            batch = self._spool.batch(BATCH_LINES)
+            if batch is None:
+                if replaying:
+                    self._log.emit(SpoolReplayed(lines=replayed, torn_bytes=torn))
+                    replaying = False
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                if not self._stopping:
+                    await asyncio.sleep(SETTLE_DELAY_S)
+                continue
+            segment, payloads, offset, damaged = batch
+            torn += damaged
+            try:
+                outcomes = await self._settle(payloads) if payloads else []
+            except TheRouterError:
+                self._tell_database(lost=True)
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, RETRY_S_MAX)
+                continue
+            self._tell_database(lost=False)
+            retry_s = RETRY_S_MIN
+            replayed += len(payloads)
+            self._look_at(outcomes)
+            self._spool.commit(segment, offset)
+            if self._settled is not None:
+                for payload in payloads:
+                    self._settled(_decode_tenant(payload).tenant_id)
+
+    def _write_again(self) -> None:
+        while self._unwritten:
+            try:
+                self._spool.append(self._unwritten[0])
+            except OSError:
+                asyncio.get_running_loop().call_later(RETRY_S_MAX, self._wake.set)
+                return
+            self._unwritten.pop(0)
+
+    def _look_at(self, outcomes: list[tuple[str, str]]) -> None:
+        for request_id, outcome in outcomes:
+            if outcome.startswith("rejected"):
+                reason = identifier(outcome.partition(":")[2] or "unknown")
+                self._log.emit(RecordRejected(level=Level.ERROR, request_id=identifier(request_id), reason=reason))
+
+    def _tell_database(self, *, lost: bool) -> None:
+        if lost != self.lost_database:
+            self.lost_database = lost
+            kind = DependencyLost(level=Level.ERROR, dependency=Dependency.DATABASE)
+            self._log.emit(kind if lost else DependencyBack(dependency=Dependency.DATABASE))

@@ -1,0 +1,230 @@
+"""The gateway room: builds the parts, starts them, sweeps once a second, drains on the way out.
+
+Everything that a request needs is an attribute here, built once per process. One sweep serves all open passages; one poller
+learns of revocations; one recorder settles usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+from handlers.catalog.entries import Catalog
+from handlers.errors import TheRouterError
+from handlers.gateway import pipeline, queries
+from handlers.gateway.credit import Credit
+from handlers.gateway.gate import Call
+from handlers.gateway.health import Health
+from handlers.gateway.observations import GatewayMetrics
+from handlers.gateway.passage import Passage
+from handlers.gateway.recorder import Recorder
+from handlers.gateway.refusals import Headers, render
+from handlers.gateway.retries import RetryBudget
+from handlers.gateway.revocation import RevocationPoller
+from handlers.gateway.routes import Route, find_route
+from handlers.gateway.spool import Spool
+from handlers.gateway.usage_line import UsageLine
+from handlers.keys.principal import Principal
+from handlers.keys.verification import KeyVerifier
+from handlers.ledger.limits import KeyLimiter
+from handlers.store.gateway import GatewayStore
+from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, Room, Started, Stopped, identifier
+from handlers.translation.canonical.usage import Usage
+from handlers.transport.server import Exchange, HttpServer, RequestHead
+from handlers.transport.wire_client import WireClient
+
+SWEEP_S = 1.0
+POD_CONNECTIONS_MAX = 2_048
+SETTLE_PATIENCE_S = 5.0
+_LOOPBACK = ("127.", "::1")
+
+
+class Gateway:
+    """One gateway process."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        enabled: frozenset[str],
+        store: GatewayStore,
+        verifier: KeyVerifier,
+        wire_keys: dict[str, bytes],
+        pods: dict[str, WireClient],
+        spool: Spool,
+        log: Log,
+    ) -> None:
+        self.catalog, self.enabled, self.store, self.verifier = catalog, enabled, store, verifier
+        self.wire_keys, self.pods, self.log = wire_keys, pods, log
+        self.clock, self.monotonic = time.time, time.monotonic
+        self.credit = Credit(store, time.monotonic, self.spawn)
+        self.recorder = Recorder(spool, store.settle, log, settled=self.credit.line_settled)
+        self.health = Health(seed=int.from_bytes(os.urandom(4), "big"))
+        self.retries = RetryBudget(time.monotonic)
+        self.limiter = KeyLimiter()
+        self.metrics = GatewayMetrics(sorted(enabled))
+        self.revocation = RevocationPoller(store, verifier, log)
+        self.passages: set[Passage] = set()
+        self.server = HttpServer(self._handle, admit=self._admit_head, render_error=self._render_error)
+        self._operator: HttpServer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._seed = int.from_bytes(os.urandom(4), "big")
+        self._spool = spool
+        self.draining = False
+        self.metrics.gauge("therouter_open_requests", "Requests at a provider.", lambda: len(self.passages))
+        self.metrics.gauge("therouter_connections", "Open client connections.", lambda: self.server.connections)
+        self.metrics.gauge("therouter_spool_bytes", "Usage that is not settled yet.", spool.unsettled_bytes)
+
+    # Life
+
+    async def start(self, listen: str, operator_listen: str = "") -> str:
+        """Serve; returns the address that clients use."""
+        self.recorder.start()
+        self.spawn(self.revocation.run())
+        self._sweep()
+        address = await self.server.listen(listen)
+        if operator_listen:
+            self._operator = HttpServer(self._handle_operator, admit=self._admit_head, render_error=self._render_error)
+            await self._operator.listen(operator_listen)
+        gc.collect()
+        gc.freeze()
+        self.log.emit(Started(room=Room.GATEWAY, listen=identifier(address)))
+        return address
+
+    async def stop(self, drain_s: float) -> None:
+        """Drain: finish what has started, settle, hand credit back."""
+        self.draining = True
+        await self.server.drain(drain_s)
+        left = len(self.passages)
+        for passage in list(self.passages):
+            passage.disconnected()
+        await self._until_quiet()
+        await self.recorder.stop(SETTLE_PATIENCE_S)
+        try:
+            await self.credit.release_all()
+        except TheRouterError:
+            self.log.emit(DependencyLost(level=Level.WARNING, dependency=Dependency.DATABASE))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._operator is not None:
+            await self._operator.drain(0)
+        for pod in self.pods.values():
+            await pod.close()
+        self.log.emit(Stopped(room=Room.GATEWAY, drained=not left, open_exchanges=left))
+
+    async def _until_quiet(self) -> None:
+        for _ in range(20):
+            if not self.passages:
+                return
+            await asyncio.sleep(0.1)
+
+    def not_ready(self) -> list[str]:
+        """What this process still waits for; empty when it can serve."""
+        waiting = []
+        if self.draining:
+            waiting.append("draining")
+        if not self.recorder.can_write:
+            waiting.append("spool")
+        if not self.revocation.caught_up:
+            waiting.append("database")
+        return waiting
+
+    def spawn(self, work: Coroutine[Any, Any, None] | Awaitable[None]) -> None:
+        """Run work in the background; its errors are logged, never lost."""
+        task = asyncio.ensure_future(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except TheRouterError:
+            self.log.emit(DependencyLost(level=Level.WARNING, dependency=Dependency.DATABASE))
+        except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes one log line
+            self.log.fault(Room.GATEWAY, error)
+
+    def _sweep(self) -> None:
+        now = self.monotonic()
+        for passage in list(self.passages):
+            passage.sweep(now)
+        self.credit.sweep()
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    # Requests
+
+    def _admit_head(self, head: RequestHead) -> int:
+        return find_route(head.method, head.path).body_bytes_max
+
+    def _handle(self, exchange: Exchange) -> None:
+        route = find_route(exchange.head.method, exchange.head.path)
+        if route.operation:
+            pipeline.serve(self, exchange, route)
+        elif route.method == b"GET":
+            queries.answer(self, exchange, route)
+        else:
+            pipeline.explain(self, exchange, route)
+
+    def _handle_operator(self, exchange: Exchange) -> None:
+        queries.answer(self, exchange, find_route(exchange.head.method, exchange.head.path))
+
+    def _render_error(self, error: TheRouterError, head: RequestHead | None) -> tuple[int, Headers, bytes]:
+        cause = error.__cause__
+        if cause is not None:
+            self.log.fault(Room.GATEWAY, cause)
+        self.metrics.refusals.add(str(error.http_status))
+        return render(error, _dialect_of(head))
+
+    def is_operator(self, exchange: Exchange) -> bool:
+        """The request comes from this machine or over the operator's listener."""
+        return self._operator is not None or exchange.head.peer.startswith(_LOOPBACK) or not exchange.head.peer
+
+    # What the stages ask for
+
+    def next_seed(self) -> int:
+        """A new seed for each plan; the plan can be made again from it."""
+        self._seed = (self._seed * 6364136223846793005 + 1442695040888963407) & 0xFFFF_FFFF_FFFF_FFFF
+        return self._seed >> 32
+
+    def byok_of(self, _principal: Principal) -> dict[str, str] | None:
+        """Provider -> BYOK record of this account, or None."""
+        return None
+
+    def sealed(self, _account: str, _record: str) -> str:
+        """The sealed credential of a BYOK record."""
+        return ""
+
+    def admit_rate(self, principal: Principal, call: Call) -> None:
+        """Requests and tokens per minute, concurrent requests; RateLimited with the time to wait."""
+        self.limiter.admit(principal, len(call.body), self.monotonic())
+
+    def limits_settle(self, principal: Principal, usage: Usage) -> None:
+        """The request is over: free its place, book its tokens."""
+        self.limiter.settle(principal, usage.prompt_tokens + usage.completion_tokens, self.monotonic())
+
+    def pod_lost(self, provider: str) -> None:
+        """A pod went away in the middle of an exchange."""
+        self.log.emit(DependencyLost(level=Level.ERROR, dependency=Dependency.POD, name=identifier(provider)))
+
+    def count(self, line: UsageLine) -> None:
+        """Metrics of one finished request."""
+        self.metrics.count(line)
+
+
+def _dialect_of(head: RequestHead | None) -> str:
+    if head is None:
+        return "openai_chat"
+    try:
+        return find_route(b"POST", head.path).dialect
+    except TheRouterError:
+        return "openai_chat"
+
+
+__all__ = ["Gateway", "Route"]
