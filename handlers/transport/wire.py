@@ -1,7 +1,8 @@
 """The internal wire: what a gateway and a provider pod say to one another.
 
 Theory of operation
-    One connection carries one exchange at a time, so back-pressure is TCP's own and cancelling is closing. A frame is
+    One connection carries one exchange at a time, so back-pressure is TCP's own and cancelling is closing: closing the
+    gateway's half asks the pod to cancel its provider and to answer with the END that tells what was produced. A frame is
     kind (1 byte), flags (1 byte), length (4 bytes, big endian), payload.
 
         gateway -> pod   REQUEST  one `WireRequest` as JSON

@@ -55,7 +55,7 @@ class WireSink(Protocol):
 class WireCall:
     """One exchange under way."""
 
-    __slots__ = ("_body", "_client", "_connection", "_request", "_task", "sink")
+    __slots__ = ("_body", "_client", "_connection", "_request", "_task", "sink", "stopped")
 
     def __init__(self, client: WireClient, request: WireRequest, body: bytes, sink: WireSink) -> None:
         self._client = client
@@ -65,6 +65,8 @@ class WireCall:
         self._task: asyncio.Task[None] | None = None
         self.sink: WireSink | None = sink
         """None once the call is over."""
+        self.stopped = False
+        """The connection is half closed and not to be used again."""
 
     def cancel(self) -> None:
         """Close the connection at once; the pod takes that as cancellation. The sink hears nothing more."""
@@ -77,6 +79,27 @@ class WireCall:
             self._task.cancel()
         else:
             self._client.withdraw(self)
+
+    def stop(self) -> None:
+        """Ask the pod to cancel and to say in END what was produced; the sink hears that END, or `lost`."""
+        if self.sink is None:
+            return
+        if self._connection is not None:
+            if not self.stopped:
+                self.stopped = True
+                self._connection.transport.resume_reading()
+                self._connection.transport.write_eof()
+            return
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._client.withdraw(self)
+        asyncio.get_running_loop().call_soon(self.lose)
+
+    def abandon(self) -> None:
+        """Close the connection at once; the sink hears `lost`."""
+        if self._connection is not None and self.sink is not None:
+            self._connection.kill()
 
     def pause_reading(self) -> None:
         """Take no more data; the pod is slowed down by the socket's own buffers."""

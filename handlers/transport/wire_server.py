@@ -59,7 +59,7 @@ class WireReply:
         """Neither ended, nor refused, nor cancelled."""
         self.cancelled = False
         self.on_cancel: Callable[[], None] | None = None
-        """Called once when the gateway closes before `end`."""
+        """Called once when the gateway closes, or half closes, before `end`. While half closed, `end` still arrives."""
         self.on_pause: Callable[[], None] | None = None
         self.on_resume: Callable[[], None] | None = None
 
@@ -158,13 +158,14 @@ class WireServer:
 
 
 class _Connection(asyncio.Protocol):
-    __slots__ = ("_paused", "_reader", "_request", "_server", "_transport", "reply")
+    __slots__ = ("_half_closed", "_paused", "_reader", "_request", "_server", "_transport", "reply")
 
     def __init__(self, server: WireServer) -> None:
         self._server = server
         self._reader = FrameReader()
         self._request: WireRequest | None = None
         """Read, and waiting for its BODY."""
+        self._half_closed = False
         self._paused = False
         self._transport: asyncio.Transport
         self.reply: WireReply | None = None
@@ -205,7 +206,7 @@ class _Connection(asyncio.Protocol):
     def completed(self) -> None:
         """The exchange has ended; the connection waits for the next."""
         self.reply = None
-        if self._server.draining:
+        if self._server.draining or self._half_closed:
             self._transport.close()
 
     def pause_writing(self) -> None:
@@ -219,7 +220,15 @@ class _Connection(asyncio.Protocol):
             self.reply.on_resume()
 
     def eof_received(self) -> bool:
-        self._cancel()
+        # The gateway wants no more, but the END with what was produced: `on_cancel` may still `end`.
+        self._half_closed = True
+        reply = self.reply
+        if reply is not None:
+            reply.cancelled = True
+            if reply.on_cancel is not None:
+                reply.on_cancel()
+            if not reply.open:
+                return True
         self.kill()
         return False
 
@@ -231,9 +240,10 @@ class _Connection(asyncio.Protocol):
         reply, self.reply = self.reply, None
         if reply is not None:
             reply.open = False
-            reply.cancelled = True
-            if reply.on_cancel is not None:
-                reply.on_cancel()
+            if not reply.cancelled:
+                reply.cancelled = True
+                if reply.on_cancel is not None:
+                    reply.on_cancel()
 
     def close_if_idle(self) -> None:
         """For draining."""
