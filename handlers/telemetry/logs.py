@@ -100,6 +100,13 @@ class AttemptEnded(Event, frozen=True, kw_only=True, tag="attempt"):
     upstream_status: int = 0
 
 
+class WireRefused(Event, frozen=True, kw_only=True, tag="wire_refused"):
+    """A pod closed a connection without an answer: the token did not verify, or the endpoint is another provider's."""
+
+    provider: Identifier
+    reason: Identifier
+
+
 class DependencyLost(Event, frozen=True, kw_only=True, tag="dependency_lost"):
     """A dependency failed; `sqlstate` or `errno` when there is one."""
 

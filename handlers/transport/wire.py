@@ -72,6 +72,8 @@ class WireRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """The model name that the client shall see in the answer."""
     stream: bool
     deadlines: WireDeadlines
+    attempt: int = 1
+    """Which try of the plan this is, from 1; for logs."""
     content_type: str = "application/json"
     target: str = ""
     """The request target, for dialects that put the model or the method there."""
