@@ -142,6 +142,15 @@ class KeysRevoked(Event, frozen=True, kw_only=True, tag="keys_revoked"):
     count: int
 
 
+class PaymentNoted(Event, frozen=True, kw_only=True, tag="payment"):
+    """A payment company told us something and it was compared with its order; amounts and ids of the company stay out."""
+
+    provider: Identifier
+    kind: Identifier
+    outcome: Identifier
+    order_id: Identifier = OTHER
+
+
 class FaultCaught(Event, frozen=True, kw_only=True, tag="fault"):
     """A bug: an exception that no stage declared. Type and place, never its text."""
 
