@@ -9,7 +9,7 @@ NANO = 1_000_000_000
 PER_MILLION = 1_000_000
 
 
-class Rates(msgspec.Struct, frozen=True):
+class Rates(msgspec.Struct, frozen=True, omit_defaults=True):
     """One price, in nano-units of currency per million of each unit of `Usage`, valid for one context tier.
 
     An integer of nano-USD per million tokens expresses any list price exactly: 0.0375 USD per million is 37_500_000.
@@ -33,6 +33,30 @@ class Rates(msgspec.Struct, frozen=True):
     """Nano-units for each request, not per million."""
 
 
+class Period(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When a price differs from the standing one: from a day on, at some hours, on some days of the week; all in UTC."""
+
+    since_s: int = 0
+    """Unix seconds from which it applies."""
+    minute_start: int = 0
+    """Minute of the day, from 0; a window whose end is before its start passes midnight."""
+    minute_end: int = 1_440
+    weekdays: tuple[int, ...] = ()
+    """Monday is 0; empty: every day."""
+
+    def includes(self, unix_s: float) -> bool:
+        """Whether the moment lies in this period."""
+        if unix_s < self.since_s:
+            return False
+        day, second = divmod(int(unix_s), 86_400)
+        if self.weekdays and (day + 3) % 7 not in self.weekdays:  # 1970-01-01 was a Thursday
+            return False
+        minute = second // 60
+        if self.minute_end < self.minute_start:
+            return minute >= self.minute_start or minute < self.minute_end
+        return self.minute_start <= minute < self.minute_end
+
+
 class Price(msgspec.Struct, frozen=True):
     """What an endpoint costs: tiers by prompt length, ascending; the last tier whose floor is reached applies."""
 
@@ -40,6 +64,18 @@ class Price(msgspec.Struct, frozen=True):
     """Recorded in each usage row: source and date, such as `genai-prices/0.2.3` or `catalog/2026-11-01`."""
     tiers: tuple[tuple[int, Rates], ...]
     """(floor in prompt tokens, rates); the first floor is 0."""
+    periods: tuple[tuple[Period, tuple[tuple[int, Rates], ...]], ...] = ()
+    """Other tiers for certain times; the last period that includes the moment wins over `tiers`."""
+
+    def at(self, unix_s: float) -> Price:
+        """The price in force at a moment, without periods: what a request is admitted with and settled by."""
+        if not self.periods:
+            return self
+        tiers = self.tiers
+        for period, others in self.periods:
+            if period.includes(unix_s):
+                tiers = others
+        return Price(self.version, tiers)
 
     def rates_at(self, prompt_tokens: int) -> Rates:
         """The rates for a prompt of this many tokens."""
