@@ -21,7 +21,7 @@ What the rooms stand on, top to bottom; each line may import only what is below 
     ledger, keys                           money; API keys and sealed provider keys
     catalog, telemetry                     providers, models, prices; logs and metrics with a closed schema
     translation                            pure: canonical values, framing, dialects, adapters
-    settings, errors                       every environment variable; every error
+    settings, hardening, errors            every environment variable; what a process gives up at start; every error
 
 The life of a request
     client -> gateway (authenticate, authorize, plan, hold) -> wire -> provider pod (translate, call) -> upstream,

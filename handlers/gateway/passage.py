@@ -116,6 +116,7 @@ class Passage:
             operation=call.route.operation,
             endpoint=endpoint.id,
             public_model=endpoint.model,
+            attempt=self.attempts,
             stream=call.stream,
             deadlines=_deadlines(endpoint.timeouts or attempt.provider.timeouts),
             target=call.target,

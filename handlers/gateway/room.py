@@ -7,7 +7,6 @@ learns of revocations; one recorder settles usage.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import time
 from collections.abc import Awaitable, Coroutine
@@ -91,8 +90,6 @@ class Gateway:
         if operator_listen:
             self._operator = HttpServer(self._handle_operator, admit=self._admit_head, render_error=self._render_error)
             await self._operator.listen(operator_listen)
-        gc.collect()
-        gc.freeze()
         self.log.emit(Started(room=Room.GATEWAY, listen=identifier(address)))
         return address
 
