@@ -1,0 +1,193 @@
+"""Who may do what in the database, as a table. A right that is not written here is a defect."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from pg8000.exceptions import DatabaseError
+
+from handlers.store.connection import open_connection
+from handlers.store.migrate import ROOMS
+from handlers.store.session import sqlstate_of
+from tests.database import Database
+
+# Add the function of a new migration here, beside the room that needs it.
+FUNCTIONS: dict[str, set[str]] = {
+    "gateway": {
+        "account_balance",
+        "credit_lease",
+        "credit_release",
+        "credit_renew",
+        "gateway_byok",
+        "gateway_change_latest",
+        "gateway_changes",
+        "gateway_key",
+        "key_summary",
+        "spend_since",
+        "usage_find",
+        "usage_settle",
+    },
+    "admin": {
+        "account_balance",
+        "admin_create_key",
+        "admin_create_tenant",
+        "admin_create_user",
+        "admin_list_keys",
+        "admin_list_tenants",
+        "admin_revoke_key",
+        "credit_adjust",
+        "key_summary",
+        "ledger_check",
+        "spend_since",
+        "usage_find",
+        "usage_recent",
+    },
+    "payments": {
+        "account_balance",
+        "credit_chargeback",
+        "credit_refund",
+        "credit_topup",
+        "payments_apply",
+        "payments_bind_order",
+        "payments_bind_refund",
+        "payments_claim_order",
+        "payments_claim_orders",
+        "payments_claim_refunds",
+        "payments_find_order",
+        "payments_find_profile",
+        "payments_find_receipt",
+        "payments_forget_events",
+        "payments_key",
+        "payments_list_methods",
+        "payments_list_orders",
+        "payments_list_receipts",
+        "payments_list_refunds",
+        "payments_open_automatic",
+        "payments_open_order",
+        "payments_open_refund",
+        "payments_remove_method",
+        "payments_role",
+        "payments_set_automatic",
+        "payments_set_customer",
+        "payments_set_tax_id",
+    },
+    "operations": {
+        "credit_reap",
+        "ledger_check",
+        "operations_create_partitions",
+        "operations_payment_summary",
+    },
+    "site": {
+        "account_balance",
+        "key_summary",
+        "spend_since",
+        "usage_find",
+        "usage_recent",
+    },
+}
+VIEWS: dict[str, set[str]] = {room: set() for room in ROOMS}
+
+
+@pytest.mark.claim("C56")
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_may_execute_exactly_its_functions(database: Database, room: str) -> None:
+    executable = database.query(
+        "select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace "
+        "where n.nspname not in ('pg_catalog', 'information_schema') and has_function_privilege(:room, p.oid, 'execute')",
+        room=room,
+    )
+    assert {name for (name,) in executable} == FUNCTIONS[room]
+
+
+@pytest.mark.claim("C56")
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_may_read_exactly_its_views_and_write_nothing(database: Database, room: str) -> None:
+    touchable = database.query(
+        "select c.relname, c.relkind, p.privilege from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+        "cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p(privilege) "
+        "where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast') and c.relkind in ('r', 'p', 'v', 'm', 'f') "
+        "and (has_table_privilege(:room, c.oid, p.privilege) or (p.privilege in ('select', 'insert', 'update', 'references') "
+        "and has_any_column_privilege(:room, c.oid, p.privilege)))",
+        room=room,
+    )
+    assert {(name, kind, privilege) for name, kind, privilege in touchable} == {
+        (view, "v", "select") for view in VIEWS[room]
+    }
+    sequences = database.query(
+        "select s.seqrelid::regclass::text from pg_sequence s where has_sequence_privilege(:room, s.seqrelid, 'usage, select, update')",
+        room=room,
+    )
+    assert sequences == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_creates_nothing_and_is_a_member_of_nothing(database: Database, room: str) -> None:
+    rights = database.query(
+        "select has_database_privilege(:room, current_database(), 'create'), "
+        "has_database_privilege(:room, current_database(), 'temporary'), "
+        "has_schema_privilege(:room, 'therouter', 'create'), has_schema_privilege(:room, 'public', 'usage'), "
+        "(select rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls or rolinherit "
+        " from pg_roles where rolname = :room), "
+        "exists (select from pg_auth_members where member = (select oid from pg_roles where rolname = :room))",
+        room=room,
+    )
+    assert rights == [[False] * 6]
+
+
+def test_every_function_runs_in_a_fixed_schema_and_granted_ones_as_the_owner(database: Database) -> None:
+    unfixed = database.query(
+        "select p.proname from pg_proc p where p.pronamespace = 'therouter'::regnamespace "
+        "and not exists (select from unnest(p.proconfig) c where c like 'search_path=%')"
+    )
+    assert unfixed == []
+    granted = set().union(*FUNCTIONS.values())
+    with_callers_rights = database.query(
+        "select p.proname from pg_proc p where p.pronamespace = 'therouter'::regnamespace and not p.prosecdef"
+    )
+    assert granted & {str(name) for (name,) in with_callers_rights} == set()
+
+
+@pytest.mark.claim("C56")
+@pytest.mark.parametrize("room", ROOMS)
+def test_tables_refuse_even_to_be_looked_at(database: Database, room: str) -> None:
+    with closing(open_connection(database.dsn(room), timeout_s=5)) as connection:
+        for statement in (
+            "select * from therouter.api_key",
+            "insert into therouter.key_change (key_id) values ('x')",
+            "update therouter.account set balance_nano = 1",
+            "delete from therouter.entry",
+            "create temporary table mine (a int)",
+            "set role therouter_owner",
+        ):
+            with pytest.raises(DatabaseError) as refused:
+                connection.run(statement)
+            assert sqlstate_of(refused.value) == "42501", statement
+
+
+ROWS_OF_TENANTS = (
+    "tenant", "app_user", "api_key", "byok_key", "key_change", "account", "lease", "entry", "usage_event",
+    "usage_event_default", "usage_rollup", "usage_purged",
+)  # fmt: skip
+
+
+def test_all_tables_with_rows_of_tenants_have_the_second_wall(database: Database) -> None:
+    unprotected = database.query(
+        "select distinct c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' "
+        "where c.relnamespace = 'therouter'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity"
+    )
+    assert unprotected == []
+    protected = database.query("select relname from pg_class where relrowsecurity")
+    assert set(ROWS_OF_TENANTS) <= {name for (name,) in protected}
+
+
+def test_behind_a_mistaken_grant_a_room_still_sees_only_the_tenant_it_named(database: Database) -> None:
+    mine, other = "0" * 8 + "-0000-0000-0000-" + "1" * 12, "0" * 8 + "-0000-0000-0000-" + "2" * 12
+    for tenant in (mine, other):
+        database.query("select therouter.admin_create_tenant(:tenant, 'T')", tenant=tenant)
+    database.query("grant select on therouter.tenant, therouter.account to site")
+    with closing(open_connection(database.dsn("site"), timeout_s=5)) as connection:
+        assert connection.run("select * from therouter.tenant") == []
+        connection.run("select set_config('therouter.tenant_id', :tenant, false)", tenant=mine)
+        assert [str(row[0]) for row in connection.run("select tenant_id from therouter.tenant")] == [mine]
+        assert [str(row[0]) for row in connection.run("select tenant_id from therouter.account")] == [mine]
