@@ -83,8 +83,10 @@ class Ability(Strict, frozen=True):
     able: tuple[str, ...] = ()
     context_tokens: int = 0
     output_tokens_max: int = 0
-    rates: dict[str, str] = {}
-    """Decimal USD per million; only of providers that genai-prices does not have."""
+    tiers: tuple[tuple[int, dict[str, str]], ...] = ()
+    """(prompt tokens beyond which, decimal USD per million); only of providers that genai-prices does not have."""
+    responses: bool = False
+    """Served through OpenAI's Responses API alone."""
 
 
 class Abilities(Strict, frozen=True):
@@ -96,7 +98,7 @@ class Abilities(Strict, frozen=True):
 
 PRICED = frozenset({"sambanova", "deepinfra", "jina", "dashscope"})
 """Sources whose prices come from the map."""
-_PLAIN_RATES = {price for price, _ in _RATES}
+_ODD = re.compile(r"cost.*(above_\d+k|per_query|per_second|per_image|per_character|audio)")
 
 
 def read_abilities() -> Abilities:
@@ -118,7 +120,8 @@ def reduce_map(raw: Mapping[str, Mapping[str, object]], version: str) -> Abiliti
             able=tuple(ours for theirs, ours in _FLAGS if entry.get(theirs) is True),
             context_tokens=_count(entry.get("max_input_tokens") or entry.get("max_tokens")),
             output_tokens_max=_count(entry.get("max_output_tokens")),
-            rates=_rates(entry) if source in PRICED else {},
+            tiers=_tiers(entry) if source in PRICED else (),
+            responses=entry.get("mode") == "responses",
         )
     return Abilities(version, sources)
 
@@ -132,12 +135,21 @@ def _count(value: object) -> int:
     return int(value) if isinstance(value, (int, float)) else 0
 
 
+def _tiers(entry: Mapping[str, object]) -> tuple[tuple[int, dict[str, str]], ...]:
+    """Tiers as written, exactly; none when the entry is priced in ways that they do not cover."""
+    if any(entry[key] for key in entry if _ODD.search(key)):
+        return ()
+    listed = entry.get("tiered_pricing")
+    if isinstance(listed, list):
+        tiers = tuple((_count(tier["range"][0]), _rates(tier)) for tier in listed if "range" in tier)
+        whole = len(tiers) == len(listed) and bool(tiers) and tiers[0][0] == 0
+        return tiers if whole and all(rates for _, rates in tiers) else ()
+    rates = _rates(entry)
+    return ((0, rates),) if rates else ()
+
+
 def _rates(entry: Mapping[str, object]) -> dict[str, str]:
-    """USD per million, exact as written; none when the entry is priced in ways that these rates do not cover."""
-    odd = [key for key in entry if "cost" in key and key not in _PLAIN_RATES and entry[key]]
-    if any("above" in key or "tiered" in key or "per_query" in key or "per_second" in key for key in odd):
-        return {}
-    if "tiered_pricing" in entry or not entry.get("input_cost_per_token"):
+    if not entry.get("input_cost_per_token"):
         return {}
     rates = {ours: Decimal(repr(entry[theirs])) * 1_000_000 for theirs, ours in _RATES if entry.get(theirs)}
     return {name: f"{rate.normalize():f}" for name, rate in rates.items() if rate == round(rate, 9)}

@@ -34,8 +34,11 @@ def with_models(catalog: Catalog, provider: str, names: Iterable[str]) -> Catalo
         raise CatalogError(f"{provider} is no self-hosted provider of this catalogue")
     endpoints = {endpoint.id: endpoint for model in catalog.models.values() for endpoint in model.endpoints}
     display = {model.id: model.name for model in catalog.models.values()}
+    spoken: dict[str, set[str]] = {}
+    for alias, model_id in catalog.aliases.items():
+        spoken.setdefault(model_id, set()).add(alias)
     for name in [name for name in names if _NAME.fullmatch(name)][:FOUND_MAX]:
         model = f"{provider}/{name.lower()}"
         found = Endpoint(f"{model}@{provider}", model, provider, name, _ABILITIES, FREE)
         endpoints.setdefault(found.id, found)
-    return assemble(catalog.version, catalog.region, catalog.providers, endpoints.values(), display)
+    return assemble(catalog.version, catalog.region, catalog.providers, endpoints.values(), display, spoken)

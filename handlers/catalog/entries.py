@@ -44,6 +44,11 @@ class Period(msgspec.Struct, frozen=True, omit_defaults=True):
     weekdays: tuple[int, ...] = ()
     """Monday is 0; empty: every day."""
 
+    @property
+    def always(self) -> bool:
+        """All day, every day, once it has begun."""
+        return not self.weekdays and (self.minute_start, self.minute_end) == (0, 1_440)
+
     def includes(self, unix_s: float) -> bool:
         """Whether the moment lies in this period."""
         if unix_s < self.since_s:
@@ -158,6 +163,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     quantization: str = "unknown"
     timeouts: Timeouts | None = None
     """Overrides the provider's."""
+    wire_format: str = ""
+    """Overrides the provider's: some models are served through another API of the same host."""
 
 
 class Model(msgspec.Struct, frozen=True):

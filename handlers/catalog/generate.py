@@ -35,7 +35,7 @@ from genai_prices.types import Provider as PackagedProvider
 
 from handlers.catalog.abilities import PRICED, Abilities, Ability, read_abilities
 from handlers.catalog.entries import NANO, Period, Rates
-from handlers.catalog.naming import Namer
+from handlers.catalog.naming import Namer, squeeze
 from handlers.catalog.rows import ModelRow, PricedTiers, Source, complete_rates, to_nano
 
 FILE = Path(__file__).parent / "data" / "models.json"
@@ -50,6 +50,8 @@ class Recipe(msgspec.Struct, frozen=True):
     host: str = ""
     only: str = ""
     """A pattern that the package's model ids must match."""
+    without: str = "^$"
+    """A pattern that they must not match."""
     snapshots: bool = False
     """Add the dated names that the company itself publishes."""
     upstream: str = "{}"
@@ -67,8 +69,8 @@ _HUGGING_FACE = (
     "nscale",
 )
 RECIPES = (
-    Recipe("openai", ("openai",), "openai", snapshots=True),
-    Recipe("azure", ("azure", "openai"), "openai", only=r"gpt|o\d|text-embedding|phi|model-router|whisper|tts"),
+    Recipe("openai", ("openai",), "openai", without="gpt-oss", snapshots=True),
+    Recipe("azure", ("azure", "openai"), "openai", only=r"gpt|o\d|text-embedding|phi|whisper|tts", without="gpt-oss"),
     Recipe("anthropic", ("anthropic",), "anthropic", snapshots=True),
     Recipe("bedrock", ("aws",), "amazon", host="bedrock"),
     Recipe("gemini", ("google",), "google", only="gemini|gemma", snapshots=True),
@@ -118,6 +120,7 @@ _FACTORS = {
     "input_audio_hours": Decimal(1) / Decimal("3.6"),
 }
 _OPERATIONS = (
+    ("realtime|-live|native-audio|veo|sora|ocr|lyria|robotics|voice", ()),
     ("moderation", ("moderations",)),
     ("rerank", ("rerank",)),
     ("embed|^voyage|e5-|bge-|gte-", ("embeddings",)),
@@ -128,6 +131,7 @@ _OPERATIONS = (
     ("-instruct-0914|gpt-3.5-turbo-instruct|davinci|babbage", ("completions",)),
 )
 _SEES = re.compile(r"-vl|vision|omni|pixtral|llava|gemma-[34]|llama-4|gemini|multimodal|gpt-4o|gpt-[56]|claude")
+_SLOW = re.compile(r"-pro(-\d|$)|deep-research")
 _THINKS = re.compile(
     r"-r1|think|reason|^o\d|gpt-[56]|gpt-oss|claude-.*[4-9]|gemini-[234]|qwq|glm-[45]|kimi-k[23]|magistral"
 )
@@ -194,17 +198,21 @@ def _rows(
     for taken in recipe.taken:
         provider = packaged[taken]
         ids = {model.id for model in provider.models}
-        for model in provider.models:
+        for model in provider.models if recipe.host != "bedrock" else reversed(provider.models):
             name = _name_upstream(model.id, ids)
-            if not name or _SKIPPED.search(model.id) or (recipe.only and not re.search(recipe.only, model.id)):
-                continue
-            yield _row(recipe, taken, model, name, namer, known)
+            if name and _wanted(recipe, model.id):
+                yield _row(recipe, taken, model, name, namer, known)
     if recipe.snapshots:
         provider = packaged[recipe.taken[0]]
         for name in _snapshots(provider, abilities.sources.get(recipe.source, {})):
-            model = provider.find_model(name)
-            if model is not None and (not recipe.only or re.search(recipe.only, name)):
-                yield _row(recipe, recipe.taken[0], model, name, namer, known)
+            found = provider.find_model(name)
+            if found is not None and _wanted(recipe, name):
+                yield _row(recipe, recipe.taken[0], found, name, namer, known)
+
+
+def _wanted(recipe: Recipe, name: str) -> bool:
+    refused = _SKIPPED.search(name) or re.search(recipe.without, name)
+    return not refused and re.search(recipe.only, name) is not None
 
 
 def _name_upstream(model_id: str, ids: set[str]) -> str:
@@ -216,10 +224,13 @@ def _name_upstream(model_id: str, ids: set[str]) -> str:
 
 
 def _snapshots(provider: PackagedProvider, listed: dict[str, Ability]) -> list[str]:
+    """The dated names of a company's models; of two spellings the one that the company lists."""
     names = {name for model in provider.models for name in _equals(model.match) if _DATED.search(name)}
     names |= {name for name in listed if not _SIZED.search(name)}
-    names -= {model.id for model in provider.models}
-    return sorted(name for name in names if not _SKIPPED.search(name))
+    spelled: dict[str, str] = {squeeze(model.id): "" for model in provider.models}
+    for name in sorted(names, key=lambda name: (name not in listed, "." not in name, name)):
+        spelled.setdefault(squeeze(name), name)
+    return sorted(name for name in spelled.values() if name)
 
 
 def _equals(clause: MatchLogic) -> Iterator[str]:
@@ -239,6 +250,7 @@ def _row(recipe: Recipe, taken: str, model: ModelInfo, name: str, namer: Namer, 
     if taken.startswith("huggingface_"):
         upstream = f"{name}:{taken.removeprefix('huggingface_')}"
     free = model.id.endswith(":free") or model.id == "moderation"
+    responses = ability.responses and recipe.source in {"openai", "azure"}
     return ModelRow(
         model=ours,
         upstream=upstream,
@@ -248,7 +260,17 @@ def _row(recipe: Recipe, taken: str, model: ModelInfo, name: str, namer: Namer, 
         able=_able(recipe.source, ability),
         operations=_operations(recipe.source, ability),
         prices=_prices(model, free=free),
+        aliases=tuple(sorted(_plain_aliases(model, name))),
+        wire_format="openai_responses" if responses else "",
+        slow=_SLOW.search(name) is not None,
     )
+
+
+def _plain_aliases(model: ModelInfo, name: str) -> set[str]:
+    """Names that the price list holds for the same thing, where the row stands for the plain model and not a dated one."""
+    if name != model.id:
+        return set()
+    return {other.lower() for other in _equals(model.match) if other != name and not _DATED.search(other)}
 
 
 def _able(source: str, ability: Ability) -> tuple[str, ...]:
@@ -316,8 +338,10 @@ def _rates_at(floor: int, given: dict[str, Decimal | TieredPrices]) -> Rates:
 
 def _map_rows(source: str, abilities: Abilities, namer: Namer) -> Iterator[ModelRow]:
     for upstream, ability in abilities.sources.get(source, {}).items():
-        rates = {name: to_nano(rate) for name, rate in ability.rates.items()}
-        prices = (PricedTiers(((0, complete_rates(rates)),)),) if rates else ()
+        tiers = tuple(
+            (above + 1 if above else 0, complete_rates({name: to_nano(rate) for name, rate in rates.items()}))
+            for above, rates in ability.tiers
+        )
         yield ModelRow(
             model=namer.name(upstream, _MAP_AUTHORS.get(source, source)),
             upstream=upstream,
@@ -325,7 +349,7 @@ def _map_rows(source: str, abilities: Abilities, namer: Namer) -> Iterator[Model
             output_tokens_max=ability.output_tokens_max,
             able=tuple(sorted(ability.able)),
             operations=ability.operations,
-            prices=prices,
+            prices=(PricedTiers(tiers),) if tiers else (),
         )
 
 

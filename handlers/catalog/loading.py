@@ -13,10 +13,13 @@ Rules, checked whenever a snapshot is made
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import msgspec
 
 from handlers.catalog.entries import (
     Capabilities,
@@ -27,6 +30,7 @@ from handlers.catalog.entries import (
     Price,
     Provider,
     Rates,
+    Timeouts,
 )
 from handlers.catalog.rows import (
     CatalogError,
@@ -47,6 +51,8 @@ WIRE_FORMATS = frozenset(
 )
 CONTEXT_TOKENS_UNKNOWN = 131_072
 OUTPUT_TOKENS_UNKNOWN = 32_768
+SLOW = Timeouts(headers_ms=600_000, first_event_ms=900_000, between_events_ms=600_000, total_ms=3_600_000)
+"""For models that may think for many minutes before they say anything."""
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _COUNTRY = re.compile(r"[A-Z]{2}|--")
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
@@ -61,6 +67,7 @@ def load_catalog(
     enabled: frozenset[str] | None = None,
     providers_file: Path | None = None,
     prices_file: Path | None = None,
+    now_s: float | None = None,
 ) -> Catalog:
     """The snapshot of a region.
 
@@ -69,6 +76,7 @@ def load_catalog(
         enabled: slugs of the providers to include; None includes all. An unknown slug is an error.
         providers_file: read instead of the package's providers.toml.
         prices_file: read instead of the package's prices.toml.
+        now_s: Unix seconds; prices that a later one has replaced by then are left behind. None: now.
 
     Raises:
         CatalogError: a file is wrong; the message names the row and the field.
@@ -76,20 +84,23 @@ def load_catalog(
     rows = _select(read_providers(providers_file), region, enabled)
     providers = {row.slug: _provider(row, site) for row, site in rows}
     own = [price for price in read_own_prices(prices_file) if price.region == region and price.provider in providers]
+    moment = time.time() if now_s is None else now_s
     endpoints: dict[str, Endpoint] = {}
     names: dict[str, str] = {}
+    spoken: dict[str, set[str]] = {}
     sources: set[str] = set()
     for provider in providers.values():
-        for endpoint, name, source in _from_source(provider):
+        for row, version in _from_source(provider):
+            endpoint = _endpoint(provider, row, _source_price(row, version, moment))
             endpoints[endpoint.id] = endpoint
-            names.setdefault(endpoint.model, name)
-            sources.add(source)
+            names.setdefault(row.model, row.name)
+            spoken.setdefault(row.model, set()).update(row.aliases)
+            sources.add(version)
     for key, prices in _grouped(own).items():
-        endpoint = _from_own(prices, providers[key[0]], endpoints.get(f"{key[1]}@{key[0]}"))
+        endpoint = _from_own(prices, providers[key[0]], endpoints.get(f"{key[1]}@{key[0]}"), moment)
         endpoints[endpoint.id] = endpoint
-    sources |= {_own_version(price) for price in own}
-    version = "+".join(sorted(sources)) or "empty"
-    return assemble(version, region, providers, endpoints.values(), names)
+    sources |= {max((_own_version(price) for price in own), default="catalog/empty")}
+    return assemble("+".join(sorted(sources)), region, providers, endpoints.values(), names, spoken)
 
 
 def assemble(
@@ -98,8 +109,9 @@ def assemble(
     providers: dict[str, Provider],
     endpoints: Iterable[Endpoint],
     names: Mapping[str, str],
+    spoken: Mapping[str, set[str]],
 ) -> Catalog:
-    """A snapshot from its parts, checked."""
+    """A snapshot from its parts; `names` are for display, `spoken` are further names that clients may use."""
     by_model: dict[str, list[Endpoint]] = {}
     for endpoint in endpoints:
         by_model.setdefault(endpoint.model, []).append(endpoint)
@@ -107,7 +119,7 @@ def assemble(
         model: Model(model, names.get(model) or model.partition("/")[2], tuple(found))
         for model, found in sorted(by_model.items())
     }
-    return Catalog(version, region, CURRENCIES[region], providers, models, _aliases(models))
+    return Catalog(version, region, CURRENCIES[region], providers, models, _aliases(models, spoken))
 
 
 def _select(
@@ -170,20 +182,29 @@ def _provider(row: ProviderRow, site: SiteRow) -> Provider:
     )
 
 
-def _from_source(provider: Provider) -> Iterable[tuple[Endpoint, str, str]]:
-    """(endpoint, display name, version) for each model of the provider's price source."""
+def _from_source(provider: Provider) -> Iterable[tuple[ModelRow, str]]:
+    """(row, version) for each model of the provider's price source."""
     if not provider.price_source:
         return
     source = read_source(provider.price_source)
     for row in source.models:
-        yield _endpoint(provider, row, _source_price(row, source.version)), row.name, source.version
+        yield row, source.version
 
 
-def _source_price(row: ModelRow, version: str) -> Price | None:
+def _source_price(row: ModelRow, version: str, now_s: float) -> Price | None:
     if not row.prices:
         return None
     first, *rest = row.prices
-    return Price(version, first.tiers, tuple((priced.period or Period(), priced.tiers) for priced in rest))
+    return _settled(version, first.tiers, [(priced.period or Period(), priced.tiers) for priced in rest], now_s)
+
+
+def _settled(version: str, tiers: Tiers, periods: list[tuple[Period, Tiers]], now_s: float) -> Price:
+    """A price without the past: the last all-day period that has begun is the standing price from now on."""
+    for position, (period, others) in reversed(list(enumerate(periods))):
+        if period.since_s <= now_s and period.always:
+            tiers, periods = others, periods[position + 1 :]
+            break
+    return Price(version, tiers, tuple(periods))
 
 
 def _endpoint(provider: Provider, row: ModelRow, price: Price | None) -> Endpoint:
@@ -205,6 +226,8 @@ def _endpoint(provider: Provider, row: ModelRow, price: Price | None) -> Endpoin
             output_tokens_max=row.output_tokens_max or min(context_tokens, OUTPUT_TOKENS_UNKNOWN),
         ),
         price=price,
+        timeouts=SLOW if row.slow else None,
+        wire_format=row.wire_format,
     )
 
 
@@ -216,18 +239,16 @@ def _grouped(prices: list[OwnPrice]) -> dict[tuple[str, str], list[OwnPrice]]:
     return groups
 
 
-def _from_own(prices: list[OwnPrice], provider: Provider, known: Endpoint | None) -> Endpoint:
+def _from_own(prices: list[OwnPrice], provider: Provider, known: Endpoint | None, now_s: float) -> Endpoint:
     """An endpoint from our dated rows; a known endpoint keeps its abilities and gets our price."""
     where = f"prices.toml: {prices[0].model} at {provider.slug}"
     standing = prices[0]
     if standing.hours or standing.weekdays:
         raise CatalogError(f"{where}: the first row is the standing price and has neither hours nor weekdays")
-    periods = tuple((period, _own_tiers(price)) for price in prices[1:] for period in _periods(price, where))
-    price = Price(_own_version(prices[-1]), _own_tiers(standing), periods)
+    periods = [(period, _own_tiers(price)) for price in prices[1:] for period in _periods(price, where)]
+    price = _settled(_own_version(prices[-1]), _own_tiers(standing), periods, now_s)
     if known is not None:
-        return Endpoint(
-            known.id, known.model, known.provider, standing.upstream or known.upstream_model, known.capabilities, price
-        )
+        return msgspec.structs.replace(known, price=price, upstream_model=standing.upstream or known.upstream_model)
     if not standing.upstream:
         raise CatalogError(f"{where}: no other source lists this model, so `upstream` must name it")
     row = ModelRow(
@@ -271,17 +292,29 @@ def _periods(price: OwnPrice, where: str) -> Iterable[Period]:
         yield Period(since_s, start_h * 60 + start_m, end_h * 60 + end_m, price.weekdays)
 
 
-def _aliases(models: Mapping[str, Model]) -> dict[str, str]:
-    """Other names: the part after the author and upstream names, where they mean one model only."""
-    meanings: dict[str, set[str]] = {}
-    for model in models.values():
-        author = model.id.partition("/")[0]
-        spoken = {model.id.partition("/")[2]}
-        for endpoint in model.endpoints:
-            upstream = endpoint.upstream_model.lower()
-            spoken |= {endpoint.upstream_model, upstream}
-            if "/" not in upstream:
-                spoken.add(f"{author}/{upstream}")
-        for name in spoken:
-            meanings.setdefault(name, set()).add(model.id)
-    return {name: next(iter(ids)) for name, ids in meanings.items() if len(ids) == 1 and name and name not in models}
+def _aliases(models: Mapping[str, Model], spoken: Mapping[str, set[str]]) -> dict[str, str]:
+    """Other names, where they mean one model only.
+
+    The part after the author comes first, then what providers call the model, then what price lists call it: a name that
+    means something at one level means nothing else at the next.
+    """
+    aliases: dict[str, str] = {}
+    taken = set(models)
+    for names_of in (_slugs, _upstream_names, lambda model: spoken.get(model.id, set())):
+        meanings: dict[str, set[str]] = {}
+        for model in models.values():
+            author = model.id.partition("/")[0]
+            for name in names_of(model):
+                for spelling in {name, name.lower(), name if "/" in name else f"{author}/{name}"}:
+                    meanings.setdefault(spelling, set()).add(model.id)
+        aliases |= {name: next(iter(ids)) for name, ids in meanings.items() if len(ids) == 1 and name not in taken}
+        taken |= meanings.keys()
+    return aliases
+
+
+def _slugs(model: Model) -> set[str]:
+    return {model.id.partition("/")[2]}
+
+
+def _upstream_names(model: Model) -> set[str]:
+    return {endpoint.upstream_model for endpoint in model.endpoints}

@@ -80,18 +80,20 @@ SAME: Mapping[str, str] = {
 _VERSION = re.compile(r"(-v\d+)?(:\d+)?$")
 _PRECISION = re.compile(r"-(turbo|lite|fp8|nvfp4|bf16)$")
 _PLACE = re.compile(r"^(us|eu|apac|global|regional)\.")
+_DATE = re.compile(r"-\d{8}$")
 _DECIMAL = re.compile(r"(?<=\d)p(?=\d)")
 
 
-def _squeeze(name: str) -> str:
-    return re.sub(r"[^a-z0-9/]", "", name)
+def squeeze(name: str) -> str:
+    """A name without case and punctuation: what two spellings of one name share."""
+    return re.sub(r"[^a-z0-9/]", "", name.lower())
 
 
 class Namer:
     """Maps a provider's name of a model to our id; `known` are ids whose spelling is preferred."""
 
     def __init__(self, known: Iterable[str]) -> None:
-        self._spelling = {_squeeze(name): name for name in sorted(known)}
+        self._spelling = {squeeze(name): name for name in sorted(known)}
 
     def name(self, upstream: str, author: str, *, host: str = "") -> str:
         """Our id of a model.
@@ -104,7 +106,11 @@ class Namer:
         plain = upstream.lower().removeprefix("accounts/fireworks/models/")
         if host == "bedrock":
             maker, _, plain = _PLACE.sub("", plain).partition(".")
-            return self._spell(AUTHORS.get(maker, maker), _VERSION.sub("", plain))
+            plain = _VERSION.sub("", plain)
+            author = AUTHORS.get(maker, maker)
+            undated = _DATE.sub("", plain)
+            known = squeeze(f"{author}/{undated}") in self._spelling
+            return self._spell(author, undated if known else plain)
         if host == "fireworks":
             plain = SAME.get(plain) or _DECIMAL.sub(".", plain)
         maker, slash, slug = plain.partition("/")
@@ -119,7 +125,7 @@ class Namer:
         if same is not None:
             return same
         for candidate in (slug, _PRECISION.sub("", slug), slug.removeprefix("meta-")):
-            spelling = self._spelling.get(_squeeze(f"{author}/{candidate}"))
+            spelling = self._spelling.get(squeeze(f"{author}/{candidate}"))
             if spelling is not None:
                 return spelling
         return f"{author}/{slug}"

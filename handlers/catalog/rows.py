@@ -105,6 +105,11 @@ class ModelRow(Strict, frozen=True):
     operations: tuple[str, ...] = ("chat",)
     prices: tuple[PricedTiers, ...] = ()
     """Empty: no price that we can express, so the model is never used."""
+    aliases: tuple[str, ...] = ()
+    """Other names that the provider's price list gives it."""
+    wire_format: str = ""
+    slow: bool = False
+    """It may think for many minutes before its first event."""
 
 
 class Source(Strict, frozen=True):
