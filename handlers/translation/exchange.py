@@ -20,8 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from handlers.errors import InvalidRequest
-from handlers.translation.canonical.attempt import Outcome, Output, Translation, UpstreamRequest, UpstreamTarget
+from handlers.errors import Unprocessable
+from handlers.translation.canonical.attempt import Asked, Outcome, Output, Translation, UpstreamRequest, UpstreamTarget
+from handlers.translation.conversation import Conversation
+from handlers.translation.registry import ADAPTERS, DIALECTS
 
 __all__ = ["Outcome", "Output", "Translation", "UpstreamRequest", "UpstreamTarget", "translate"]
 
@@ -66,4 +68,22 @@ def translate(
         InvalidRequest: a field is wrong (400); `param` names it.
         Unprocessable: understood, but this endpoint's format cannot express it (422); `param` names it.
     """
-    raise InvalidRequest(f"dialect {dialect} has no operation {operation}", param="model")
+    asked = Asked(
+        dialect=dialect,
+        operation=operation,
+        upstream=upstream,
+        body=body,
+        content_type=content_type,
+        target=target,
+        client_headers=client_headers,
+        public_model=public_model,
+        stream=stream,
+        stateless=stateless,
+        output_tokens_max=output_tokens_max,
+        upstream_stream=upstream_stream,
+        now_s=now_s,
+        response_id=response_id,
+    )
+    if operation == "chat" and dialect in DIALECTS and upstream.wire_format in ADAPTERS:
+        return Conversation(asked)
+    raise Unprocessable(f"{operation} is not available from this provider; choose another model.", param="model")

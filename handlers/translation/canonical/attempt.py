@@ -38,6 +38,34 @@ class UpstreamTarget(msgspec.Struct, frozen=True):
     """The model's own cap, 0 when unknown; used where the wire format makes an output cap mandatory."""
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """One attempt as it was asked for: see `handlers.translation.exchange.translate`."""
+
+    dialect: str
+    operation: str
+    upstream: UpstreamTarget
+    body: bytes
+    content_type: str
+    target: str
+    client_headers: Mapping[str, str]
+    public_model: str
+    stream: bool
+    stateless: bool
+    output_tokens_max: int
+    upstream_stream: bool
+    now_s: int
+    response_id: str
+
+    @property
+    def streams_upstream(self) -> bool:
+        """Whether to ask the provider for a stream."""
+        return (self.stream or self.upstream_stream) and "no_streaming" not in self.upstream.quirks
+
+    def __repr__(self) -> str:
+        """Names and sizes, never content."""
+        return f"Asked({self.dialect}/{self.operation} -> {self.upstream.wire_format}, {len(self.body)} bytes)"
+
+
 class UpstreamRequest(msgspec.Struct, frozen=True):
     """One HTTP request to a provider, before it is signed."""
 

@@ -1,0 +1,258 @@
+"""What every adapter is, and the one way in which decoders write events.
+
+Theory of operation
+    A decoder never builds the order of events by hand. It tells an `EventWriter` what it saw, and the writer keeps the laws:
+    dense indices, every block closed, usage before the end, one terminal event, nothing after it, all sizes bounded.
+    What a decoder cannot read is `Malformed`; a stream that stops short of its own end marker is truncated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from handlers.errors import FailureClass
+from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.estimate import estimate_tokens
+from handlers.translation.canonical.events import (
+    BlockDelta,
+    BlockKind,
+    BlockStarted,
+    BlockStopped,
+    ChoiceFinished,
+    Cited,
+    Event,
+    FinishReason,
+    ResponseCompleted,
+    ResponseFailed,
+    ResponseStarted,
+    Unrecognized,
+    UsageReported,
+)
+from handlers.translation.canonical.request import CanonicalRequest
+from handlers.translation.canonical.usage import NO_USAGE, Usage
+
+CHARACTERS_SLACK = 1024 * 1024
+CHARACTERS_PER_TOKEN = 64
+OUTPUT_TOKENS_UNKNOWN = 1_000_000
+"""An answer longer than the output cap times this, plus the slack, did not come from a model (A52)."""
+BLOCKS_MAX = 4_096
+"""Blocks in one answer: parallel tool calls are tens at most."""
+BLOCK_CHARACTERS_MAX = 16 * 1024 * 1024
+"""Of one text or one tool call: an agent may write a whole file."""
+WHOLE_BYTES_MAX = 64 * 1024 * 1024
+"""Of one answer that is not a stream."""
+
+
+class Malformed(ValueError):
+    """The provider's answer breaks its own format or one of our limits."""
+
+
+class Built(msgspec.Struct, frozen=True):
+    """An upstream request and what must be known to read its answer."""
+
+    upstream: UpstreamRequest
+    warnings: tuple[str, ...] = ()
+    tool_names: Mapping[str, str] = {}
+    """Names as sent upstream -> names as the client knows them, where they differ."""
+    answer_tool: str = ""
+    """A tool of ours that carries a structured answer: its arguments are the text."""
+
+
+class Decoder(Protocol):
+    """One answer. Created per attempt, fed in order, thrown away."""
+
+    writer: EventWriter
+    model: str
+    """The model that the provider says it used."""
+    response_id: str
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Events that these bytes complete."""
+        ...
+
+    def receive_eof(self) -> list[Event]:
+        """The rest; the last event of an answer is always terminal."""
+        ...
+
+
+class Adapter(Protocol):
+    """One upstream wire format. Knows no socket, clock, environment, randomness or secret."""
+
+    name: ClassVar[str]
+
+    def build_request(self, request: CanonicalRequest, target: UpstreamTarget) -> Built:
+        """The request to send.
+
+        Raises:
+            Unprocessable: the format cannot express it.
+        """
+        ...
+
+    def decoder(self, *, streams: bool, target: UpstreamTarget, prompt_tokens: int) -> Decoder:
+        """Reads a successful answer; `prompt_tokens` estimates the prompt should the provider not say."""
+        ...
+
+
+class EventWriter:
+    """Collects the events of one answer and keeps the laws about their order."""
+
+    __slots__ = (
+        "_characters",
+        "_characters_left",
+        "_events",
+        "_final_usage",
+        "_open",
+        "_output_tokens",
+        "_prompt_tokens",
+        "_reasoning_tokens",
+        "_reported",
+        "_started",
+        "blocks",
+        "ended",
+        "finished",
+        "tool_choices",
+    )
+
+    def __init__(self, prompt_tokens: int) -> None:
+        self._events: list[Event] = []
+        self._open: dict[int, BlockKind] = {}
+        self._characters: dict[int, int] = {}
+        self._characters_left = CHARACTERS_PER_TOKEN * OUTPUT_TOKENS_UNKNOWN + CHARACTERS_SLACK
+        self._prompt_tokens = prompt_tokens
+        self._output_tokens = 0
+        self._reasoning_tokens = 0
+        self._reported = NO_USAGE
+        self._final_usage = False
+        self._started = False
+        self.blocks = 0
+        self.ended = False
+        self.finished: set[int] = set()
+        """Choices that have their finish reason."""
+        self.tool_choices: set[int] = set()
+        """Choices that called a tool."""
+
+    def limit_output(self, tokens: int) -> None:
+        """The output cap that was asked for bounds the answer's length."""
+        self._characters_left = CHARACTERS_PER_TOKEN * tokens + CHARACTERS_SLACK
+
+    def take(self) -> list[Event]:
+        """The events since the last call."""
+        events = self._events
+        self._events = []
+        return events
+
+    def start(self, response_id: str = "", model: str = "", created: int = 0) -> None:
+        """The answer begins; later calls change nothing."""
+        if not self._started:
+            self._started = True
+            self._events.append(ResponseStarted(response_id, model, created))
+
+    def open(self, kind: BlockKind, choice: int = 0, *, block_id: str = "", name: str = "", form: str = "") -> int:
+        """Begin a block; its index."""
+        if self.blocks >= BLOCKS_MAX:
+            raise Malformed("too many blocks")
+        self.start()
+        index = self.blocks
+        self.blocks += 1
+        self._open[index] = kind
+        self._characters[index] = 0
+        if kind is BlockKind.TOOL_CALL:
+            self.tool_choices.add(choice)
+            self._output_tokens += estimate_tokens(name)
+        self._events.append(BlockStarted(index, kind, choice, block_id, name, form))
+        return index
+
+    def text(self, index: int, text: str) -> None:
+        """More of a block."""
+        if not text:
+            return
+        characters = self._characters[index] + len(text)
+        self._characters_left -= len(text)
+        if characters > BLOCK_CHARACTERS_MAX or self._characters_left < 0:
+            raise Malformed("answer too long")
+        self._characters[index] = characters
+        if self._open[index] is BlockKind.REASONING:
+            self._reasoning_tokens += estimate_tokens(text)
+        else:
+            self._output_tokens += estimate_tokens(text)
+        self._events.append(BlockDelta(index, text))
+
+    def proof(self, index: int, *, signature: str = "", data: str = "") -> None:
+        """A signature, encrypted reasoning or media of a block."""
+        if signature or data:
+            self._events.append(BlockDelta(index, "", signature, data))
+
+    def emit(self, event: Cited | BlockDelta | Unrecognized) -> None:
+        """An event that needs no book-keeping."""
+        self._events.append(event)
+
+    def stop(self, index: int) -> None:
+        """A block is complete; a second call changes nothing."""
+        if self._open.pop(index, None) is not None:
+            self._events.append(BlockStopped(index))
+
+    def stop_all(self) -> None:
+        """Every open block is complete."""
+        for index in list(self._open):
+            self.stop(index)
+
+    def is_open(self, index: int) -> bool:
+        """Whether the block may still grow."""
+        return index in self._open
+
+    def report(self, usage: Usage, *, final: bool) -> None:
+        """The provider's own counters so far; `final` when they cover the whole answer."""
+        self._final_usage = final or self._final_usage
+        if usage != self._reported:
+            self._reported = usage
+            self._events.append(UsageReported(usage))
+
+    def finish(self, reason: FinishReason, choice: int = 0, *, native: str = "", stop_sequence: str = "") -> None:
+        """A choice is over; a second reason for the same choice changes nothing."""
+        if choice in self.finished:
+            return
+        self.start()
+        self.finished.add(choice)
+        if reason is FinishReason.STOP and choice in self.tool_choices:
+            reason = FinishReason.TOOL_CALLS
+        self._events.append(ChoiceFinished(reason, choice, native, stop_sequence))
+
+    def complete(self) -> None:
+        """The provider said that it is done: counters it has sent by now are its last word."""
+        self._final_usage = self._final_usage or self._reported is not NO_USAGE
+        self._end(ResponseCompleted())
+
+    def fail(self, failure: FailureClass, *, retry_after_ms: int = 0, param: str = "", message: str = "") -> None:
+        """The attempt failed."""
+        self._end(ResponseFailed(failure, retry_after_ms, param, message))
+
+    def unrecognized(self, what: str) -> None:
+        """Count something that we know no meaning for."""
+        self._events.append(Unrecognized(what))
+
+    @property
+    def usage(self) -> Usage:
+        """The provider's counters; while they are not final, raised to what we saw and marked as estimated."""
+        if self._final_usage:
+            return self._reported
+        if self._reported is NO_USAGE and not self.blocks and not self.finished:
+            return NO_USAGE
+        reported = self._reported
+        return msgspec.structs.replace(
+            reported,
+            input=reported.input if reported.prompt_tokens else self._prompt_tokens,
+            output=max(reported.output, self._output_tokens),
+            reasoning=max(reported.reasoning, self._reasoning_tokens),
+            estimated=True,
+        )
+
+    def _end(self, event: ResponseCompleted | ResponseFailed) -> None:
+        if self.ended:
+            return
+        self.stop_all()
+        self.ended = True
+        self._events.append(UsageReported(self.usage))
+        self._events.append(event)

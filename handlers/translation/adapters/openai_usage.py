@@ -1,0 +1,115 @@
+"""OpenAI-shaped usage -> disjoint counters.
+
+Conventions met in recordings
+    cached tokens: `prompt_tokens_details.cached_tokens`; DeepSeek `prompt_cache_hit_tokens`; Moonshot `cached_tokens`.
+    reasoning tokens are part of `completion_tokens`, except at xAI, where `total_tokens` shows that they come on top.
+Values out of range are clamped and the usage is marked as estimated, so that it is looked at (A55).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from handlers.translation.canonical.usage import Usage
+
+TOKENS_MAX = 1_000_000_000
+"""No answer has more; a larger number is a fault of the provider."""
+Count = int | float | None
+
+
+class PromptDetails(msgspec.Struct, frozen=True, gc=False):
+    """`prompt_tokens_details`, or `input_tokens_details` of the Responses API."""
+
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+    cache_creation_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
+
+
+class CompletionDetails(msgspec.Struct, frozen=True, gc=False):
+    """`completion_tokens_details`, or `output_tokens_details`."""
+
+    reasoning_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
+
+
+class OpenaiUsage(msgspec.Struct, frozen=True, gc=False):
+    """`usage` of chat completions, embeddings and their kind."""
+
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+    prompt_cache_hit_tokens: Count = None
+    cached_tokens: Count = None
+    reasoning_tokens: Count = None
+    num_search_queries: Count = None
+    input_tokens: Count = None
+    output_tokens: Count = None
+    input_tokens_details: PromptDetails | None = None
+    output_tokens_details: CompletionDetails | None = None
+
+
+class Tally:
+    """Reads counters of unknown quality: never negative, never absurd, and remembers whether it had to correct one."""
+
+    __slots__ = ("corrected",)
+
+    def __init__(self) -> None:
+        self.corrected = False
+
+    def count(self, value: Count, at_most: int = TOKENS_MAX) -> int:
+        """The value within 0..at_most."""
+        if not value:
+            return 0
+        if value < 0:
+            self.corrected = True
+            return 0
+        if value > at_most:
+            self.corrected = True
+            return at_most
+        return int(value)
+
+
+def usage_from_openai(raw: OpenaiUsage) -> Usage:
+    """Disjoint counters of an OpenAI-shaped usage."""
+    tally = Tally()
+    prompt = tally.count(raw.prompt_tokens if raw.prompt_tokens is not None else raw.input_tokens)
+    completion = tally.count(raw.completion_tokens if raw.completion_tokens is not None else raw.output_tokens)
+    inward = raw.prompt_tokens_details or raw.input_tokens_details or PromptDetails()
+    outward = raw.completion_tokens_details or raw.output_tokens_details or CompletionDetails()
+
+    cached = inward.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens
+    left = prompt
+    cache_read = tally.count(cached, left)
+    left -= cache_read
+    cache_write = tally.count(inward.cache_write_tokens or inward.cache_creation_tokens, left)
+    left -= cache_write
+    audio_input = tally.count(inward.audio_tokens, left)
+    left -= audio_input
+    image_input = tally.count(inward.image_tokens, left)
+
+    reasoning = tally.count(outward.reasoning_tokens or raw.reasoning_tokens)
+    total = tally.count(raw.total_tokens)
+    if reasoning and (reasoning > completion or total == prompt + completion + reasoning):
+        completion += reasoning  # reasoning comes on top
+    rest = completion - reasoning
+    audio_output = tally.count(outward.audio_tokens, rest)
+    rest -= audio_output
+    image_output = tally.count(outward.image_tokens, rest)
+    return Usage(
+        input=left - image_input,
+        cache_read=cache_read,
+        cache_write_5m=cache_write,
+        output=rest - image_output,
+        reasoning=reasoning,
+        audio_input=audio_input,
+        audio_output=audio_output,
+        image_input=image_input,
+        image_output=image_output,
+        searches=tally.count(raw.num_search_queries),
+        estimated=tally.corrected,
+    )

@@ -1,0 +1,153 @@
+"""One attempt at a conversation: builds the upstream request, then picks the delivery that its answer needs.
+
+dialect is the wire format   the request is edited, not rebuilt (passthrough)
+and both sides stream    frames go through (RawStream), unless the provider's answers need normalising
+and neither streams      the body goes through (RawWhole), likewise
+everything else              events, encoded (EncodedDelivery)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from handlers.errors import FailureClass
+from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Output, UpstreamRequest
+from handlers.translation.canonical.estimate import estimate_request
+from handlers.translation.canonical.usage import NO_USAGE, Usage
+from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream, RawWhole
+from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.passthrough.base import Draft
+from handlers.translation.registry import ADAPTERS, DIALECTS, RELAYS
+
+NORMALISE = "normalise_answers"
+"""Quirk: the provider's answers break the format that it says it speaks, so they are decoded and encoded again."""
+
+
+class Conversation:
+    """A `Translation` for operation `chat`."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._dialect = DIALECTS[asked.dialect]
+        self._relay = RELAYS.get(asked.dialect) if asked.dialect == asked.upstream.wire_format else None
+        self._draft = self._relay.draft(asked) if self._relay else self._build()
+        self._delivery: Delivery | None = None
+        self._status = 0
+
+    @property
+    def upstream(self) -> UpstreamRequest:
+        """The request to send."""
+        return self._draft.built.upstream
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Dropped or adapted parameters."""
+        return self._draft.built.warnings
+
+    @property
+    def content_type(self) -> str:
+        """Of the client's response."""
+        return STREAM_TYPE if self._asked.stream else JSON_TYPE
+
+    @property
+    def usage(self) -> Usage:
+        """Cumulative so far."""
+        return self._delivery.usage if self._delivery else NO_USAGE
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the attempt ended."""
+        delivery = self._delivery
+        if delivery is None:
+            return Outcome(failure=FailureClass.CONNECT)
+        failed = delivery.failed
+        return Outcome(
+            usage=delivery.usage,
+            failure=failed.failure if failed else None,
+            upstream_status=self._status,
+            retry_after_ms=failed.retry_after_ms if failed else 0,
+            finish_reason="error" if failed else delivery.finish_reason,
+            param=failed.param if failed else "",
+            message=failed.message if failed else "",
+            semantic=delivery.semantic,
+            upstream_model=delivery.upstream_model,
+            response_id=delivery.response_id,
+            ignored_bytes=delivery.ignored_bytes,
+            unrecognized=delivery.unrecognized,
+        )
+
+    def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of the upstream's answer."""
+        self._status = status
+        self._delivery = self._deliver(status, headers)
+
+    def receive_data(self, data: bytes) -> Output:
+        """The next bytes of the upstream's answer."""
+        return self._delivery.receive_data(data) if self._delivery else NOTHING
+
+    def receive_eof(self) -> Output:
+        """The upstream's answer is over."""
+        return self._delivery.finish() if self._delivery else self.fail(FailureClass.TRUNCATED)
+
+    def fail(self, failure: FailureClass) -> Output:
+        """The transport failed or a deadline passed."""
+        if self._delivery is None:
+            self._delivery = self._deliver(200, {})
+        return self._delivery.fail(failure)
+
+    def _build(self) -> Draft:
+        """The upstream request by way of the canonical one."""
+        asked = self._asked
+        client = ClientBody(asked.body, asked.stream, asked.stateless, asked.target, asked.client_headers)
+        request = self._dialect.parse(client)
+        cap = request.output_tokens_max
+        if asked.output_tokens_max:
+            cap = min(cap or asked.output_tokens_max, asked.output_tokens_max)
+        sent = msgspec.structs.replace(request, output_tokens_max=cap, stream=asked.streams_upstream)
+        return Draft(
+            built=ADAPTERS[asked.upstream.wire_format].build_request(sent, asked.upstream),
+            include_usage=request.include_usage,
+            prompt_tokens=estimate_request(request),
+            output_tokens_max=cap or 0,
+            exclude_reasoning=bool(request.reasoning and request.reasoning.exclude),
+            request=request,
+        )
+
+    def _deliver(self, status: int, headers: Mapping[str, str]) -> Delivery:
+        if not 200 <= status < 300:
+            return ErrorDelivery(status, headers)
+        asked, draft = self._asked, self._draft
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "text/html":
+            return ErrorDelivery(502, headers)
+        streams = draft.built.upstream.streams and kind != JSON_TYPE
+        context = self._context()
+        relay = self._relay
+        if relay is not None and NORMALISE not in asked.upstream.quirks and not draft.exclude_reasoning:
+            decoder = relay.decoder(streams=streams, prompt_tokens=draft.prompt_tokens)
+            if draft.output_tokens_max:
+                decoder.writer.limit_output(draft.output_tokens_max)
+            if streams and asked.stream:
+                return RawStream(relay, decoder, draft, self._dialect, context)
+            if not streams and not asked.stream:
+                return RawWhole(decoder, context)
+        adapter = ADAPTERS[asked.upstream.wire_format]
+        events = adapter.decoder(streams=streams, target=asked.upstream, prompt_tokens=draft.prompt_tokens)
+        if draft.output_tokens_max:
+            events.writer.limit_output(draft.output_tokens_max)
+        return EncodedDelivery(events, self._dialect, context, draft.built, stream=asked.stream)
+
+    def _context(self) -> AnswerContext:
+        asked, draft = self._asked, self._draft
+        return AnswerContext(
+            response_id=asked.response_id,
+            now_s=asked.now_s,
+            model=asked.public_model,
+            provider=asked.upstream.provider_name or asked.upstream.provider,
+            include_usage=draft.include_usage,
+            exclude_reasoning=draft.exclude_reasoning,
+            prompt_tokens=draft.prompt_tokens,
+            request=draft.request,
+        )

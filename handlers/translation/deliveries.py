@@ -1,0 +1,378 @@
+"""The four ways from a provider's answer to the client's bytes, and the one from an error answer to its class.
+
+Rules
+    Every delivery ends exactly once; after the end bytes are counted and ignored.
+    What tells the client "finished" is in `final`, never in `data`.
+    A failure after semantic content ends with the dialect's own error event, before it with nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import msgspec
+
+from handlers.errors import FailureClass
+from handlers.translation.adapters.base import Built, Decoder
+from handlers.translation.adapters.decoding import JsonDecoder
+from handlers.translation.adapters.failures import classify_error
+from handlers.translation.canonical.assembled import Answer
+from handlers.translation.canonical.attempt import NOTHING, Output
+from handlers.translation.canonical.events import (
+    BlockDelta,
+    BlockKind,
+    BlockStarted,
+    ChoiceFinished,
+    Event,
+    FinishReason,
+    ResponseCompleted,
+    ResponseFailed,
+    Unrecognized,
+    is_semantic,
+)
+from handlers.translation.canonical.usage import NO_USAGE, Usage
+from handlers.translation.dialects.base import AnswerContext, Dialect, StreamEncoder
+from handlers.translation.framing.sse import SseFrame
+from handlers.translation.passthrough.base import Draft, ModelName, Relay
+
+ERROR_BODY_BYTES_MAX = 64 * 1024
+"""An error answer is read this far; its codes stand at its beginning."""
+
+
+class Delivery(ABC):
+    """One answer on its way."""
+
+    def __init__(self) -> None:
+        self.semantic = False
+        self.finish_reason = ""
+        self.failed: ResponseFailed | None = None
+        self.ended = False
+        self.ignored_bytes = 0
+        self.unrecognized = 0
+
+    @property
+    @abstractmethod
+    def usage(self) -> Usage:
+        """Cumulative so far."""
+
+    @property
+    def upstream_model(self) -> str:
+        """The model that the provider says it used."""
+        return ""
+
+    @property
+    def response_id(self) -> str:
+        """The provider's id of the answer."""
+        return ""
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Output:
+        """The next bytes, before the end."""
+
+    @abstractmethod
+    def finish(self) -> Output:
+        """The end of input."""
+
+    @abstractmethod
+    def fail(self, failure: FailureClass) -> Output:
+        """The transport failed."""
+
+    def receive_data(self, data: bytes) -> Output:
+        """The next bytes."""
+        if self.ended:
+            self.ignored_bytes += len(data)
+            return NOTHING
+        return self.feed(data)
+
+    def observe(self, event: Event) -> bool:
+        """Take note of an event; whether it is semantic."""
+        match event:
+            case ChoiceFinished():
+                self.finish_reason = self.finish_reason or event.reason.value
+            case ResponseFailed():
+                self.failed = event
+                self.ended = True
+            case ResponseCompleted():
+                self.ended = True
+            case Unrecognized():
+                self.unrecognized += 1
+            case _:
+                if is_semantic(event):
+                    self.semantic = True
+                    return True
+        return False
+
+
+class ErrorDelivery(Delivery):
+    """An answer whose status says that the attempt failed."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__()
+        self._status = status
+        self._headers = headers
+        self._body = bytearray()
+
+    @property
+    def usage(self) -> Usage:
+        """Nothing was consumed."""
+        return NO_USAGE
+
+    def feed(self, data: bytes) -> Output:
+        """Collect, up to a limit."""
+        self._body += data[: ERROR_BODY_BYTES_MAX - len(self._body)]
+        return NOTHING
+
+    def finish(self) -> Output:
+        """Classify."""
+        if not self.ended:
+            failed = classify_error(self._status, bytes(self._body), self._headers)
+            self.observe(ResponseFailed(failed.failure, failed.retry_after_ms, failed.param))
+        return Output(ended=True)
+
+    def fail(self, failure: FailureClass) -> Output:
+        """The status said enough, even if the body was cut."""
+        del failure
+        return self.finish()
+
+
+class EncodedDelivery(Delivery):
+    """Events become the dialect's bytes: as a stream, or as one body at the end."""
+
+    def __init__(
+        self, decoder: Decoder, dialect: Dialect, context: AnswerContext, built: Built, *, stream: bool
+    ) -> None:
+        super().__init__()
+        self._decoder = decoder
+        self._dialect = dialect
+        self._context = context
+        self._built = built
+        self._encoder: StreamEncoder | None = dialect.stream_encoder(context) if stream else None
+        self._answer = Answer()
+        self._answer_blocks: set[int] = set()
+
+    @property
+    def usage(self) -> Usage:
+        """Cumulative so far."""
+        return self._decoder.writer.usage
+
+    @property
+    def upstream_model(self) -> str:
+        """The model that the provider says it used."""
+        return self._decoder.model
+
+    @property
+    def response_id(self) -> str:
+        """The provider's id of the answer."""
+        return self._decoder.response_id
+
+    def feed(self, data: bytes) -> Output:
+        """The next bytes."""
+        return self._deliver(self._decoder.receive_data(data))
+
+    def finish(self) -> Output:
+        """The end of input."""
+        return Output(ended=True) if self.ended else self._deliver(self._decoder.receive_eof())
+
+    def fail(self, failure: FailureClass) -> Output:
+        """The transport failed."""
+        if self.ended:
+            return Output(ended=True)
+        self._decoder.writer.fail(failure)
+        return self._deliver(self._decoder.writer.take())
+
+    def _deliver(self, events: list[Event]) -> Output:
+        data: list[bytes] = []
+        final = b""
+        semantic = False
+        for original in events:
+            event = self._restore(original)
+            semantic = self.observe(event) or semantic
+            if self._encoder is None:
+                self._answer.add(event)
+            elif not self.ended:
+                data.append(self._encoder.encode(event))
+        if self.ended:
+            closing, final = self._close()
+            data.append(closing)
+        if self._encoder is None:
+            semantic = False
+        return Output(b"".join(data), semantic, final, self.ended)
+
+    def _close(self) -> tuple[bytes, bytes]:
+        """The last data, and what says "finished"."""
+        if self.failed is not None:
+            error = self._encoder.fail(self.failed) if self._encoder and self.semantic else b""
+            return b"", error
+        if self._encoder is None:
+            return b"", self._dialect.encode_whole(self._answer, self._context)
+        return self._encoder.complete()
+
+    def _restore(self, event: Event) -> Event:
+        """Undo what building the request did to tool names, and unwrap an answer that came as a tool call."""
+        if isinstance(event, BlockStarted) and event.kind is BlockKind.TOOL_CALL:
+            if self._built.answer_tool and event.name == self._built.answer_tool:
+                self._answer_blocks.add(event.index)
+                return BlockStarted(event.index, BlockKind.TEXT, event.choice)
+            name = self._built.tool_names.get(event.name)
+            return msgspec.structs.replace(event, name=name) if name else event
+        if self._answer_blocks and isinstance(event, ChoiceFinished) and event.reason is FinishReason.TOOL_CALLS:
+            return msgspec.structs.replace(event, reason=FinishReason.STOP)
+        return event
+
+
+class RawStream(Delivery):
+    """Frames go through as they are, the model name apart; the decoder observes."""
+
+    def __init__(
+        self, relay: Relay, decoder: JsonDecoder, draft: Draft, dialect: Dialect, context: AnswerContext
+    ) -> None:
+        super().__init__()
+        self._relay = relay
+        self._decoder = decoder
+        self._draft = draft
+        self._dialect = dialect
+        self._context = context
+        self._model = ModelName(context.model)
+
+    @property
+    def usage(self) -> Usage:
+        """Cumulative so far."""
+        return self._decoder.writer.usage
+
+    @property
+    def upstream_model(self) -> str:
+        """The model that the provider says it used."""
+        return self._decoder.model
+
+    @property
+    def response_id(self) -> str:
+        """The provider's id of the answer."""
+        return self._decoder.response_id
+
+    def feed(self, data: bytes) -> Output:
+        """Whole frames of what has arrived."""
+        frames = self._decoder.frames(data)
+        if len(frames) == 1:
+            return self._forward(frames[0])
+        return self._forward_all(frames)
+
+    def finish(self) -> Output:
+        """The end of input, with a last frame perhaps."""
+        if self.ended:
+            return Output(ended=True)
+        kept = [frame for frame in self._decoder.last_frames() if self._decoder.read_last_frame(frame)]
+        output = self._forwarded(kept[0], self._decoder.writer.take()) if kept else NOTHING
+        if output.ended:
+            return output
+        self._decoder.end()
+        semantic = self._observe_all(self._decoder.writer.take()) or output.semantic
+        return Output(output.data, semantic, self._final(self._relay.closing()), ended=True)
+
+    def fail(self, failure: FailureClass) -> Output:
+        """The transport failed."""
+        if not self.ended:
+            self._decoder.writer.fail(failure)
+            self._observe_all(self._decoder.writer.take())
+            return Output(final=self._final(b""), ended=True)
+        return Output(ended=True)
+
+    def _forward_all(self, frames: list[SseFrame]) -> Output:
+        outputs = []
+        for frame in frames:
+            outputs.append(self._forward(frame))
+            if self.ended:
+                break
+        if self._decoder.writer.ended and not self.ended:
+            self._observe_all(self._decoder.writer.take())
+            return Output(final=self._final(b""), ended=True)
+        return Output(
+            b"".join([output.data for output in outputs]),
+            any(output.semantic for output in outputs),
+            outputs[-1].final if outputs else b"",
+            self.ended,
+        )
+
+    def _forward(self, frame: SseFrame) -> Output:
+        decoder = self._decoder
+        decoder.read_frame(frame)
+        return self._forwarded(frame, decoder.writer.take())
+
+    def _forwarded(self, frame: SseFrame, events: list[Event]) -> Output:
+        semantic = False
+        for event in events:
+            if type(event) is BlockDelta and event.text:
+                self.semantic = semantic = True
+            elif self.observe(event):
+                semantic = True
+        if self.ended:
+            return Output(b"", semantic, self._final(frame.raw), ended=True)
+        if self._relay.is_hidden(self._decoder, self._draft):
+            return NOTHING
+        return Output(self._model.replace(frame.raw, self._decoder.model), semantic)
+
+    def _observe_all(self, events: list[Event]) -> bool:
+        semantic = False
+        for event in events:
+            semantic = self.observe(event) or semantic
+        return semantic
+
+    def _final(self, closing: bytes) -> bytes:
+        """The end marker, or our own error event in place of whatever the provider sent."""
+        if self.failed is None:
+            return closing
+        return self._dialect.stream_encoder(self._context).fail(self.failed) if self.semantic else b""
+
+
+class RawWhole(Delivery):
+    """One JSON body goes through as it is, the model name apart."""
+
+    def __init__(self, decoder: JsonDecoder, context: AnswerContext) -> None:
+        super().__init__()
+        self._decoder = decoder
+        self._model = ModelName(context.model)
+
+    @property
+    def usage(self) -> Usage:
+        """Cumulative so far."""
+        return self._decoder.writer.usage
+
+    @property
+    def upstream_model(self) -> str:
+        """The model that the provider says it used."""
+        return self._decoder.model
+
+    @property
+    def response_id(self) -> str:
+        """The provider's id of the answer."""
+        return self._decoder.response_id
+
+    def feed(self, data: bytes) -> Output:
+        """Collect."""
+        self._decoder.frames(data)
+        return self._end(b"") if self._decoder.writer.ended else NOTHING
+
+    def finish(self) -> Output:
+        """The whole body."""
+        if self.ended:
+            return Output(ended=True)
+        body = b""
+        for frame in self._decoder.last_frames():
+            body = frame.raw
+            self._decoder.read_frame(frame)
+        if not self._decoder.writer.ended:
+            self._decoder.end()
+        return self._end(body)
+
+    def fail(self, failure: FailureClass) -> Output:
+        """The transport failed."""
+        if not self.ended:
+            self._decoder.writer.fail(failure)
+        return self._end(b"")
+
+    def _end(self, body: bytes) -> Output:
+        for event in self._decoder.writer.take():
+            self.observe(event)
+        if self.failed is not None:
+            return Output(ended=True)
+        return Output(b"", semantic=False, final=self._model.replace(body, self._decoder.model), ended=True)

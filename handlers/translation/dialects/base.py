@@ -1,0 +1,88 @@
+"""What every dialect is: parse what a client sent, encode what a provider answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from handlers.translation.canonical.assembled import Answer
+from handlers.translation.canonical.events import Event, ResponseFailed
+from handlers.translation.canonical.request import CanonicalRequest
+
+STREAM_TYPE = "text/event-stream"
+JSON_TYPE = "application/json"
+
+
+class ClientBody(msgspec.Struct, frozen=True):
+    """What a client sent."""
+
+    body: bytes
+    stream: bool
+    stateless: bool
+    target: str = ""
+    headers: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        """The size, never the body."""
+        return f"ClientBody({len(self.body)} bytes)"
+
+
+class AnswerContext(msgspec.Struct, frozen=True):
+    """What an encoder needs to know beside the events."""
+
+    response_id: str
+    """Ours, where the provider sent none."""
+    now_s: int
+    model: str
+    """The public name."""
+    provider: str
+    """The provider's name."""
+    include_usage: bool = True
+    exclude_reasoning: bool = False
+    prompt_tokens: int = 0
+    """An estimate, for dialects that announce the prompt's size first."""
+    request: CanonicalRequest | None = None
+    """For dialects whose answers repeat the request."""
+
+
+class StreamEncoder(Protocol):
+    """Writes one streamed answer."""
+
+    content_type: str
+
+    def encode(self, event: Event) -> bytes:
+        """Client-ready bytes of an event that is not terminal; often empty."""
+        ...
+
+    def complete(self) -> tuple[bytes, bytes]:
+        """The closing bytes, and those that say "finished"."""
+        ...
+
+    def fail(self, event: ResponseFailed) -> bytes:
+        """The dialect's own error event, after content has been sent."""
+        ...
+
+
+class Dialect(Protocol):
+    """One client-facing API format."""
+
+    name: ClassVar[str]
+
+    def parse(self, client: ClientBody) -> CanonicalRequest:
+        """The request in canonical terms.
+
+        Raises:
+            InvalidRequest: a field is wrong; `param` names it.
+            Unprocessable: understood, and never expressible in canonical terms.
+        """
+        ...
+
+    def stream_encoder(self, context: AnswerContext) -> StreamEncoder:
+        """Writes one streamed answer."""
+        ...
+
+    def encode_whole(self, answer: Answer, context: AnswerContext) -> bytes:
+        """One whole answer."""
+        ...

@@ -1,0 +1,271 @@
+"""OpenAI chat completions, requests: typed fields -> canonical request."""
+
+from __future__ import annotations
+
+import msgspec
+
+from handlers.errors import InvalidRequest, Unprocessable
+from handlers.translation.canonical.request import (
+    CacheControl,
+    CanonicalRequest,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    ReasoningControl,
+    Refusal,
+    ResponseFormat,
+    Sampling,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from handlers.translation.dialects.base import ClientBody
+from handlers.translation.dialects.openai_chat_fields import (
+    KNOWN_FIELDS,
+    CacheField,
+    CallField,
+    ChatFields,
+    MessageField,
+    PartField,
+    ReasoningDetailField,
+    ToolField,
+    check_fields,
+)
+from handlers.translation.dialects.reading import decode_body, read_stops, split_data_url
+
+_FIELDS = msgspec.json.Decoder(ChatFields)
+_TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_EXTENSIONS = ("metadata", "audio", "prediction", "web_search_options", "safety_identifier", "image_config")
+_AUDIO_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
+
+
+def decode_chat(body: bytes) -> ChatFields:
+    """The checked fields of a body.
+
+    Raises:
+        InvalidRequest: naming the field at fault.
+    """
+    fields = decode_body(_FIELDS, body)
+    check_fields(fields)
+    return fields
+
+
+def decode_top(body: bytes) -> dict[str, msgspec.Raw]:
+    """The top level of a body, values untouched; of duplicate keys the last remains.
+
+    Raises:
+        InvalidRequest: it is no JSON object.
+    """
+    return decode_body(_TOP, body)
+
+
+def parse_chat(client: ClientBody) -> CanonicalRequest:
+    """A chat completions body in canonical terms."""
+    fields = decode_chat(client.body)
+    top = decode_top(client.body)
+    if fields.functions is not None or fields.function_call is not None:
+        raise Unprocessable("functions is not supported by this endpoint; use tools.", param="functions")
+    return CanonicalRequest(
+        messages=tuple(_message(message, f"messages[{number}]") for number, message in enumerate(fields.messages)),
+        stream=client.stream,
+        include_usage=bool(fields.stream_options and fields.stream_options.include_usage) or _wants_usage(top),
+        tools=tuple(_tool(tool, f"tools[{number}]") for number, tool in enumerate(fields.tools or ())),
+        tool_choice=_tool_choice(fields),
+        parallel_tool_calls=fields.parallel_tool_calls,
+        response_format=_response_format(fields),
+        reasoning=read_reasoning(fields),
+        sampling=_sampling(fields, top),
+        stop=read_stops("stop", fields.stop),
+        output_tokens_max=fields.max_completion_tokens or fields.max_tokens,
+        choices=fields.n or 1,
+        user=fields.user or "",
+        service_tier=fields.service_tier or "",
+        verbosity=fields.verbosity or "",
+        cache_key=fields.prompt_cache_key or "",
+        modalities=tuple(fields.modalities or ()),
+        extensions={name: top[name] for name in _EXTENSIONS if name in top and bytes(top[name]) != b"null"},
+        unknown=tuple(name for name in top if name not in KNOWN_FIELDS),
+    )
+
+
+def _wants_usage(top: dict[str, msgspec.Raw]) -> bool:
+    """OpenRouter's older way to ask: `usage: {include: true}`."""
+    asked = top.get("usage")
+    return asked is not None and b"true" in bytes(asked)
+
+
+def _cache(field: CacheField | None) -> CacheControl | None:
+    return CacheControl(field.ttl) if field else None
+
+
+def _message(field: MessageField, at: str) -> Message:
+    if field.role == "function":
+        raise Unprocessable(f"{at}.role: function messages are not supported; use tools.", param=f"{at}.role")
+    if field.role == "tool":
+        return Message("tool", (_tool_result(field, at),), at)
+    parts: list[Part] = []
+    if field.role == "assistant":
+        parts += _reasoning_parts(field)
+    parts += _content(field.content, at)
+    if field.role == "assistant":
+        if field.refusal:
+            parts.append(Refusal(field.refusal))
+        parts += [_call(call, f"{at}.tool_calls[{n}]") for n, call in enumerate(field.tool_calls or ())]
+    elif field.tool_calls:
+        raise InvalidRequest(f"{at}.tool_calls belongs to assistant messages.", param=f"{at}.tool_calls")
+    return Message(field.role, tuple(parts), at, field.name or "")
+
+
+def _content(content: str | list[PartField] | None, at: str) -> list[Part]:
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [Text(content)]
+    return [_part(part, f"{at}.content[{number}]") for number, part in enumerate(content)]
+
+
+def _part(field: PartField, at: str) -> Part:
+    cache = _cache(field.cache_control)
+    match field.type:
+        case "text" | "input_text" | "output_text" if field.text is not None:
+            return Text(field.text, cache)
+        case "refusal" if field.refusal is not None:
+            return Refusal(field.refusal)
+        case "image_url" if field.image_url is not None:
+            detail = field.image_url.detail or ""
+            return _media("image", field.image_url.url, f"{at}.image_url.url", detail, cache)
+        case "video_url" if field.video_url is not None:
+            return _media("video", field.video_url.url, f"{at}.video_url.url", "", cache)
+        case "input_audio" if field.input_audio is not None:
+            kind = _AUDIO_TYPES.get(field.input_audio.format, f"audio/{field.input_audio.format}")
+            return Media("audio", f"{at}.input_audio", data=field.input_audio.data, media_type=kind, cache=cache)
+        case "file" if field.file is not None:
+            return _file(field, at, cache)
+        case "thinking" if isinstance(field.thinking, str):
+            return Reasoning(field.thinking)
+        case "text" | "refusal" | "image_url" | "video_url" | "input_audio" | "file":
+            raise InvalidRequest(f"{at}.{field.type} is required for this type.", param=f"{at}.{field.type}")
+    raise InvalidRequest(
+        f"{at}.type must be text, image_url, input_audio, file, video_url or refusal.", param=f"{at}.type"
+    )
+
+
+def _media(kind: str, url: str, at: str, detail: str, cache: CacheControl | None) -> Media:
+    if url.startswith("data:"):
+        media_type, data = split_data_url(url, at)
+        return Media(kind, at, data=data, media_type=media_type, detail=detail, cache=cache)
+    if not url.startswith(("https://", "http://")):
+        raise InvalidRequest(f"{at} must be an http(s) URL or a data URL.", param=at)
+    return Media(kind, at, url=url, detail=detail, cache=cache)
+
+
+def _file(field: PartField, at: str, cache: CacheControl | None) -> Media:
+    file = field.file
+    if file is None or file.file_data is None:
+        raise InvalidRequest(
+            f"{at}.file.file_id names a file kept by one provider; send file_data instead.", param=f"{at}.file.file_id"
+        )
+    media = _media("document", file.file_data, f"{at}.file.file_data", "", cache)
+    return msgspec.structs.replace(media, name=file.filename or "")
+
+
+def _call(field: CallField, at: str) -> ToolCall:
+    if field.function is None:
+        raise Unprocessable(f"{at}.type: only function calls are supported here.", param=f"{at}.type")
+    extra = field.extra_content if isinstance(field.extra_content, dict) else {}
+    google = extra.get("google")
+    signature = google.get("thought_signature", "") if isinstance(google, dict) else ""
+    return ToolCall(
+        field.id, field.function.name, field.function.arguments, at, str(signature), _cache(field.cache_control)
+    )
+
+
+def _tool_result(field: MessageField, at: str) -> ToolResult:
+    if not field.tool_call_id:
+        raise InvalidRequest(f"{at}.tool_call_id is required.", param=f"{at}.tool_call_id")
+    parts = tuple(part for part in _content(field.content, at) if isinstance(part, Text | Media))
+    return ToolResult(field.tool_call_id, parts, at, name=field.name or "")
+
+
+def _reasoning_parts(field: MessageField) -> list[Part]:
+    if field.reasoning_details:
+        return [_detail(detail) for detail in field.reasoning_details]
+    text = field.reasoning_content or field.reasoning
+    return [Reasoning(text)] if text else []
+
+
+def _detail(field: ReasoningDetailField) -> Reasoning:
+    if field.type == "reasoning.encrypted":
+        return Reasoning(data=field.data or "", id=field.id or "", form="encrypted")
+    form = "summary" if field.type == "reasoning.summary" else "text"
+    text = field.summary if form == "summary" else field.text
+    return Reasoning(text or "", field.signature or "", id=field.id or "", form=form)
+
+
+def _tool(field: ToolField, at: str) -> Tool:
+    function = field.function
+    if field.type != "function" or function is None:
+        raise Unprocessable(f"{at}.type: only function tools are supported here.", param=f"{at}.type")
+    parameters = function.parameters
+    if parameters is not None and bytes(parameters) == b"null":
+        parameters = None
+    return Tool(function.name, function.description or "", parameters, function.strict, _cache(field.cache_control), at)
+
+
+def _tool_choice(fields: ChatFields) -> ToolChoice | None:
+    choice = fields.tool_choice
+    if choice is None:
+        return None
+    if isinstance(choice, str):
+        return ToolChoice("required" if choice == "any" else choice)
+    if choice.function is None:
+        raise Unprocessable("tool_choice: only a named function is supported here.", param="tool_choice.type")
+    return ToolChoice("named", choice.function.name)
+
+
+def _response_format(fields: ChatFields) -> ResponseFormat | None:
+    wanted = fields.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return ResponseFormat("json_object")
+    if wanted.type != "json_schema" or wanted.json_schema is None:
+        raise InvalidRequest(
+            "response_format.json_schema is required for this type.", param="response_format.json_schema"
+        )
+    schema = wanted.json_schema
+    return ResponseFormat("json_schema", schema.name, schema.schema, schema.description or "", schema.strict)
+
+
+def read_reasoning(fields: ChatFields) -> ReasoningControl | None:
+    """How much the model shall think; None when the client does not say."""
+    wanted = fields.reasoning
+    if wanted is None:
+        return ReasoningControl(effort=fields.reasoning_effort) if fields.reasoning_effort else None
+    return ReasoningControl(
+        effort=wanted.effort or fields.reasoning_effort or "",
+        max_tokens=wanted.max_tokens,
+        enabled=wanted.enabled,
+        exclude=bool(wanted.exclude),
+        summary=wanted.summary or "",
+    )
+
+
+def _sampling(fields: ChatFields, top: dict[str, msgspec.Raw]) -> Sampling:
+    return Sampling(
+        temperature=fields.temperature,
+        top_p=fields.top_p,
+        top_k=fields.top_k,
+        min_p=fields.min_p,
+        top_a=fields.top_a,
+        frequency_penalty=fields.frequency_penalty,
+        presence_penalty=fields.presence_penalty,
+        repetition_penalty=fields.repetition_penalty,
+        seed=fields.seed,
+        logprobs=fields.logprobs,
+        top_logprobs=fields.top_logprobs,
+        logit_bias=top.get("logit_bias") if fields.logit_bias else None,
+    )

@@ -1,0 +1,99 @@
+"""Reading what clients send: typed decoding whose refusals name the field in the client's own words."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from handlers.errors import InvalidRequest
+
+T = TypeVar("T")
+
+MESSAGES_MAX = 4_096
+TOOLS_MAX = 512
+STOPS_MAX = 64
+STOP_CHARACTERS_MAX = 4_096
+CHOICES_MAX = 128
+OUTPUT_TOKENS_MAX = 10_000_000
+
+_AT = re.compile(r" - at `\$\.?([^`]*)`\Z")
+_EXPECTED = re.compile(r"(Expected `[^`]{1,80}`(?: (?:<=|>=|<|>) [-0-9.]+)?(?:, got `[a-z_]{1,20}`)?)")
+_MISSING = re.compile(r"Object missing required field `([A-Za-z_]{1,64})`")
+
+
+def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The typed value of a body.
+
+    Raises:
+        InvalidRequest: with the field at fault; the message holds types and names, never values.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidRequest("The body is not valid JSON; send one UTF-8 JSON object.") from None
+
+
+def _refusal(text: str) -> InvalidRequest:
+    located = _AT.search(text)
+    path = located[1] if located else ""
+    missing = _MISSING.search(text)
+    if missing:
+        path = f"{path}.{missing[1]}" if path else missing[1]
+        return InvalidRequest(f"{path} is required.", param=path)
+    expected = _EXPECTED.search(text)
+    what = expected[1].lower().replace("`", "") if expected else "not one of the accepted values"
+    return InvalidRequest(f"{path or 'The body'}: {what}.", param=path or None)
+
+
+def check_range(name: str, value: float | None, low: float, high: float) -> None:
+    """Refuse a number outside low..high.
+
+    Raises:
+        InvalidRequest: naming the field and the range.
+    """
+    if value is not None and not low <= value <= high:
+        raise InvalidRequest(f"{name} must be between {low} and {high}.", param=name)
+
+
+def check_length(name: str, length: int, most: int, least: int = 0) -> None:
+    """Refuse a list or a text that is too short or too long.
+
+    Raises:
+        InvalidRequest: naming the field and the limit.
+    """
+    if length > most:
+        raise InvalidRequest(f"{name} may hold at most {most} entries.", param=name)
+    if length < least:
+        raise InvalidRequest(f"{name} must not be empty.", param=name)
+
+
+def read_stops(name: str, stop: str | list[str] | None) -> tuple[str, ...]:
+    """Stop sequences as a tuple.
+
+    Raises:
+        InvalidRequest: too many, or too long ones.
+    """
+    if stop is None:
+        return ()
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    check_length(name, len(stops), STOPS_MAX)
+    for number, text in enumerate(stops):
+        check_length(f"{name}[{number}]", len(text), STOP_CHARACTERS_MAX)
+    return stops
+
+
+def split_data_url(url: str, at: str) -> tuple[str, str]:
+    """Media type and base64 text of a data URL.
+
+    Raises:
+        InvalidRequest: it is not base64, or names no media type.
+    """
+    head, comma, data = url.partition(",")
+    media_type, _, encoding = head.removeprefix("data:").rpartition(";")
+    if not comma or encoding != "base64" or "/" not in media_type:
+        raise InvalidRequest(f"{at}: a data URL must look like data:image/png;base64,....", param=at)
+    return media_type.partition(";")[0].lower(), data

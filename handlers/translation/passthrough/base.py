@@ -1,0 +1,84 @@
+"""What passing a format through takes: the edits to the request, and the few edits to the answer's frames."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol
+
+import msgspec
+
+from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.decoding import JsonDecoder
+from handlers.translation.canonical.attempt import Asked
+from handlers.translation.canonical.request import CanonicalRequest
+
+_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
+_encode = msgspec.json.Encoder().encode
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """The request to send, and what its answer needs to know."""
+
+    built: Built
+    include_usage: bool
+    """The client shall see the usage of a stream."""
+    prompt_tokens: int
+    """An estimate."""
+    output_tokens_max: int
+    """The output cap in force, 0 when unknown."""
+    exclude_reasoning: bool = False
+    """The client does not want to see reasoning."""
+    request: CanonicalRequest | None = None
+    """The parsed request, where it had to be parsed."""
+
+
+class Relay(Protocol):
+    """One format that passes through."""
+
+    def draft(self, asked: Asked) -> Draft:
+        """The client's body with what must differ upstream.
+
+        Raises:
+            InvalidRequest: a field is wrong.
+        """
+        ...
+
+    def decoder(self, *, streams: bool, prompt_tokens: int) -> JsonDecoder:
+        """Observes the answer."""
+        ...
+
+    def is_hidden(self, decoder: Any, draft: Draft) -> bool:
+        """Whether the frame just read is none of the client's business."""
+        ...
+
+    def closing(self) -> bytes:
+        """The end marker, for providers that leave it out."""
+        ...
+
+
+class ModelName:
+    """Replaces the provider's model name by the public one.
+
+    Inside JSON strings quotes are escaped, so the bytes `"model":"` occur only where a key stands.
+    """
+
+    __slots__ = ("_needles", "_public", "_seen")
+
+    def __init__(self, public: str) -> None:
+        self._public = _encode(public)
+        self._seen = ""
+        self._needles: tuple[tuple[bytes, bytes], ...] = ()
+
+    def replace(self, raw: bytes, model: str) -> bytes:
+        """The frame with the public name where `model`, the name that the decoder has read, stands."""
+        if model != self._seen:
+            name = _encode(model)
+            spacings = (b'"model":', b'"model": ')
+            self._needles = tuple((key + name, key + self._public) for key in spacings if name != self._public)
+            self._seen = model
+        for needle, public in self._needles:
+            if needle in raw:
+                return raw.replace(needle, public, 1)
+        if self._needles and b'"model"' in raw:
+            return _MODEL.sub(lambda _: b'"model":' + self._public, raw, count=1)
+        return raw

@@ -1,0 +1,118 @@
+"""Chat completions from client to provider, edited as little as possible."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.openai_chat import PATH
+from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
+from handlers.translation.adapters.openai_parameters import drop_parameters, reasoning_fields
+from handlers.translation.canonical.attempt import Asked, UpstreamRequest
+from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
+from handlers.translation.dialects.openai_chat import DONE
+from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, ChatFields, MessageField
+from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
+from handlers.translation.passthrough.base import Draft
+
+_encode = msgspec.json.Encoder().encode
+_NULL = b"null"
+
+
+class ChatRelay:
+    """The format's own edits."""
+
+    def draft(self, asked: Asked) -> Draft:
+        """Model, stream and usage options are ours to set; fields that steered the gateway go no further."""
+        fields = decode_chat(asked.body)
+        top = decode_top(asked.body)
+        body: dict[str, Any] = {
+            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and bytes(value) != _NULL
+        }
+        if "provider_routing" in asked.upstream.quirks and "provider" in top:
+            body["provider"] = top["provider"]
+        body["model"] = asked.upstream.upstream_model
+        _stream(body, streams=asked.streams_upstream)
+        output_tokens_max = _cap(body, fields, asked)
+        warnings = _state(body, fields, asked)
+        if "reasoning" in body or "reasoning_effort" in body:
+            body.pop("reasoning", None)
+            body.pop("reasoning_effort", None)
+            body |= reasoning_fields(read_reasoning(fields), asked.upstream)
+        if fields.user:
+            body["user"] = hashlib.sha256(fields.user.encode()).hexdigest()[:32]
+        warnings += drop_parameters(body, asked.upstream)
+        upstream = UpstreamRequest(
+            "POST", PATH, (("content-type", "application/json"),), _encode(body), streams=asked.streams_upstream
+        )
+        options = fields.stream_options
+        usage = top.get("usage")
+        return Draft(
+            Built(upstream, tuple(warnings)),
+            include_usage=bool(options and options.include_usage) or (usage is not None and b"true" in bytes(usage)),
+            prompt_tokens=estimate_prompt(fields, top),
+            output_tokens_max=output_tokens_max,
+            exclude_reasoning=bool(fields.reasoning and fields.reasoning.exclude),
+        )
+
+    def decoder(self, *, streams: bool, prompt_tokens: int) -> OpenaiChatDecoder:
+        """Observes the answer."""
+        return OpenaiChatDecoder(streams=streams, prompt_tokens=prompt_tokens)
+
+    def is_hidden(self, decoder: OpenaiChatDecoder, draft: Draft) -> bool:
+        """The usage chunk that only we asked for."""
+        return decoder.usage_only and not draft.include_usage
+
+    def closing(self) -> bytes:
+        """The end marker."""
+        return DONE
+
+
+def _stream(body: dict[str, Any], *, streams: bool) -> None:
+    body.pop("stream_options", None)
+    body["stream"] = streams
+    if streams:
+        body["stream_options"] = {"include_usage": True}
+
+
+def _cap(body: dict[str, Any], fields: ChatFields, asked: Asked) -> int:
+    """The output cap under the provider's name for it; clamped to what the balance affords."""
+    cap = fields.max_completion_tokens or fields.max_tokens
+    if asked.output_tokens_max:
+        cap = min(cap or asked.output_tokens_max, asked.output_tokens_max)
+    if cap is not None:
+        name = "max_completion_tokens" if "max_completion_tokens" in asked.upstream.quirks else "max_tokens"
+        body.pop("max_tokens", None)
+        body.pop("max_completion_tokens", None)
+        body[name] = cap
+    return cap or 0
+
+
+def _state(body: dict[str, Any], fields: ChatFields, asked: Asked) -> list[str]:
+    """Nothing is kept at the provider under shared credentials."""
+    if not asked.stateless or "store" not in body:
+        return []
+    del body["store"]
+    return ["dropped:store"] if fields.store else []
+
+
+def estimate_prompt(fields: ChatFields, top: dict[str, msgspec.Raw]) -> int:
+    """Tokens of the prompt, roughly: texts, tools, and a flat number for each medium."""
+    tools = top.get("tools")
+    tokens = len(bytes(tools)) // BYTES_PER_TOKEN if tools is not None else 0
+    return tokens + sum(_message_tokens(message) for message in fields.messages)
+
+
+def _message_tokens(message: MessageField) -> int:
+    tokens = MESSAGE_TOKENS + sum(
+        estimate_tokens(call.function.arguments) for call in message.tool_calls or () if call.function
+    )
+    content = message.content
+    if isinstance(content, str):
+        return tokens + estimate_tokens(content)
+    for part in content or ():
+        tokens += MEDIA_TOKENS if part.text is None else estimate_tokens(part.text)
+    return tokens
