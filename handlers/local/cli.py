@@ -1,6 +1,103 @@
-"""The `therouter` command."""
+"""The `therouter` command: what a person types. Each command is a function; this file says how they are spelled."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from handlers.errors import TheRouterError
+from handlers.local.access import NotRunning
+from handlers.local.commands import (
+    check_ledger,
+    create_key,
+    list_keys,
+    list_models,
+    revoke_key,
+    show_usage,
+)
+from handlers.local.home import HomeBusy
+from handlers.local.up import up
+
+EXAMPLES = """examples:
+  therouter up                              run everything here; prints a key and a ready-to-paste request
+  therouter up --no-model --port 9000       without the small model, on another port
+  OPENAI_API_KEY=... therouter up           provider keys in the environment enable those providers
+  therouter keys create --name laptop --requests-per-minute 60
+  therouter usage                           one row per request: the metadata that is kept, and nothing else
+  therouter usage --json | jq .             every listing speaks JSON too
+  therouter ledger check                    every sum of money that must agree, to the nano-unit
+"""
+
+Command = Callable[[argparse.Namespace], int]
 
 
-def main() -> int:
-    """Run one command; returns its exit code."""
-    return 0
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="therouter",
+        description="An LLM gateway: one address, one key, every provider, metered exactly, bodies never stored.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_up(commands)
+    _add_keys(commands)
+    usage = _command(commands, "usage", "requests of this account, newest first", show_usage)
+    usage.add_argument("--limit", type=int, default=20, help="how many rows (20)")
+    usage.add_argument("--days", type=int, default=30, help="how far back (30 days)")
+    usage.add_argument("--wide", action="store_true", help="all columns, not only the nine of the trust page")
+    models = _command(commands, "models", "what can be asked for now, with prices per million tokens", list_models)
+    models.add_argument("--search", default="", help="only models whose name contains this")
+    ledger = commands.add_parser("ledger", help="money").add_subparsers(metavar="ACTION", required=True)
+    _command(ledger, "check", "compare every sum that must agree; exits 1 on a difference", check_ledger)
+    return parser
+
+
+def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    start = _command(commands, "up", "run the whole system on this machine until Ctrl-C", up)
+    start.add_argument("--port", type=int, default=8080, help="where clients go (8080); 0 takes a free one")
+    start.add_argument("--region", choices=("global", "china"), default="global", help="which region to run (global)")
+    start.add_argument("--no-model", action="store_true", help="without the small real model (saves 340 MB of memory)")
+    start.add_argument("--new-key", action="store_true", help="print a new API key even if one was made before")
+
+
+def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    actions = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    create = _command(actions, "create", "make a key; it is shown once", create_key)
+    create.add_argument("--name", required=True, help="what the key is for")
+    create.add_argument("--models", default="", help="only these models, separated by commas")
+    create.add_argument("--requests-per-minute", type=int, help="refuse more than this")
+    create.add_argument("--tokens-per-minute", type=int, help="refuse more than this")
+    create.add_argument("--spend", type=float, help="most that the key may spend, in units of currency")
+    create.add_argument("--spend-period", choices=("daily", "weekly", "monthly"), help="when --spend starts anew")
+    create.add_argument("--expires-days", type=int, help="days from now until the key stops working")
+    _command(actions, "list", "all keys, without their secrets", list_keys)
+    revoke = _command(actions, "revoke", "stop a key everywhere within five seconds", revoke_key)
+    revoke.add_argument("key_id", help="the 16 characters that `keys list` shows")
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, meaning: str, run: Command
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=meaning, description=meaning)
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    if name != "up":
+        parser.add_argument("--region", choices=("global", "china"), default="global", help="which region (global)")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 refused or failed, 2 misspelt."""
+    options = build_parser().parse_args(arguments)
+    run: Command = options.run
+    try:
+        return run(options)
+    except (NotRunning, HomeBusy) as error:
+        print(f"therouter: {error}", file=sys.stderr)
+    except TheRouterError as error:
+        print(f"therouter: {error.message}", file=sys.stderr)
+    return 1

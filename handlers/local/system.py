@@ -1,0 +1,283 @@
+"""The whole system on one machine: the same rooms, SQL and process boundaries as in the clouds.
+
+Order of start, and the reverse order of stop: secrets, PostgreSQL and migrations, the AWS stand-in, the model, one pod per
+provider, the gateway. Each process gets exactly the variables and secrets of its row in handlers.workloads.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from handlers.catalog.entries import Catalog
+from handlers.catalog.loading import load_catalog
+from handlers.local.aws import AwsStandIn, ensure_secrets
+from handlers.local.home import Home
+from handlers.local.postgres import PostgresServer, free_port
+from handlers.local.processes import Child, plain_environment
+from handlers.settings import Variable
+from handlers.store.migrate import ROOMS, apply_migrations, set_passwords
+
+DATABASE = "therouter"
+START_TIMEOUT_S = 30.0
+MODEL_TIMEOUT_S = 60.0
+ENVIRONMENT = "local"
+
+Progress = Callable[[str], None]
+
+
+class PortBusy(RuntimeError):
+    """Somebody listens on the port that clients shall use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to run."""
+
+    region: str = "global"
+    port: int = 8080
+    """0 takes a free one."""
+    model: bool = True
+    """Serve the small real model as provider `local`."""
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    """Provider slug -> API key; enables the provider."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Provider slug -> base URL on this machine; enables the provider (self-hosted servers, tests)."""
+    models: Mapping[str, list[str]] = field(default_factory=dict)
+    """Self-hosted provider slug -> the models found there."""
+    durable: bool = True
+    """False trades crash safety of the database for speed (tests)."""
+    log_level: str = "info"
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What `therouter up` tells the other commands."""
+
+    url: str
+    region: str
+    database_folder: str
+    database_port: int
+    supervisor: int
+
+
+class LocalSystem:
+    """Starts and stops everything. Not thread-safe: one supervisor owns it."""
+
+    def __init__(self, home: Home, options: Options, progress: Progress = lambda _: None) -> None:
+        self.home = home
+        self.options = options
+        self._progress = progress
+        self._lock = -1
+        self.catalog: Catalog
+        self.postgres: PostgresServer
+        self.aws: AwsStandIn | None = None
+        self.model: Child | None = None
+        self.pods: dict[str, Child] = {}
+        self.gateway: Child
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients go."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def enabled(self) -> list[str]:
+        """The providers that run here, by name."""
+        slugs = {*self.options.credentials, *self.options.addresses, *self.options.models}
+        if self.options.model:
+            slugs.add("local")
+        return sorted(slugs)
+
+    def start(self) -> None:
+        """Start everything that is not running; raises with the remedy, having stopped what it started."""
+        self.home.prepare()
+        self._lock = self.home.lock()
+        try:
+            self.port = self._claim_port()
+            self.catalog = load_catalog(self.options.region, enabled=frozenset(self.enabled))
+            self._start_database()
+            self._start_secrets()
+            self._start_model()
+            for slug in self.enabled:
+                self.start_pod(slug)
+            self._await_pods()
+            self.start_gateway()
+            self._describe()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, clients' side first."""
+        if hasattr(self, "gateway"):
+            self.gateway.stop()
+        for pod in self.pods.values():
+            pod.stop()
+        if self.model is not None:
+            self.model.stop()
+        if self.aws is not None:
+            self.aws.stop()
+        if hasattr(self, "postgres"):
+            self.postgres.stop()
+        self.home.running.unlink(missing_ok=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _describe(self) -> None:
+        """Tell the other commands of `therouter` where everything is."""
+        running = Running(
+            url=self.url,
+            region=self.options.region,
+            database_folder=str(self.postgres.socket_dir),
+            database_port=self.postgres.port,
+            supervisor=os.getpid(),
+        )
+        self.home.running.write_bytes(msgspec.json.encode(running))
+
+    def children(self) -> list[Child]:
+        """The processes to watch, the gateway last."""
+        return [*([self.model] if self.model else []), *self.pods.values(), self.gateway]
+
+    def _claim_port(self) -> int:
+        if not self.options.port:
+            return free_port()
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.options.port))
+            except OSError:
+                raise PortBusy(
+                    f"port {self.options.port} is in use; stop what listens there, or: therouter up --port 8090"
+                ) from None
+        return self.options.port
+
+    def _start_database(self) -> None:
+        self._progress("PostgreSQL")
+        base = self.home.postgres
+        base.mkdir(exist_ok=True)
+        base.chmod(0o711)
+        self.postgres = PostgresServer(
+            base / "data", port=0, socket_dir=self._socket_folder(base), durable=self.options.durable
+        )
+        self.postgres.start()
+        self.postgres.create_database(DATABASE)
+        applied = apply_migrations(self.postgres.superuser(DATABASE))
+        self._progress(f"PostgreSQL is ready ({len(applied)} migrations applied)" if applied else "PostgreSQL is ready")
+
+    def _socket_folder(self, base: Path) -> Path:
+        return base / "run" if self.home.run == self.home.root / "run" else self.home.run / "postgres"
+
+    def _start_secrets(self) -> None:
+        self._progress("secrets")
+        secrets = ensure_secrets(self.home.secrets, self.options.region, ENVIRONMENT, self.enabled)
+        set_passwords(self.postgres.superuser(DATABASE), {role: secrets[f"database/{role}"] for role in ROOMS})
+        if self.options.region == "global":
+            self.aws = AwsStandIn(self.home.secrets, log=self.home.logs / "aws.log")
+            self.aws.start()
+            self._progress("AWS stand-in holds the secrets")
+
+    def _start_model(self) -> None:
+        if not self.options.model:
+            return
+        self._progress("the small real model (SmolLM2, 135M)")
+        port = free_port()
+        command = [sys.executable, "-m", "handlers.local.model", "--port", str(port)]
+        self.model = Child("model", command, plain_environment({}), self.home.logs / "model.log")
+        self.model.start()
+        self._addresses = {"local": f"http://127.0.0.1:{port}/v1"}
+        self.model.await_ready(lambda: _answers(f"http://127.0.0.1:{port}/health"), MODEL_TIMEOUT_S)
+
+    def _deployment_variables(self) -> dict[str, str]:
+        variables = {
+            Variable.REGION: self.options.region,
+            Variable.CLOUD: "local",
+            Variable.ENVIRONMENT: ENVIRONMENT,
+            Variable.LOG_LEVEL: self.options.log_level,
+        }
+        if self.aws is not None:
+            return {**variables, **self.aws.variables()}
+        return {**variables, Variable.SECRETS: str(self.home.secrets)}
+
+    def pod_address(self, slug: str) -> str:
+        """Where the gateway finds a provider's pod."""
+        return f"unix:{self.home.run}/{slug}.sock"
+
+    def start_pod(self, slug: str) -> None:
+        """Start one provider's process."""
+        row = self.catalog.providers[slug]
+        variables = {
+            **self._deployment_variables(),
+            Variable.PROVIDER: slug,
+            Variable.LISTEN: self.pod_address(slug),
+            Variable.MODELS: str(self._models_file()),
+        }
+        address = {**getattr(self, "_addresses", {}), **self.options.addresses}.get(slug)
+        if address:
+            variables[Variable.BASE_URL] = address
+        if row.secret and slug in self.options.credentials:
+            variables[row.secret] = self.options.credentials[slug]
+        command = [sys.executable, "-m", "handlers.provider"]
+        pod = Child(f"provider {slug}", command, plain_environment(variables), self.home.logs / f"provider-{slug}.log")
+        self.pods[slug] = pod
+        _remove_socket(self.pod_address(slug))
+        pod.start()
+
+    def _await_pods(self) -> None:
+        for slug, pod in self.pods.items():
+            self._progress(f"provider {slug}")
+            pod.await_ready(partial(_accepts, self.pod_address(slug)), START_TIMEOUT_S)
+
+    def start_gateway(self) -> None:
+        """Start the gateway's process and wait until it is ready."""
+        self._progress("gateway")
+        variables = {
+            **self._deployment_variables(),
+            Variable.LISTEN: f"127.0.0.1:{self.port}",
+            Variable.PROVIDERS: ",".join(self.enabled),
+            Variable.WIRE: f"unix:{self.home.run}/{{provider}}.sock",
+            Variable.SPOOL: str(self.home.spool),
+            Variable.MODELS: str(self._models_file()),
+            Variable.DATABASE_HOST: str(self.postgres.socket_dir),
+            Variable.DATABASE_PORT: str(self.postgres.port),
+            Variable.DATABASE_NAME: DATABASE,
+            Variable.DATABASE_ROLE: "gateway",
+        }
+        command = [sys.executable, "-m", "handlers.gateway"]
+        self.gateway = Child("gateway", command, plain_environment(variables), self.home.logs / "gateway.log")
+        self.gateway.start()
+        self.gateway.await_ready(lambda: _answers(f"{self.url}/readyz"), START_TIMEOUT_S)
+
+    def _models_file(self) -> Path:
+        path = self.home.run / "models.json"
+        path.write_bytes(msgspec.json.encode({slug: list(names) for slug, names in self.options.models.items()}))
+        return path
+
+
+def _remove_socket(address: str) -> None:
+    Path(address.removeprefix("unix:")).unlink(missing_ok=True)
+
+
+def _accepts(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(address.removeprefix("unix:"))
+        except OSError:
+            return False
+        return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,155 @@
+"""`therouter up`: starts the whole system, says what to paste, watches it, and stops it on Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from types import FrameType
+
+from handlers.catalog.loading import load_catalog
+from handlers.local.access import Access
+from handlers.local.discovery import find_model_servers, keys_in_environment
+from handlers.local.home import Home
+from handlers.local.postgres import PostgresFailed
+from handlers.local.processes import Child, ProcessFailed
+from handlers.local.system import LocalSystem, Options, PortBusy
+
+WATCH_S = 0.5
+RESTART_PAUSE_S = 1.0
+QUICK_DEATHS_MAX = 5
+MODEL_OF_REGION = {"global": "local/smollm2-135m", "china": "local/smollm2-135m"}
+
+
+class _Stop(BaseException):
+    """A signal asked us to stop."""
+
+
+def up(options: argparse.Namespace) -> int:
+    """Run until told to stop; 0 after a clean stop."""
+    started_at = time.monotonic()
+
+    def tell(what: str) -> None:
+        print(f"  {time.monotonic() - started_at:5.1f} s  {what}", file=sys.stderr, flush=True)
+
+    home = Home.of(options.region)
+    system = LocalSystem(home, _options(options, tell), tell)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+    print(f"TheRouter ({options.region}) is starting; state is kept in {home.root}", file=sys.stderr)
+    try:
+        system.start()
+        _say_how_to_use(system, home, new_key=options.new_key)
+        _watch(system, tell)
+    except _Stop:
+        return 0
+    except (ProcessFailed, PostgresFailed, PortBusy) as error:
+        print(f"therouter: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        print("stopping", file=sys.stderr)
+        system.stop()
+    return 0
+
+
+def _on_signal(_number: int, _frame: FrameType | None) -> None:
+    raise _Stop
+
+
+def _options(options: argparse.Namespace, tell: object) -> Options:
+    catalog = load_catalog(options.region)
+    credentials = keys_in_environment(catalog.providers)
+    addresses: dict[str, str] = {}
+    models: dict[str, list[str]] = {}
+    for server in find_model_servers():
+        if server.provider in catalog.providers:
+            addresses[server.provider] = server.base_url
+            models[server.provider] = list(server.models)
+    if callable(tell):
+        for slug in credentials:
+            tell(f"found {catalog.providers[slug].secret}: provider {slug} is enabled")
+        for slug, names in models.items():
+            tell(f"found {slug} at {addresses[slug]} with {len(names)} models")
+    return Options(
+        region=options.region,
+        port=options.port,
+        model=not options.no_model,
+        credentials=credentials,
+        addresses=addresses,
+        models=models,
+    )
+
+
+def _say_how_to_use(system: LocalSystem, home: Home, *, new_key: bool) -> None:
+    access = Access.open(home)
+    try:
+        is_new = access.ensure_tenant()
+        token = access.create_key("first") if is_new or new_key else None
+    finally:
+        access.close()
+    model = _example_model(system)
+    key = token or "$THEROUTER_API_KEY"
+    print(f"\nReady: {system.url}   models: {system.url}/v1/models   logs: {home.logs}\n")
+    if token:
+        print(f"Your API key, shown once and stored only as a hash:\n\n  {token}\n")
+    else:
+        print(
+            "Use the API key that was printed at the first start, or make another: therouter keys create --name NAME\n"
+        )
+    if model is None:
+        print("No provider is enabled: set a provider key (such as OPENAI_API_KEY), or start without --no-model.\n")
+        return
+    print(
+        f"""Try it:
+
+  curl {system.url}/v1/chat/completions -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello in five words."}}]}}'
+
+The same as a stream: add "stream": true, and -N to curl. With the OpenAI SDK:
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{system.url}/v1", api_key="{key}")
+  answer = client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "Say hello."}}])
+  print(answer.choices[0].message.content)
+
+Then: therouter usage        Stop: Ctrl-C
+""",
+        flush=True,
+    )
+
+
+def _example_model(system: LocalSystem) -> str | None:
+    for model in system.catalog.models.values():
+        for endpoint in model.endpoints:
+            if endpoint.provider in system.enabled and endpoint.price and "chat" in endpoint.capabilities.operations:
+                return MODEL_OF_REGION[system.options.region] if system.options.model else model.id
+    return None
+
+
+def _watch(system: LocalSystem, tell: object) -> None:
+    """Start again what ends by itself; give up on what keeps ending."""
+    deaths: dict[str, int] = {}
+    while True:
+        time.sleep(WATCH_S)
+        for child in system.children():
+            if child.running:
+                continue
+            deaths[child.name] = deaths.get(child.name, 0) + 1 if time.monotonic() - child.started_at < 60 else 1
+            if deaths[child.name] > QUICK_DEATHS_MAX:
+                raise ProcessFailed(f"{child.name} ended {deaths[child.name]} times in a row; its log is {child.log}")
+            if callable(tell):
+                tell(f"{child.name} ended by itself; starting it again")
+            _restart(system, child)
+
+
+def _restart(system: LocalSystem, child: Child) -> None:
+    time.sleep(RESTART_PAUSE_S)
+    if child is system.gateway:
+        system.start_gateway()
+    elif child is system.model:
+        child.start()
+    else:
+        system.start_pod(child.name.removeprefix("provider "))
