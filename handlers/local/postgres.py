@@ -153,7 +153,7 @@ class PostgresServer:
 
     Args:
         data_dir: made on first start, reused afterwards; its superuser password lies beside it (`<data_dir>.password`).
-        port: TCP port on 127.0.0.1; 0 takes a free one at each start.
+        port: TCP port on 127.0.0.1; 0 takes a free one at the first start and keeps it.
         socket_dir: directory of the Unix socket.
         durable: False turns fsync off (tests).
 
@@ -164,7 +164,6 @@ class PostgresServer:
         self.socket_dir = socket_dir.absolute()
         self.port = port
         self.log_path = self.data_dir.with_name(self.data_dir.name + ".log")
-        self._port_wanted = port
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self._identity: Identity | None = None
@@ -185,7 +184,7 @@ class PostgresServer:
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise(identity)
         self._refuse_other_major(identity)
-        self.port = self._port_wanted or free_port()
+        self.port = self.port or free_port()
         self._refuse_busy_port()
         self._launch(identity)
         self._await_ready()

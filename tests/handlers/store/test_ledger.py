@@ -1,0 +1,220 @@
+"""The ledger in PostgreSQL against its reference, step by step (THEROUTER_LEDGER_STEPS sets how many in the slow run)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from handlers.errors import Unavailable
+from handlers.store.admin import AdminStore
+from handlers.store.gateway import GatewayStore
+from handlers.store.operations import OperationsStore
+from tests.database import Database
+from tests.handlers.store.ledger_model import Account
+from tests.handlers.store.world import make_tenant, new_request_id, usage_line
+
+STEPS_PER_EXAMPLE = 50
+STEPS_BETWEEN_CRASHES = 150
+STEPS = 1_000
+STEPS_SLOW = int(os.environ.get("THEROUTER_LEDGER_STEPS", "1000000"))
+ROWS = "select count(*), coalesce(sum(cost_nano), 0)::bigint from therouter.usage_event where tenant_id = :tenant"
+SUMS = (
+    "select coalesce(sum(requests), 0)::bigint, coalesce(sum(cost_nano), 0)::bigint "
+    "from therouter.usage_rollup where tenant_id = :tenant"
+)
+WHO = st.integers(0, 1)
+WHICH = st.integers(0, 2)
+
+
+class Line(NamedTuple):
+    """One usage line: whose, and what matters to money."""
+
+    who: int
+    request_id: str
+    cost: int
+    lease_id: str
+    final: bool = True
+
+
+class Books:
+    """The real ledger, and the counters of a run."""
+
+    def __init__(self, database: Database, examples: int) -> None:
+        self.database = database
+        self.pools = {
+            role: database.pool(role, connections_max=2) for role in ("gateway", "payments", "admin", "operations")
+        }
+        self.check_every = max(1, examples // 40)
+        self.examples = self.steps = self.crashed_at = 0
+        self.done: Counter[str] = Counter()
+
+    def ask(self, role: str, name: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """Ask until the server is there; it is only ever away around a crash, with nothing else under way."""
+        while True:
+            try:
+                return self.pools[role].run(name, **parameters)
+            except Unavailable:
+                continue
+
+    def settle(self, lines: list[bytes]) -> dict[str, str]:
+        return dict(asyncio.run(GatewayStore(self.pools["gateway"], "pod").settle(lines)))
+
+    def check(self) -> None:
+        assert [rule for rule in AdminStore(self.pools["admin"]).check_ledger() if rule.difference] == []
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Two tenants who do everything that can be done with money, in any order."""
+
+    def __init__(self, books: Books) -> None:
+        super().__init__()
+        self.books = books
+        self.tenants = [make_tenant(books.pools["admin"]) for _ in range(2)]
+        self.models = [Account() for _ in range(2)]
+        self.leases = [[str(uuid.uuid4()) for _ in range(3)] for _ in range(2)]
+        self.lines: list[Line] = []
+        for who in range(2):
+            for key in range(20, 25):
+                self.move_money(who, key, "topup")
+
+    @rule(who=WHO, key=st.integers(0, 30), kind=st.sampled_from(["topup", "topup", "topup", "refund", "chargeback"]))
+    def move_money(self, who: int, key: int, kind: str) -> None:
+        tenant, model, amount = self.tenants[who], self.models[who], (key + 1) * 4_999
+        name = f"{tenant.key_id}.{kind}.{key}"
+        answer = self.books.ask("payments", f"credit_{kind}", key=name, tenant=tenant.tenant_id, amount_nano=amount)
+        assert answer == [(model.move(name, amount if kind == "topup" else -amount),)]
+        if kind == "chargeback" and answer == [("ok",)]:
+            model.frozen = True
+        self.books.done[kind] += 1
+
+    @rule(who=WHO)
+    def thaw(self, who: int) -> None:
+        self.books.database.query(
+            "update therouter.account set state = 'active' where tenant_id = :t", t=self.tenants[who].tenant_id
+        )
+        self.models[who].frozen = False
+
+    @rule(who=WHO, which=WHICH, need=st.integers(0, 2_000), want=st.integers(0, 3_000))
+    def lease(self, who: int, which: int, need: int, want: int) -> None:
+        lease_id, tenant_id = self.leases[who][which], self.tenants[who].tenant_id
+        asked = {"lease": lease_id, "tenant": tenant_id, "pod": "pod", "need_nano": need, "want_nano": want}
+        answer = self.books.ask("gateway", "credit_lease", **asked, ttl_s=3600)
+        granted, available = self.models[who].lease(lease_id, need, want)
+        assert answer[0][:2] == (granted, available)
+        self.books.done["lease" if granted else "lease refused"] += 1
+
+    @rule(who=WHO, which=WHICH, keep=st.sampled_from([0, 0, 1, 500]))
+    def release(self, who: int, which: int, keep: int) -> None:
+        lease_id = self.leases[who][which]
+        answer = self.books.ask("gateway", "credit_release", lease=lease_id, keep_nano=keep)
+        assert answer == [(self.models[who].release(lease_id, keep),)]
+        self.books.done["release"] += 1
+
+    @rule(who=WHO, which=WHICH)
+    def expire(self, who: int, which: int) -> None:
+        lease_id = self.leases[who][which]
+        self.books.database.query(
+            "update therouter.lease set expires_at = now() - interval '1 second' where lease_id = :lease",
+            lease=lease_id,
+        )
+        self.models[who].expire(lease_id)
+
+    @rule()
+    def reap(self) -> None:
+        expected = sum(model.reap() for model in self.models)
+        assert OperationsStore(self.books.pools["operations"]).reap() == expected
+        self.books.done["reaped"] += expected
+
+    @rule(who=WHO, which=WHICH, cost=st.integers(0, 2_500), final=st.booleans())
+    def settle(self, who: int, which: int, cost: int, final: bool) -> None:
+        self._settle([Line(who, new_request_id(), cost, self.leases[who][which], final)])
+
+    @precondition(lambda self: self.lines)
+    @rule(back=st.integers(1, 20), cost=st.integers(0, 2_500))
+    def settle_again_with_another_cost(self, back: int, cost: int) -> None:
+        self._settle([self.lines[-min(back, len(self.lines))]._replace(cost=cost, final=True)])
+
+    @rule(costs=st.lists(st.integers(0, 900), min_size=2, max_size=6), twice=st.booleans())
+    def settle_a_batch(self, costs: list[int], twice: bool) -> None:
+        batch = [Line(i % 2, new_request_id(), cost, self.leases[i % 2][i % 3]) for i, cost in enumerate(costs)]
+        for _ in range(1 + twice):
+            self._settle(batch)
+
+    @rule(costs=st.lists(st.integers(1, 900), min_size=1, max_size=5))
+    def crash_while_settling(self, costs: list[int]) -> None:
+        """Now and then the server dies with the answer on its way; the same lines are sent again until it answers."""
+        batch = [Line(0, new_request_id(), cost, self.leases[0][0]) for cost in costs]
+        crashes = self.books.steps - self.books.crashed_at > STEPS_BETWEEN_CRASHES
+        if crashes:
+            with ThreadPoolExecutor(1) as thread:
+                first = thread.submit(self.books.settle, self._encode(batch))
+                self.books.database.server.crash()
+                self.books.database.server.start()
+                first.exception()
+            self.books.crashed_at = self.books.steps
+            self.books.done["crash"] += 1
+        self._settle(batch, maybe_known=crashes)
+
+    @invariant()
+    def balances_and_holds_agree(self) -> None:
+        self.books.steps += 1
+        for tenant, model in zip(self.tenants, self.models, strict=True):
+            row = (model.balance, model.held, "frozen" if model.frozen else "active")
+            assert self.books.ask("gateway", "account_balance", tenant=tenant.tenant_id) == [row]
+
+    def teardown(self) -> None:
+        self.books.examples += 1
+        if self.books.examples % self.books.check_every == 0:
+            self.books.check()
+        for tenant, model in zip(self.tenants, self.models, strict=True):
+            for counted in (ROWS, SUMS):
+                rows = self.books.database.query(counted, tenant=tenant.tenant_id)
+                assert rows == [[len(model.usage), sum(cost for cost, _ in model.usage.values())]]
+
+    def _encode(self, batch: list[Line]) -> list[bytes]:
+        return [
+            usage_line(self.tenants[who], cost, request_id=request_id, lease_id=lease_id, final=final)
+            for who, request_id, cost, lease_id, final in batch
+        ]
+
+    def _settle(self, batch: list[Line], *, maybe_known: bool = False) -> None:
+        outcomes: dict[str, str] = {}
+        while not outcomes:
+            try:
+                outcomes = self.books.settle(self._encode(batch))
+            except Unavailable:
+                continue
+        for who, request_id, cost, lease_id, final in batch:
+            expected = self.models[who].settle(request_id, cost, lease_id, final=final)
+            assert outcomes[request_id] == expected or (maybe_known and outcomes[request_id] == "exists")
+            self.books.done[expected] += 1
+        self.lines += batch
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.claim("C12", "A62")
+@pytest.mark.parametrize("steps", [STEPS, pytest.param(STEPS_SLOW, marks=pytest.mark.slow)])
+def test_the_ledger_does_what_its_reference_does(database: Database, steps: int) -> None:
+    examples = steps // STEPS_PER_EXAMPLE
+    books = Books(database, examples)
+    run_state_machine_as_test(
+        lambda: LedgerMachine(books),  # type: ignore[arg-type]  # any callable that makes one will do
+        settings=settings(
+            max_examples=examples, stateful_step_count=STEPS_PER_EXAMPLE, deadline=None, database=None, derandomize=steps == STEPS,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip
+    books.check()
+    sys.stdout.write(f"{books.steps} steps, {dict(books.done)}\n")
+    assert books.steps >= steps * 0.8
+    assert {"topup", "refund", "chargeback", "lease", "reaped", "ok", "exists", "upgraded", "crash"} <= set(books.done)
