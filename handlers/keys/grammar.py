@@ -17,6 +17,7 @@ Rules
 
 from __future__ import annotations
 
+import base64
 import hmac
 import re
 import secrets
@@ -40,7 +41,7 @@ REFUSAL = "The API key is not valid. Check it for typing errors, or create a new
 
 ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 REGION_LETTERS = {"global": "u", "china": "c"}
-_REGIONS = {ord(letter): region for region, letter in REGION_LETTERS.items()}
+_REGIONS = {letter: region for region, letter in REGION_LETTERS.items()}
 _GRAMMAR = re.compile(
     rb"sk-tr-([lt])([0-9A-Za-z])_([uc][0-9A-Za-z]{15})_([0-9A-Za-z]{43})([0-9A-Za-z]{11})([0-9A-Za-z]{6})"
 )
@@ -49,8 +50,13 @@ _CRC_START = KEY_BYTES - CRC_CHARS
 
 
 def environment_letter(environment: str) -> str:
-    """The letter of an environment in a key, as in `settings.Deployment.key_environment`: l for production, t otherwise."""
-    return "l" if environment == "production" else "t"
+    """The letter of an environment in a key: l for production, t otherwise. A letter stands for itself."""
+    return "l" if environment in {"production", "l"} else "t"
+
+
+def region_letter(region: str) -> str:
+    """The first letter of a region's key ids: u for global, c for china. A letter stands for itself."""
+    return region if region in _REGIONS else REGION_LETTERS[region]
 
 
 def encode_base62(value: int, width: int) -> bytes:
@@ -94,8 +100,8 @@ def parse_key(token: bytes, region: str, environment: str) -> ParsedKey:
     if match is None or encode_base62(crc32(token[:_CRC_START]), CRC_CHARS) != match[6]:
         raise refuse()
     key_id = match[3]
-    if key_id[0] != ord(REGION_LETTERS[region]):
-        raise _wrong_region(_REGIONS[key_id[0]])
+    if key_id[0] != ord(region_letter(region)):
+        raise _wrong_region(_REGIONS[chr(key_id[0])])
     if match[1].decode() != environment_letter(environment):
         raise Unauthenticated(
             "This API key belongs to another environment; use a key made for this one.", code="environment_restricted"
@@ -116,6 +122,22 @@ def mint_tag(mint_key: bytes, tagged: bytes) -> bytes:
     return encode_base62(int.from_bytes(hmac.digest(mint_key, tagged, "sha256")[:8], "big"), TAG_CHARS)
 
 
+class _MintSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    newest: str
+    keys: dict[str, str]
+
+    def __repr__(self) -> str:
+        return "_MintSecret(...)"
+
+
+def decode_key(text: str) -> bytes:
+    """Base64url without padding -> bytes; ValueError, without the text, when it is not."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raise ValueError("a key in a secret is base64url") from None
+
+
 class MintKeys:
     """The mint keys by version (one base62 character); the newest makes tags, all of them verify.
 
@@ -131,6 +153,15 @@ class MintKeys:
             raise ValueError("the newest mint key version is not among the mint keys")
         self._keys = dict(keys)
         self.newest = newest
+
+    @classmethod
+    def parse(cls, secret: bytes) -> MintKeys:
+        """From the secret `keys/mint`: JSON `{"newest": "1", "keys": {"1": "<base64url>"}}`. ValueError when it is not."""
+        try:
+            held = msgspec.json.decode(secret, type=_MintSecret)
+        except msgspec.MsgspecError:
+            raise ValueError("the secret keys/mint is JSON with `newest` and `keys`") from None
+        return cls({version: decode_key(text) for version, text in held.keys.items()}, held.newest)
 
     def __repr__(self) -> str:
         return f"MintKeys(versions={sorted(self._keys)}, newest={self.newest!r})"
@@ -159,7 +190,7 @@ class MintedKey(NamedTuple):
 def generate_key(region: str, environment: str, mint_keys: MintKeys) -> MintedKey:
     """Make a key of this region and environment from fresh randomness."""
     suffix = encode_base62(secrets.randbelow(62 ** (KEY_ID_CHARS - 1)), KEY_ID_CHARS - 1).decode()
-    key_id = REGION_LETTERS[region] + suffix
+    key_id = region_letter(region) + suffix
     secret = encode_base62(secrets.randbits(256), SECRET_CHARS)
     head = f"sk-tr-{environment_letter(environment)}{mint_keys.newest}_{key_id}_".encode()
     tagged = head + secret

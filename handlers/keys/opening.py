@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from handlers.keys.sealing import SUITE, SealBroken, SealContext, read_header
+from handlers.keys.grammar import decode_key
+from handlers.keys.sealing import SUITE, X25519_BYTES, SealBroken, SealContext, read_header
 
 
 def open_sealed(private_keys: Mapping[int, bytes], sealed: str, context: SealContext) -> bytes:
@@ -26,3 +28,18 @@ def open_sealed(private_keys: Mapping[int, bytes], sealed: str, context: SealCon
         )
     except InvalidTag:
         raise SealBroken from None
+
+
+def parse_private_keys(secret: bytes) -> dict[int, bytes]:
+    """From the secret `seal/<provider>`: JSON `{"1": "<base64url>"}`, key versions and raw private keys.
+
+    Raises ValueError, without the text, when it is anything else.
+    """
+    try:
+        held = msgspec.json.decode(secret, type=dict[int, str])
+    except msgspec.MsgspecError:
+        raise ValueError("the secret seal/<provider> is JSON of key versions and keys") from None
+    keys = {version: decode_key(text) for version, text in held.items()}
+    if not keys or any(version < 1 or len(key) != X25519_BYTES for version, key in keys.items()):
+        raise ValueError("the secret seal/<provider> holds 32-byte keys by version, from 1")
+    return keys

@@ -16,8 +16,11 @@ import msgspec
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from handlers.keys.grammar import decode_key
+
 FORMAT = "tr1"
 SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+X25519_BYTES = 32
 PROVIDER_KEY_BYTES_MAX = 8_192
 """Service-account files are the largest credentials that providers issue."""
 _HEADER = re.compile(
@@ -60,6 +63,26 @@ class SealingKey(msgspec.Struct, frozen=True):
     version: int
     public: bytes
     """32 raw bytes."""
+
+
+class _PublicKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    public: str
+
+
+def parse_public_keys(secret: bytes) -> dict[str, SealingKey]:
+    """From the secret `seal/public`: JSON `{"<provider>": {"version": 1, "public": "<base64url>"}}`.
+
+    Raises ValueError when it is anything else.
+    """
+    try:
+        held = msgspec.json.decode(secret, type=dict[str, _PublicKey])
+    except msgspec.MsgspecError:
+        raise ValueError("the secret seal/public is JSON of providers with version and public key") from None
+    keys = {provider: SealingKey(row.version, decode_key(row.public)) for provider, row in held.items()}
+    if any(key.version < 1 or len(key.public) != X25519_BYTES for key in keys.values()):
+        raise ValueError("the secret seal/public holds 32-byte keys with versions from 1")
+    return keys
 
 
 def generate_keypair() -> tuple[bytes, bytes]:

@@ -1,0 +1,170 @@
+"""Requests and tokens per minute, and concurrent requests, per key.
+
+Rules
+    In any 60 seconds a key gets at most its limit, exactly: no second helping at the turn of a minute.
+    A limit counts requests that were admitted; a refusal costs nothing and says when to come back.
+
+Theory of operation
+    Each key has a window of one-second slots. A slot counts until it lies 60 whole seconds back, so the window is never
+    shorter than a minute and at most a second longer. Tokens are known only when a request is over: until then an
+    estimate from its bytes is reserved, so that a burst cannot pass the limit all at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from handlers.errors import RateLimited
+from handlers.keys.principal import KeyLimits, Principal
+
+WINDOW_S = 60
+BYTES_PER_TOKEN = 4
+KEYS_MAX = 50_000
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What is left of a key's limits, for headers; None where there is no limit."""
+
+    requests_limit: int | None
+    requests_remaining: int | None
+    tokens_limit: int | None
+    tokens_remaining: int | None
+    reset_s: int
+    """Seconds until everything counted now has left the window."""
+
+
+class _Window:
+    """A sum over the last minute in slots of one second."""
+
+    __slots__ = ("_slots", "total")
+
+    def __init__(self) -> None:
+        self._slots: deque[list[int]] = deque()
+        self.total = 0
+
+    def forget(self, now: float) -> None:
+        oldest = int(now) - WINDOW_S
+        while self._slots and self._slots[0][0] < oldest:
+            self.total -= self._slots.popleft()[1]
+
+    def add(self, amount: int, now: float) -> None:
+        second = int(now)
+        if self._slots and self._slots[-1][0] >= second:
+            self._slots[-1][1] += amount
+        else:
+            self._slots.append([second, amount])
+        self.total += amount
+
+    def wait_s(self, excess: int, now: float) -> int:
+        """Whole seconds until at least `excess` has left the window."""
+        for second, amount in self._slots:
+            excess -= amount
+            if excess <= 0:
+                return max(1, second + WINDOW_S + 1 - int(now))
+        return WINDOW_S + 1
+
+    def reset_s(self, now: float) -> int:
+        return max(0, self._slots[-1][0] + WINDOW_S + 1 - int(now)) if self._slots else 0
+
+
+class _Usage:
+    __slots__ = ("active", "requests", "reserved", "tokens")
+
+    def __init__(self) -> None:
+        self.requests = _Window()
+        self.tokens = _Window()
+        self.active = 0
+        self.reserved = 0
+
+
+class KeyLimiter:
+    """The limits of all keys in this process. Times are seconds of one monotonic clock."""
+
+    def __init__(self, keys_max: int = KEYS_MAX) -> None:
+        self._keys_max = keys_max
+        self._usage: dict[str, _Usage] = {}
+
+    def admit(self, principal: Principal, body_bytes: int, now: float) -> None:
+        """Count one request in, or raise RateLimited with the time to wait. Every admission needs one `settle`."""
+        limits = principal.limits
+        if _is_unlimited(limits):
+            return
+        usage = self._of(principal.key_id, now)
+        estimate = body_bytes // BYTES_PER_TOKEN
+        _check(limits, usage, estimate, now)
+        usage.requests.add(1, now)
+        usage.active += 1
+        usage.reserved += estimate
+
+    def settle(self, principal: Principal, tokens: int, now: float) -> None:
+        """An admitted request is over: free its place, count what it used."""
+        usage = self._usage.get(principal.key_id)
+        if usage is None or _is_unlimited(principal.limits):
+            return
+        if usage.active:
+            # Each request gives back its share; when none is active, nothing is reserved.
+            usage.reserved -= usage.reserved // usage.active
+            usage.active -= 1
+        usage.tokens.add(max(tokens, 0), now)
+
+    def standing(self, principal: Principal, now: float) -> Standing:
+        """What is left, without counting anything."""
+        limits = principal.limits
+        usage = self._usage.get(principal.key_id) or _Usage()
+        usage.requests.forget(now)
+        usage.tokens.forget(now)
+        rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
+        return Standing(
+            requests_limit=rpm,
+            requests_remaining=None if rpm is None else max(0, rpm - usage.requests.total),
+            tokens_limit=tpm,
+            tokens_remaining=None if tpm is None else max(0, tpm - usage.tokens.total - usage.reserved),
+            reset_s=max(usage.requests.reset_s(now), usage.tokens.reset_s(now)),
+        )
+
+    def _of(self, key_id: str, now: float) -> _Usage:
+        usage = self._usage.get(key_id)
+        if usage is None:
+            if len(self._usage) >= self._keys_max:
+                self._sweep(now)
+            usage = self._usage[key_id] = _Usage()
+        usage.requests.forget(now)
+        usage.tokens.forget(now)
+        return usage
+
+    def _sweep(self, now: float) -> None:
+        """Drop keys whose window is empty: forgetting them changes nothing."""
+        for key_id, usage in list(self._usage.items()):
+            usage.requests.forget(now)
+            usage.tokens.forget(now)
+            if not (usage.active or usage.requests.total or usage.tokens.total):
+                del self._usage[key_id]
+
+
+def _is_unlimited(limits: KeyLimits) -> bool:
+    return (
+        limits.requests_per_minute is None and limits.tokens_per_minute is None and limits.concurrent_requests is None
+    )
+
+
+def _check(limits: KeyLimits, usage: _Usage, estimate: int, now: float) -> None:
+    rpm, tpm, concurrent = limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent_requests
+    if concurrent is not None and usage.active >= concurrent:
+        raise RateLimited(
+            f"This key may have {concurrent} requests open at once; wait for one to end.", retry_after_s=1
+        )
+    if rpm is not None and usage.requests.total >= rpm:
+        raise RateLimited(
+            f"This key may make {rpm} requests a minute; wait, or ask its administrator for more.",
+            retry_after_s=usage.requests.wait_s(usage.requests.total - rpm + 1, now),
+        )
+    if tpm is None:
+        return
+    excess = usage.tokens.total + usage.reserved + max(estimate, 1) - tpm
+    if excess > 0:
+        raise RateLimited(
+            f"This key may use {tpm} tokens a minute; wait, or send a shorter request.",
+            retry_after_s=usage.tokens.wait_s(excess, now),
+        )

@@ -1,0 +1,95 @@
+"""The most that a plan can cost, and how much output a balance affords.
+
+A hold must cover whichever attempt ends up serving the request, at its dearest tier, hour and class of tokens. Prompt tokens
+are bounded by a third of the bytes and a little for what chat templates add; audio and images inside the body are longer in
+bytes than in tokens, so the same bound covers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from handlers.catalog.entries import PER_MILLION, Endpoint, Rates
+from handlers.ledger.rating import round_up_to_nano
+
+BYTES_PER_TOKEN = 3
+TEMPLATE_TOKENS = 64
+SEARCHES = 8
+"""Web searches that a request may cause, where the endpoint prices them."""
+
+
+class _Bound(msgspec.Struct, frozen=True):
+    """One endpoint in one tier: fixed grains, grains per output token, and its own output cap."""
+
+    fixed: int
+    per_token: int
+    output_tokens_max: int
+
+
+def quote(
+    endpoints: Iterable[Endpoint],
+    *,
+    prompt_bytes: int,
+    output_tokens_cap: int | None,
+    choices: int = 1,
+    markup_ppm: int = 0,
+) -> int:
+    """Worst case in nano-units over all endpoints; those without a price are never used and do not count.
+
+    Args:
+        endpoints: those of the plan.
+        prompt_bytes: size of the request body.
+        output_tokens_cap: what the client (or a clamp) allows; None: the model's own maximum.
+        choices: how many answers were asked for.
+        markup_ppm: added to the price.
+    """
+    worst = 0
+    for bound in _bounds(endpoints, prompt_bytes, choices):
+        tokens = bound.output_tokens_max
+        if output_tokens_cap is not None:
+            tokens = min(tokens, max(output_tokens_cap, 0))
+        worst = max(worst, bound.fixed + bound.per_token * tokens)
+    return round_up_to_nano(worst, markup_ppm)
+
+
+def affordable_output_tokens(
+    endpoints: Iterable[Endpoint], budget_nano: int, *, prompt_bytes: int, choices: int = 1, markup_ppm: int = 0
+) -> int:
+    """The largest output cap whose quote is within the budget; 0 when even the prompt is beyond it."""
+    budget = max(budget_nano, 0) * PER_MILLION * PER_MILLION // (PER_MILLION + markup_ppm)
+    bounds = list(_bounds(endpoints, prompt_bytes, choices))
+    tokens = max((bound.output_tokens_max for bound in bounds), default=0)
+    for bound in bounds:
+        if bound.fixed > budget:
+            return 0
+        # An endpoint whose own maximum is affordable bounds nothing: a larger cap costs no more there.
+        if bound.fixed + bound.per_token * bound.output_tokens_max > budget:
+            tokens = min(tokens, (budget - bound.fixed) // bound.per_token)
+    return tokens
+
+
+def _bounds(endpoints: Iterable[Endpoint], prompt_bytes: int, choices: int) -> Iterator[_Bound]:
+    prompt_tokens = -(-prompt_bytes // BYTES_PER_TOKEN) + TEMPLATE_TOKENS
+    for endpoint in endpoints:
+        price = endpoint.price
+        if price is None:
+            continue
+        for tiers in (price.tiers, *(others for _, others in price.periods)):
+            for floor, rates in tiers:
+                if floor <= prompt_tokens:
+                    yield _bound(rates, prompt_tokens, prompt_bytes, choices, endpoint.capabilities.output_tokens_max)
+
+
+def _bound(rates: Rates, prompt_tokens: int, prompt_bytes: int, choices: int, output_tokens_max: int) -> _Bound:
+    reading = max(rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h)
+    writing = max(rates.output, rates.reasoning, rates.audio_output, rates.image_output)
+    fixed = (
+        prompt_tokens * reading
+        + prompt_bytes * (rates.characters + rates.seconds_ms)  # audio is never below 8 kbit/s: a byte a millisecond
+        + choices * rates.images
+        + SEARCHES * rates.searches
+        + rates.per_request * PER_MILLION
+    )
+    return _Bound(fixed, writing * choices, output_tokens_max)

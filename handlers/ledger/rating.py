@@ -1,0 +1,67 @@
+"""Usage and price -> charge. Integers throughout; rounded up once, per request, at the very end.
+
+Rates are nano-units per million, so counter x rate is in millionths of a nano-unit ("grains"). Only the sum of all grains,
+markup included, is divided.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from handlers.catalog.entries import PER_MILLION, Price, Rates
+from handlers.translation.canonical.usage import Usage
+
+_RATED = tuple(name for name in Rates.__struct_fields__ if name != "per_request")
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What one request costs."""
+
+    cost_nano: int
+    grains: tuple[tuple[str, int], ...] = ()
+    """(class of usage, its part before markup and rounding in millionths of a nano-unit), where it is not zero."""
+
+    @property
+    def by_class(self) -> dict[str, int]:
+        """Nano-units per class of usage; they add up to `cost_nano` exactly (largest remainders get the odd units)."""
+        whole = sum(grains for _, grains in self.grains)
+        if not whole:
+            return {}
+        parts = {name: divmod(grains * self.cost_nano, whole) for name, grains in self.grains}
+        shares = {name: share for name, (share, _) in parts.items()}
+        odd = self.cost_nano - sum(shares.values())
+        for name in sorted(parts, key=lambda name: -parts[name][1])[:odd]:
+            shares[name] += 1
+        return shares
+
+
+FREE = Charge(0)
+
+
+def round_up_to_nano(grains: int, markup_ppm: int) -> int:
+    """Millionths of a nano-unit with markup -> nano-units: the one place where money is rounded."""
+    return -(-grains * (PER_MILLION + markup_ppm) // (PER_MILLION * PER_MILLION))
+
+
+def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> Charge:
+    """The charge for a usage at a price; give the price in force at admission (`Price.at`).
+
+    A negative counter, which only a broken provider reports, counts as zero.
+    """
+    rates = price.rates_at(usage.prompt_tokens)
+    grains: list[tuple[str, int]] = []
+    for name in _RATED:
+        part = getattr(usage, name) * getattr(rates, name)
+        if part > 0:
+            grains.append((name, part))
+    if rates.per_request:
+        grains.append(("per_request", rates.per_request * PER_MILLION))
+    return Charge(round_up_to_nano(sum(part for _, part in grains), markup_ppm), tuple(grains))
+
+
+def charge_for(usage: Usage, price: Price, *, semantic: bool, hold_nano: int, markup_ppm: int = 0) -> Charge:
+    """The charge after the two promises to the customer: no semantic output costs nothing, and never more than was held."""
+    if not semantic:
+        return FREE
+    charge = rate(usage, price, markup_ppm=markup_ppm)
+    return charge if charge.cost_nano <= hold_nano else Charge(hold_nano, charge.grains)
