@@ -1,0 +1,49 @@
+"""An outage is not amplified; a healthy alternative is always allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from handlers.gateway.retries import FLOOR, WINDOW_S, RetryBudget
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_healthy_alternative_serves_every_request() -> None:
+    budget = RetryBudget(Clock())
+    for _ in range(1_000):
+        budget.requested()
+        assert budget.allow("healthy")
+
+
+@pytest.mark.claim("A80")
+def test_a80_in_a_total_outage_attempts_stay_within_a_fifth_more() -> None:
+    clock = Clock()
+    budget = RetryBudget(clock)
+    requests, attempts = 5_000, 0
+    for _ in range(requests):
+        clock.now += 0.01
+        budget.requested()
+        attempts += 1
+        if budget.allow("second"):
+            attempts += 1
+            budget.failed("second")
+    assert attempts <= 1.2 * requests
+
+
+def test_a_quiet_gateway_may_fall_back_a_few_times_and_again_later() -> None:
+    clock = Clock()
+    budget = RetryBudget(clock)
+    allowed = 0
+    for _ in range(10):
+        if budget.allow("p"):
+            allowed += 1
+            budget.failed("p")
+    assert allowed == FLOOR
+    clock.now += WINDOW_S + 1
+    assert budget.allow("p")
