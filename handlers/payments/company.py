@@ -108,12 +108,12 @@ class Company(Protocol):
         """Take no payment for the order any more."""
         ...
 
-    def refund(self, order: Order, refund: Refund) -> Notice:
-        """Give money back; asking again for the same refund changes nothing."""
-        ...
-
     def ask_refund(self, order: Order, refund: Refund) -> Notice:
-        """What became of a refund."""
+        """Have the money sent back if that was not asked for yet, and say what became of it; the money is sent once.
+
+        Raises:
+            InvalidRequest: the company refuses for good.
+        """
         ...
 
 

@@ -78,7 +78,10 @@ def holds_iban(text: str) -> bool:
     for found in _IBAN.findall(unicodedata.normalize("NFKC", text).upper()):
         # A following word may be caught with the number, so every shorter reading on group borders counts too.
         parts = found.split(" ")
-        if any(15 <= len("".join(parts[:end])) <= 34 and iban_holds("".join(parts[:end])) for end in range(1, len(parts) + 1)):
+        if any(
+            15 <= len("".join(parts[:end])) <= 34 and iban_holds("".join(parts[:end]))
+            for end in range(1, len(parts) + 1)
+        ):
             return True
     return False
 

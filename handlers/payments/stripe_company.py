@@ -19,7 +19,6 @@ from handlers.payments.stripe_notices import (
     read_payment,
     read_refund,
     read_session,
-    refuse_notification,
     verify_signature,
 )
 from handlers.store.payments import Order, Refund
@@ -130,13 +129,21 @@ class StripeCompany:
             return read_session(session.to_dict())
 
     def close(self, order: Order) -> None:
-        """Expire the checkout page; a page that is paid or expired already stays as it is."""
-        if order.company_order.startswith("cs_"):
-            with contextlib.suppress(ClientError), _map_errors():
+        """Expire the checkout page, or cancel the payment; one that is over already stays as it is."""
+        with contextlib.suppress(ClientError), _map_errors():
+            if order.company_order.startswith("cs_"):
                 self._client.checkout.sessions.expire(order.company_order)
+            elif order.company_order.startswith("pi_"):
+                self._client.payment_intents.cancel(order.company_order)
 
-    def refund(self, order: Order, refund: Refund) -> Notice:
-        """Send money back to where it came from."""
+    def ask_refund(self, order: Order, refund: Refund) -> Notice:
+        """What became of a refund; one that Stripe never heard of is asked for again, with the same key."""
+        if not refund.company_refund:
+            return self._refund(order, refund)
+        with _map_errors():
+            return read_refund(self._client.refunds.retrieve(refund.company_refund).to_dict(), self._mode)
+
+    def _refund(self, order: Order, refund: Refund) -> Notice:
         params: RefundCreateParams = {
             "payment_intent": order.company_payment,
             "amount": refund.amount_minor,
@@ -145,13 +152,6 @@ class StripeCompany:
         with _map_errors():
             answer = self._client.refunds.create(params, {"idempotency_key": f"refund:{refund.refund_id}"})
             return read_refund(answer.to_dict(), self._mode)
-
-    def ask_refund(self, order: Order, refund: Refund) -> Notice:
-        """What became of a refund; one that Stripe never heard of is asked for again, with the same key."""
-        if not refund.company_refund:
-            return self.refund(order, refund)
-        with _map_errors():
-            return read_refund(self._client.refunds.retrieve(refund.company_refund).to_dict(), self._mode)
 
     def open_customer(self, tenant: str) -> str:
         """The tenant's customer record; it holds the tenant's id and nothing else of ours."""
@@ -188,7 +188,7 @@ class StripeCompany:
         """Print a tax id on the tenant's receipts."""
         with _map_errors():
             # The kinds are Stripe's own enumeration, which grows: Stripe judges them.
-            return self._client.customers.tax_ids.create(customer, {"type": kind, "value": value}).id  # type: ignore[typeddict-item]
+            return self._client.customers.tax_ids.create(customer, {"type": kind, "value": value}).id
 
     def remove_tax_id(self, customer: str, tax_id: str) -> None:
         """Print it no more."""
@@ -205,6 +205,6 @@ class StripeCompany:
     def find_order(self, company_payment: str) -> str:
         """The order that a payment intent names in its metadata."""
         if not company_payment.startswith("pi_"):
-            raise refuse_notification()
+            return ""
         with _map_errors():
             return read_payment(self._client.payment_intents.retrieve(company_payment).to_dict()).order_id

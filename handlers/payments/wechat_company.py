@@ -12,11 +12,11 @@ Theory of operation
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import requests
@@ -36,11 +36,13 @@ from handlers.payments.wechat_notices import (
 )
 from handlers.store.payments import Order, Refund
 
+T = TypeVar("T")
+
 TIMEOUTS_S = (5, 15)
 """To connect, and for each read."""
 REFRESH_S_MIN = 60
 """Between two downloads of platform certificates."""
-_CHINA = datetime.timezone(datetime.timedelta(hours=8))
+_CHINA = dt.timezone(dt.timedelta(hours=8))
 
 
 class _Client(WeChatPay):  # type: ignore[misc]  # the library has no type information
@@ -71,17 +73,22 @@ class _AddressedCore(Core):  # type: ignore[misc]  # as above
             public_key=secrets.public_key or None,
             public_key_id=secrets.public_key_id or None,
         )
-        self._gate_way = base_url or self._gate_way
+        self._point_at(base_url)
 
     def _init_certificates(self) -> None:
-        self._gate_way = self._base_url or self._gate_way
+        self._point_at(self._base_url)
         super()._init_certificates()
+
+    def _point_at(self, base_url: str) -> None:
+        if base_url:
+            self._gate_way = base_url
 
     def knows(self, serial: str) -> bool:
         """Whether a signature under this serial number can be checked without asking anybody."""
         if self._public_key_id:
-            return serial == self._public_key_id
-        return not serial.startswith("PUB_KEY") and any(int(serial, 16) == c.serial_number for c in self._certificates)
+            return bool(serial == self._public_key_id)
+        known = {certificate.serial_number for certificate in self._certificates}
+        return not serial.startswith("PUB_KEY") and int(serial, 16) in known
 
 
 class WeChatCompany:
@@ -118,7 +125,7 @@ class WeChatCompany:
     def open_checkout(self, order: Order, *, customer: str, keep_method: bool) -> Checkout:
         """Ask for the code that the customer scans; the same order number gives a code for the same order."""
         del customer, keep_method  # WeChat Pay keeps neither for us
-        expires = datetime.datetime.fromtimestamp(order.expires_at, _CHINA).isoformat(timespec="seconds")
+        expires = dt.datetime.fromtimestamp(order.expires_at, _CHINA).isoformat(timespec="seconds")
         answer = self._call(
             "pay",
             description="TheRouter credit",
@@ -160,22 +167,21 @@ class WeChatCompany:
         except InvalidRequest:
             return
 
-    def refund(self, order: Order, refund: Refund) -> Notice:
-        """Send money back to where it came from; the same refund number is refunded once."""
+    def ask_refund(self, order: Order, refund: Refund) -> Notice:
+        """What became of a refund; one that the company never heard of is asked for again, with the same number."""
+        try:
+            answer = self._call("query_refund", out_refund_no=order_number(refund.refund_id))
+        except InvalidRequest:
+            return self._refund(order, refund)
+        return _understand(lambda: self._merchant.read_refund(answer))
+
+    def _refund(self, order: Order, refund: Refund) -> Notice:
         answer = self._call(
             "refund",
             out_refund_no=order_number(refund.refund_id),
             out_trade_no=order_number(order.order_id),
             amount={"refund": refund.amount_minor, "total": order.amount_minor, "currency": order.currency.upper()},
         )
-        return _understand(lambda: self._merchant.read_refund(answer))
-
-    def ask_refund(self, order: Order, refund: Refund) -> Notice:
-        """What became of a refund; one that the company never heard of is asked for again, with the same number."""
-        try:
-            answer = self._call("query_refund", out_refund_no=order_number(refund.refund_id))
-        except InvalidRequest:
-            return self.refund(order, refund)
         return _understand(lambda: self._merchant.read_refund(answer))
 
     def _call(self, name: str, **arguments: object) -> dict[str, object]:
@@ -232,7 +238,7 @@ class WeChatCompany:
             raise _unreachable() from None
 
 
-def _understand(read: Callable[[], Any]) -> Any:
+def _understand(read: Callable[[], T]) -> T:
     try:
         return read()
     except msgspec.MsgspecError:

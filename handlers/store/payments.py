@@ -244,6 +244,10 @@ class PaymentStore:
         """Drop replay tokens older than this, at least a week; returns how many."""
         return int(self._pool.run("payments_forget_events", days=days)[0][0])
 
+    def role(self, user: str) -> str:
+        """Owner | admin | member | viewer; empty when there is no such user."""
+        return str(self._pool.run("payments_role", user=user)[0][0] or "")
+
     async def find_key(self, key_id: str) -> KeyRow | None:
         """The row of an API key, for its verifier; only what identifies and limits its holder."""
         rows = await self._pool.call("payments_key", key_id=key_id)

@@ -228,6 +228,12 @@ create function payments_key(p_key_id text) returns table (
   select k.key_id, k.hash, k.state, k.expires_at, k.tenant_id, k.user_id, k.account_state, k.limits from gateway_key(p_key_id) k
 $$;
 
+-- owner | admin | member | viewer: who may charge kept methods and send money back.
+create function payments_role(p_user uuid) returns text
+language sql stable security definer set search_path = therouter, pg_temp as $$
+  select u.role from app_user u where u.user_id = p_user
+$$;
+
 -- Events are replay tokens: the freshness of a notification is five minutes and a company tries for three days.
 create function payments_forget_events(p_days int) returns int
 language plpgsql security definer set search_path = therouter, pg_temp as $$
@@ -259,5 +265,5 @@ grant execute on function
   payments_list_methods(uuid), payments_remove_method(uuid, text),
   payments_find_profile(uuid), payments_set_customer(uuid, text), payments_set_tax_id(uuid, text),
   payments_set_automatic(uuid, bigint, bigint, text), payments_open_automatic(text, text, text, int),
-  payments_forget_events(int), payments_key(text)
+  payments_forget_events(int), payments_key(text), payments_role(uuid)
 to payments;

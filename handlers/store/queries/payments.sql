@@ -82,3 +82,6 @@ select therouter.payments_forget_events(:days)
 
 -- name: payments_key
 select * from therouter.payments_key(:key_id)
+
+-- name: payments_role
+select therouter.payments_role(:user)
