@@ -11,6 +11,7 @@ import msgspec
 
 from handlers.keys.principal import KeyLimits, KeyRow, Principal
 from handlers.store.pool import Pool
+from handlers.store.refusals import StatementRefused
 from handlers.store.usage import UsageRow, usage_row
 
 
@@ -123,11 +124,18 @@ class GatewayStore:
         `rejected:<reason>`. A line is one JSON object with the fields of the SQL type `usage_line`.
         """
         readable = [line for line in lines if _is_object(line)]
-        settled = [("", "rejected:unreadable")] * (len(lines) - len(readable))
-        if readable:
-            rows = await self._pool.call("usage_settle", rows=(b"[" + b",".join(readable) + b"]").decode())
-            settled += [(str(request_id or ""), _outcome(word, reason)) for request_id, word, reason in rows]
-        return settled
+        return [("", "rejected:unreadable")] * (len(lines) - len(readable)) + await self._settle(readable)
+
+    async def _settle(self, lines: Sequence[bytes]) -> list[tuple[str, str]]:
+        if not lines:
+            return []
+        try:
+            rows = await self._pool.call("usage_settle", rows=(b"[" + b",".join(lines) + b"]").decode())
+        except StatementRefused as refused:  # PostgreSQL could not even take the batch apart (a \u0000, say)
+            if len(lines) == 1:
+                return [("", f"rejected:{refused.sqlstate.lower()}")]
+            return [outcome for line in lines for outcome in await self._settle([line])]
+        return [(str(request_id or ""), _outcome(word, reason)) for request_id, word, reason in rows]
 
     async def find_generation(self, account: str, request_id: str) -> UsageRow | None:
         """The usage row of a request of this account, None when there is none."""
@@ -161,7 +169,7 @@ def _outcome(word: str, reason: str) -> str:
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(msgspec.json.decode(line), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 
