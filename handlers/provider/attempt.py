@@ -1,0 +1,257 @@
+"""One attempt: an upstream's bytes through a translation into frames of the wire.
+
+Theory of operation
+    Callbacks only. The wire server hands over a reply, the upstream client calls back with a head, data and an end, and this
+    object joins the two; no task, future or queue exists per attempt.
+
+        waiting    nothing is committed; bytes that mean nothing to a reader yet (a role, a ping) are held back
+        committed  HEAD and the held bytes went out with the first semantic bytes; from here all goes out as it comes
+        ended      END went out, once; what still arrives from upstream is drained so that its connection can be used again
+        over       the upstream call is over as well
+
+Rules
+    Whatever happens (an answer, an error, a deadline, a cancelled client, a bug of ours) there is exactly one `end`, and it
+    says what was consumed. Nothing of the upstream's head reaches the client: the head is made here.
+    The transport keeps the clocks of bytes (connect, headers, between bytes, total); this object keeps those of meaning
+    (first event, between events), by a coarse sweep over all attempts instead of timers of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from handlers.errors import FailureClass
+from handlers.translation.canonical.attempt import Output, Translation
+from handlers.translation.canonical.usage import NO_USAGE
+from handlers.transport.client import UpstreamCall
+from handlers.transport.wire import WireEnd, WireHead
+from handlers.transport.wire_server import WireReply
+
+HELD_BYTES_MAX = 256 * 1024
+"""Of bytes before the first semantic ones; more is no answer."""
+DRAIN_S = 1.0
+"""How long an upstream may go on after its answer has ended before its connection is given up."""
+HEADERS_READ = {
+    name.encode(): name for name in ("content-type", "content-encoding", "retry-after", "retry-after-ms", "request-id")
+}
+"""All that is read of an upstream's head."""
+
+
+class Attempt:
+    """Joins one wire reply, one translation and one upstream call. All methods belong to the event loop's thread.
+
+    Args:
+        reply: where frames go.
+        translation: the attempt's translation, not yet started.
+        bytes_max: of the upstream's answer (A52).
+        on_over: called once, when END has been sent and the upstream call is over.
+        on_bug: hears exceptions that no stage declared.
+    """
+
+    __slots__ = (
+        "_bytes_left", "_committed", "_ended_at", "_event_seen", "_finished", "_held", "_last_event_at", "_on_bug",
+        "_on_over", "_semantic_at", "_sent_usage", "_tokens_seen", "_translation", "call", "end", "reply", "started_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        reply: WireReply,
+        translation: Translation,
+        *,
+        bytes_max: int,
+        on_over: Callable[[Attempt], None],
+        on_bug: Callable[[BaseException, str], None],
+    ) -> None:
+        self._translation = translation
+        self._bytes_left = bytes_max
+        self._on_over = on_over
+        self._on_bug = on_bug
+        self._semantic_at = 0.0
+        """When the first semantic content came; 0.0 before."""
+        self._event_seen = False
+        """Semantic content has come since the last sweep."""
+        self._tokens_seen = 0
+        """Of the answer, at the last sweep."""
+        self._committed = False
+        self._held = b""
+        self._sent_usage = NO_USAGE
+        self._ended_at = 0.0
+        self._finished = False
+        """The upstream call is over; nothing will be called back any more."""
+        self.started_at = self._last_event_at = monotonic()
+        self.reply = reply
+        self.call: UpstreamCall
+        self.end: WireEnd | None = None
+
+    def begin(self, call: UpstreamCall) -> None:
+        """The call is on its way; a gateway that reads slowly slows it down, one that leaves ends it."""
+        self.call = call
+        self.reply.on_cancel = self._cancel
+        self.reply.on_pause = call.pause_reading
+        self.reply.on_resume = call.resume_reading
+
+    # What the upstream client calls
+
+    def response_started(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head of the upstream's answer: a few headers are read, none is passed on."""
+        read = {HEADERS_READ[name]: value.decode("latin-1") for name, value in headers if name in HEADERS_READ}
+        if read.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            self.fail(FailureClass.MALFORMED)  # we asked for identity; whatever this is, it may be a bomb (A53)
+            return
+        try:
+            self._translation.start(status, read)
+        except Exception as error:  # noqa: BLE001 the boundary around parsers of foreign bytes
+            self._give_up(error)
+
+    def data_received(self, data: bytes) -> None:
+        """More of the upstream's answer."""
+        self._bytes_left -= len(data)
+        if self._ended_at:
+            return
+        if self._bytes_left < 0:
+            self.fail(FailureClass.MALFORMED)
+            return
+        try:
+            self._forward(self._translation.receive_data(data))
+        except Exception as error:  # noqa: BLE001 as above
+            self._give_up(error)
+
+    def response_finished(self) -> None:
+        """The upstream's answer is complete as far as HTTP can tell."""
+        self._finished = True
+        if self._ended_at:
+            self._settle()
+            return
+        try:
+            self._forward(self._translation.receive_eof())
+        except Exception as error:  # noqa: BLE001 as above
+            self._give_up(error)
+
+    def response_failed(self, failure: FailureClass) -> None:
+        """The call failed below the answer: no connection, a deadline, broken framing."""
+        self._finished = True
+        if self._ended_at:
+            self._settle()
+        else:
+            self.fail(failure)
+
+    # What ends an attempt early
+
+    def fail(self, failure: FailureClass) -> None:
+        """End the attempt with a failure that we saw, and stop the call."""
+        if self._ended_at:
+            return
+        self._stop_call()
+        try:
+            self._forward(self._translation.fail(failure))
+        except Exception as error:  # noqa: BLE001 as above
+            self._give_up(error)
+
+    def _cancel(self) -> None:
+        """The gateway hung up: it meters by the last USAGE frame that it read."""
+        self.fail(FailureClass.CANCELLED)
+
+    def _stop_call(self) -> None:
+        if not self._finished:
+            self._finished = True
+            self.call.cancel()
+
+    def sweep(self, now: float) -> None:
+        """The coarse clock: deadlines of meaning, usage for a gateway that may lose us, connections that do not drain."""
+        if self._ended_at:
+            if now - self._ended_at > DRAIN_S:
+                self._stop_call()
+                self._settle()
+            return
+        usage = self._translation.usage
+        if usage.completion_tokens > self._tokens_seen:  # an answer that is collected shows no other sign of life
+            self._tokens_seen = usage.completion_tokens
+            self._note_event()
+        if self._event_seen or self.call.paused:
+            self._event_seen = False
+            self._last_event_at = now
+        deadlines = self.reply.request.deadlines
+        limit_ms = deadlines.between_events_ms if self._semantic_at else deadlines.first_event_ms
+        if (now - self._last_event_at) * 1000 > limit_ms and self._translation.upstream.streams:
+            self.fail(FailureClass.TIMEOUT)
+        elif self._committed and usage != self._sent_usage:
+            self._sent_usage = usage
+            self.reply.usage(usage)
+
+    # From outputs to frames
+
+    def _forward(self, output: Output) -> None:
+        """Commit, forward and end as one output of the translation demands."""
+        if output.semantic:
+            self._note_event()
+        if output.ended:
+            self._close(output)
+        elif self._committed:
+            if output.data:
+                self.reply.data(output.data, output.semantic)
+        elif output.data:
+            self._held += output.data
+            if output.semantic:
+                self._commit()
+            elif len(self._held) > HELD_BYTES_MAX:
+                self.fail(FailureClass.MALFORMED)
+
+    def _note_event(self) -> None:
+        self._event_seen = True
+        if not self._semantic_at:
+            self._semantic_at = monotonic()
+
+    def _commit(self) -> None:
+        warnings = self._translation.warnings
+        headers = {"x-therouter-warnings": ",".join(warnings)} if warnings else {}
+        self._committed = True
+        self.reply.head(WireHead(200, self._translation.content_type, headers))
+        if self._held:
+            self.reply.data(self._held, bool(self._semantic_at))
+            self._held = b""
+
+    def _close(self, output: Output) -> None:
+        outcome = self._translation.outcome
+        if self._committed:
+            if output.data:
+                self.reply.data(output.data, output.semantic)
+        elif outcome.failure is None:
+            self._held += output.data
+            self._commit()
+        end = WireEnd(
+            usage=outcome.usage,
+            failure=outcome.failure,
+            upstream_status=outcome.upstream_status,
+            retry_after_ms=outcome.retry_after_ms,
+            finish_reason=outcome.finish_reason,
+            param=outcome.param,
+            message=outcome.message,
+            semantic=outcome.semantic,
+            first_event_ms=int((self._semantic_at - self.started_at) * 1000) if self._semantic_at else 0,
+            upstream_model=outcome.upstream_model,
+        )
+        if outcome.failure is not None:
+            self._stop_call()
+        self._finish(end, output.final)
+
+    def _give_up(self, error: BaseException) -> None:
+        """A bug in a parser: tell of it by type and place, and end with what was consumed so far."""
+        self._on_bug(error, self.reply.request.request_id)
+        self._stop_call()
+        if not self._ended_at:
+            semantic = bool(self._semantic_at)
+            self._finish(WireEnd(usage=self._sent_usage, failure=FailureClass.SERVER_ERROR, semantic=semantic), b"")
+
+    def _finish(self, end: WireEnd, final: bytes) -> None:
+        self._ended_at = monotonic()
+        self.end = end
+        self.reply.end(end, final)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Once both sides are over, let go of what refers to this object."""
+        if self._finished:
+            reply = self.reply
+            reply.on_cancel = reply.on_pause = reply.on_resume = None
+            self._on_over(self)

@@ -1,0 +1,99 @@
+"""The process of one provider: assembles the room from settings, catalogue and secrets, and serves the wire until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import uvloop
+
+from handlers.catalog.discovery import with_models
+from handlers.catalog.entries import Catalog, Provider
+from handlers.catalog.loading import load_catalog
+from handlers.clouds import open_secret_store
+from handlers.hardening import harden_process, settle_memory
+from handlers.provider.credentials import load_credentials
+from handlers.provider.room import ProviderRoom, ServedEndpoint
+from handlers.settings import PodSettings, SettingError, Variable
+from handlers.telemetry.logs import Level, Log, Room, Started, Stopped, identifier
+from handlers.transport.client import UpstreamPool
+from handlers.transport.wire_server import WireServer
+
+DRAIN_S = 600.0
+"""Streams that are open at SIGTERM may go on for so long (security.md 4.4)."""
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def serve(settings: PodSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises SettingError, CatalogError or OSError when the pod cannot start."""
+    harden_process()
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: PodSettings) -> None:
+    log = Log(Level(settings.deployment.log_level))
+    catalog = pod_catalog(settings)
+    provider = catalog.providers[settings.provider]
+    base_url = choose_address(provider, settings)
+    store = open_secret_store(settings.deployment)
+    pool = UpstreamPool()
+    room = ProviderRoom(
+        load_credentials(provider, base_url, settings.deployment, store), served_endpoints(catalog, provider), pool, log
+    )
+    server = WireServer(room.serve, on_fault=lambda error: log.fault(Room.PROVIDER, error))
+    address = await server.listen(settings.listen)
+    settle_memory()
+    log.emit(Started(room=Room.PROVIDER, listen=identifier(address), provider=identifier(provider.slug)))
+    await _termination()
+    await server.drain(DRAIN_S)
+    log.emit(Stopped(room=Room.PROVIDER, drained=not room.open_attempts, open_exchanges=room.open_attempts))
+    await pool.close()
+
+
+async def _termination() -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
+    await told.wait()
+
+
+def pod_catalog(settings: PodSettings) -> Catalog:
+    """The region's catalogue, reduced to this pod's provider; models found at run time included."""
+    slug = settings.provider
+    catalog = load_catalog(settings.deployment.region, enabled=frozenset({slug}))
+    if settings.models:
+        found = msgspec.json.decode(Path(settings.models).read_bytes(), type=dict[str, list[str]])
+        if slug in found:
+            catalog = with_models(catalog, slug, found[slug])
+    return catalog
+
+
+def served_endpoints(catalog: Catalog, provider: Provider) -> dict[str, ServedEndpoint]:
+    """The provider's endpoints by id, and nobody else's."""
+    return {
+        endpoint.id: ServedEndpoint.of(provider, endpoint)
+        for model in catalog.models.values()
+        for endpoint in model.endpoints
+        if endpoint.provider == provider.slug
+    }
+
+
+def choose_address(provider: Provider, settings: PodSettings) -> str:
+    """Where the provider is called: the catalogue's address, or an override that cannot send anything elsewhere.
+
+    An override is on this machine, or fills the placeholders of the catalogue's address, or the provider is self-hosted.
+    """
+    address = settings.base_url or provider.base_url
+    template = re.escape(provider.base_url)
+    filled = re.fullmatch(re.sub(r"\\\{[a-z_]+\\\}", "[A-Za-z0-9-]{1,63}", template), address)
+    host = urlsplit(address).hostname
+    if not (filled or host in _LOOPBACK or (provider.country == "--" and host)):
+        raise SettingError(
+            f"{Variable.BASE_URL} must be on this machine or fill the placeholders of {provider.base_url}"
+        )
+    return address.rstrip("/")
