@@ -1,0 +1,199 @@
+"""Identities beside their secrets: this file says who may read what.
+
+Each workload may read the secrets of its row and no others. Each provider has its own key, so that a provider's role can
+decrypt nothing of another. No value is ever in a template: a container begins with a placeholder that no room accepts, the
+operator puts the value through the secret store's own API, and a later deployment leaves it alone because the placeholder
+has not changed.
+
+Functions find their roles here. The roles of pods trust the cluster's own token issuer, so they stand beside the cluster,
+with the same policy from `reading`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aliyun.base import Export, Resource, RouterStack, camel, sub
+from aliyun.network import NetworkStack
+from aliyun.settings import REGION, ROUTER_REGION, Settings
+from handlers.workloads import Kind, Workload, secrets, store_name
+
+PLACEHOLDER = "Placeholder"
+"""The NoEcho parameter that fills new containers."""
+FUNCTION_LOG = "functions"
+
+
+class SecretsStack(RouterStack):
+    """Keys, secrets and the roles that may read them."""
+
+    name = "secrets"
+
+    def __init__(self, settings: Settings, *, network: NetworkStack) -> None:
+        super().__init__(settings)
+        self._log_project = self.use(network.log_project)
+        self._store = self._build_store(network)
+        self._placeholder = self.operator_value(
+            PLACEHOLDER, "What a new secret holds until the operator puts its value"
+        )
+        environment = self._key("environment", "everything that is not one provider's or the payment company's")
+        self.environment_key = self.export("EnvironmentKeyId", environment.att("KeyId"), "The environment's key")
+        self._keys = {"": environment, "payments": self._key("payments", "the payment company's credentials")}
+        for slug in settings.providers:
+            self._keys[slug] = self._key(f"provider-{slug}", f"what belongs to provider {slug} alone")
+        self._key_arns = {owner: self._key_arn(owner, key) for owner, key in self._keys.items()}
+        self.secrets = {name: self._secret(name) for name in secrets(ROUTER_REGION, settings.providers)}
+        self.roles = {row.name: self._role(row) for row in settings.workloads if row.kind is Kind.FUNCTION}
+
+    def reading(self, workload: Workload, stack: RouterStack) -> list[dict[str, Any]]:
+        """The policy, in `stack`, by which a workload reads the secrets of its row; none if it has none."""
+        if not workload.secrets:
+            return []
+        arns = [self.secrets[name] for name in workload.secrets]
+        keys = dict.fromkeys(self._key_arns[self._owner(name)] for name in workload.secrets)
+        values = [stack.use(arn) if stack is not self else self.value(arn) for arn in arns]
+        decrypting = [stack.use(arn) if stack is not self else self.value(arn) for arn in keys]
+        return [
+            policy(
+                f"{self.physical(workload.name)}-secrets",
+                allow(["kms:GetSecretValue"], values),
+                allow(["kms:Decrypt"], decrypting),
+            )
+        ]
+
+    def _build_store(self, network: NetworkStack) -> Resource:
+        return self.add(
+            "KeyStore",
+            "ALIYUN::KMS::Instance",
+            {
+                "ProductVersion": self.settings.sizes.key_store,
+                "KeyNum": 1_000,
+                "SecretNum": 1_000,
+                "Spec": 1_000,
+                "VpcNum": 1,
+                "Log": True,
+                "LogStorage": 1_000,
+                "Connection": {
+                    "VpcId": self.use(network.vpc),
+                    "VSwitchIds": [self.use(network.switches["function"][0])],
+                    "ZoneIds": list(self.settings.zones[:2]),
+                },
+                "InstanceChargeType": "Subscription",
+                "Period": 1,
+                "PeriodUnit": "Month",
+                "RenewStatus": "AutoRenewal",
+                "RenewPeriod": 1,
+            },
+            retain=True,
+        )
+
+    def _key(self, subject: str, purpose: str) -> Resource:
+        key = self.add(
+            f"{camel(subject)}Key",
+            "ALIYUN::KMS::Key",
+            {
+                "DKMSInstanceId": self._store.att("InstanceId"),
+                "Description": f"TheRouter {self.settings.stage}: {purpose}",
+                "KeySpec": "Aliyun_AES_256",
+                "KeyUsage": "ENCRYPT/DECRYPT",
+                "EnableAutomaticRotation": True,
+                "RotationInterval": f"{self.settings.policy.key_rotation_days}d",
+                "PendingWindowInDays": self.settings.policy.key_deletion_wait_days,
+                "DeletionProtection": True,
+            },
+            retain=True,
+        )
+        alias = {"AliasName": f"alias/{self.physical(subject)}", "KeyId": key.att("KeyId")}
+        self.add(f"{camel(subject)}KeyAlias", "ALIYUN::KMS::Alias", alias)
+        return key
+
+    def _key_arn(self, owner: str, key: Resource) -> Export:
+        arn = sub(f"acs:kms:{REGION}:{self.settings.account}:key/${{Id}}", Id=key.att("KeyId"))
+        return self.export(f"{camel(owner or 'environment')}KeyArn", arn, f"The key of {owner or 'the environment'}")
+
+    def _owner(self, secret: str) -> str:
+        """Whose key encrypts a secret: a provider's, `payments`, or the environment's (empty)."""
+        kind, _, subject = secret.partition("/")
+        if kind == "payments":
+            return "payments"
+        return subject if kind in {"provider", "seal"} and subject in self._keys else ""
+
+    def _secret(self, name: str) -> Export:
+        secret = self.add(
+            f"{camel(name)}Secret",
+            "ALIYUN::KMS::Secret",
+            {
+                "SecretName": store_name(self.settings.stage, name),
+                "SecretData": self._placeholder,
+                "SecretDataType": "text",
+                "VersionId": "placeholder",
+                "DKMSInstanceId": self._store.att("InstanceId"),
+                "EncryptionKeyId": self._keys[self._owner(name)].att("KeyId"),
+                "ForceDeleteWithoutRecovery": False,
+                "RecoveryWindowInDays": self.settings.policy.key_deletion_wait_days,
+            },
+            retain=True,
+        )
+        return self.export(f"{camel(name)}SecretArn", secret.att("Arn"), f"The secret {name}")
+
+    def _role(self, workload: Workload) -> Export:
+        """A function's role: its log, its secrets, and for operations what its duty needs."""
+        name = self.physical(workload.name)
+        account = self.settings.account
+        log = sub(f"acs:log:*:{account}:project/${{Project}}/logstore/{FUNCTION_LOG}", Project=self._log_project)
+        role = self.add(
+            f"{camel(workload.name)}Role",
+            "ALIYUN::RAM::Role",
+            {
+                "RoleName": name,
+                "Description": f"The function {workload.name} and nothing else",
+                "AssumeRolePolicyDocument": {
+                    "Version": "1",
+                    "Statement": [
+                        {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": ["fc.aliyuncs.com"]}}
+                    ],
+                },
+                "Policies": [
+                    policy(f"{name}-log", allow(["log:PostLogStoreLogs"], [log])),
+                    *self.reading(workload, self),
+                    *(policy(f"{name}-duty", *rows) for rows in [self._duty(workload)] if rows),
+                ],
+            },
+        )
+        return self.export(f"{camel(workload.name)}RoleArn", role.att("Arn"), f"The role of {workload.name}")
+
+    def _duty(self, workload: Workload) -> list[dict[str, Any]]:
+        """What operations may do beyond reading secrets: look, and for the watchdog reboot a node that carries our tag."""
+        here = f"{REGION}:{self.settings.account}"
+        nodes: list[Any] = [f"acs:ecs:{here}:instance/*"]
+        duties = {
+            "rotation": [
+                allow(["kms:DescribeSecret"], [f"acs:kms:{here}:secret/{store_name(self.settings.stage, '*')}"])
+            ],
+            "snapshot-check": [
+                allow(["rds:DescribeBackups", "rds:DescribeDBInstanceAttribute"], [f"acs:rds:{here}:dbinstance/*"])
+            ],
+            "alarms": [
+                allow(["ecs:DescribeInstances", "ecs:ModifyInstanceMaintenanceAttributes"], nodes),
+                allow(["cms:PutResourceMetricRule", "cms:DeleteMetricRules"], [f"acs:cms:{here}:*"]),
+            ],
+            "watchdog": [
+                allow(["ecs:DescribeInstances", "ecs:DescribeInstanceStatus"], nodes),
+                allow(["ecs:RebootInstance"], nodes, Condition={"StringEquals": {f"ecs:tag/{RECOVERY_TAG}": ["true"]}}),
+                allow(["alb:ListServerGroupServers"], [f"acs:alb:{here}:servergroup/*"]),
+            ],
+        }
+        return duties.get(workload.name, [])
+
+
+RECOVERY_TAG = "therouter:auto-recovery"
+"""Nodes that carry it with the value `true` may be rebooted by the watchdog; no other instance may."""
+
+
+def allow(actions: list[str], resources: list[Any], **more: object) -> dict[str, Any]:
+    """One statement of a policy."""
+    return {"Effect": "Allow", "Action": actions, "Resource": resources, **more}
+
+
+def policy(name: str, *statements: dict[str, Any]) -> dict[str, Any]:
+    """A policy that belongs to one role."""
+    return {"PolicyName": name, "PolicyDocument": {"Version": "1", "Statement": list(statements)}}
