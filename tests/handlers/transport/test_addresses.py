@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from handlers.transport.addresses import Address, bound_address, connect, listen, parse_address
+from tests.handlers.transport.recorders import run
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("unix:/run/p.sock", Address("/run/p.sock", "", 0)),
+        ("127.0.0.1:80", Address("", "127.0.0.1", 80)),
+        ("[::1]:8080", Address("", "::1", 8080)),
+        ("pod.example:0", Address("", "pod.example", 0)),
+    ],
+)
+def test_addresses_are_read(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "unix:", "localhost", ":80", "h:", "h:x", "h:65536", "h:-1", "h:\u0663"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_bound_address_can_be_connected_to(kind: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        accepted = asyncio.Event()
+
+        class Accepting(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                accepted.set()
+                transport.close()
+
+        server = await listen(Accepting, "127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/s")
+        address = bound_address(server)
+        assert not address.endswith(":0")
+        await connect(asyncio.Protocol, address)
+        await accepted.wait()
+        server.close()
+        await asyncio.sleep(0.01)
+
+    run(main())
+
+
+def test_a_busy_port_is_an_os_error() -> None:
+    async def main() -> None:
+        server = await listen(asyncio.Protocol, "127.0.0.1:0")
+        with pytest.raises(OSError, match="in use"):
+            await listen(asyncio.Protocol, bound_address(server))
+        server.close()
+
+    run(main())
