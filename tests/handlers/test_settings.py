@@ -1,0 +1,84 @@
+"""Settings: a wrong value stops the start with its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from handlers.settings import (
+    DatabaseSettings,
+    Deployment,
+    FunctionSettings,
+    GatewaySettings,
+    PodSettings,
+    SettingError,
+    Variable,
+)
+
+GATEWAY = {
+    Variable.LISTEN: "127.0.0.1:8080",
+    Variable.PROVIDERS: "openai, local",
+    Variable.WIRE: "unix:/run/{provider}.sock",
+    Variable.SPOOL: "/var/spool",
+    Variable.DATABASE_HOST: "/run/postgres",
+    Variable.DATABASE_ROLE: "gateway",
+}
+
+
+def test_a_complete_environment_is_read() -> None:
+    settings = GatewaySettings.parse(GATEWAY)
+    assert settings.providers == ("openai", "local")
+    assert settings.database.port == 5432
+    assert settings.deployment.region == "global"
+
+
+@pytest.mark.claim("A95")
+@pytest.mark.parametrize("name", sorted(GATEWAY))
+@pytest.mark.parametrize("value", ["", "   "])
+def test_a95_what_is_missing_is_named(name: Variable, value: str) -> None:
+    with pytest.raises(SettingError, match=name.value):
+        GatewaySettings.parse({**GATEWAY, name: value})
+
+
+@pytest.mark.claim("A95")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (Variable.REGION, "moon"), (Variable.CLOUD, "gcp"), (Variable.ENVIRONMENT, "prod"), (Variable.LOG_LEVEL, "all"),
+        (Variable.WIRE, "unix:/run/pod.sock"), (Variable.DATABASE_PORT, "0"), (Variable.DATABASE_PORT, "65536"),
+        (Variable.DATABASE_PORT, "five"),
+    ],
+)  # fmt: skip
+def test_a95_what_is_wrong_is_named(name: Variable, value: str) -> None:
+    with pytest.raises(SettingError, match=name.value):
+        GatewaySettings.parse({**GATEWAY, name: value})
+
+
+@pytest.mark.claim("C45")
+@pytest.mark.parametrize(("cloud", "region"), [("aws", "china"), ("aliyun", "global")])
+def test_c45_a_region_never_runs_on_the_other_cloud(cloud: str, region: str) -> None:
+    with pytest.raises(SettingError, match=Variable.REGION.value):
+        Deployment.parse({Variable.CLOUD: cloud, Variable.REGION: region})
+
+
+def test_outside_one_machine_the_database_needs_verified_tls() -> None:
+    environment = {**GATEWAY, Variable.CLOUD: "aws", Variable.ENVIRONMENT: "production"}
+    with pytest.raises(SettingError, match=Variable.DATABASE_CA.value):
+        GatewaySettings.parse(environment)
+    parsed = GatewaySettings.parse({**environment, Variable.DATABASE_CA: "/etc/ca.pem"})
+    assert parsed.database.authorities == "/etc/ca.pem"
+
+
+@pytest.mark.claim("C63")
+def test_c63_live_and_other_keys_differ_by_environment() -> None:
+    letters = {
+        name: Deployment.parse({Variable.ENVIRONMENT: name}).key_environment
+        for name in ("production", "staging", "local")
+    }
+    assert letters == {"production": "l", "staging": "t", "local": "t"}
+
+
+def test_pods_and_functions_read_their_own() -> None:
+    pod = PodSettings.parse({Variable.PROVIDER: "openai", Variable.LISTEN: "unix:/run/openai.sock"})
+    assert (pod.provider, pod.base_url) == ("openai", "")
+    function = FunctionSettings.parse({Variable.DATABASE_HOST: "/run", Variable.DATABASE_ROLE: "admin"})
+    assert isinstance(function.database, DatabaseSettings)
