@@ -69,7 +69,7 @@ class _Choice(msgspec.Struct, gc=False):
     index: int | None = None
     message: _Delta | None = None
     text: str | None = None
-    logprobs: msgspec.Raw | None = None
+    logprobs: msgspec.Raw = msgspec.Raw()
     usage: OpenaiUsage | None = None
 
 
@@ -89,7 +89,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
-_NULL = b"null"
+_ABSENT = (b"null", b"")
 
 
 class OpenaiChatDecoder(JsonDecoder):
@@ -178,9 +178,7 @@ class OpenaiChatDecoder(JsonDecoder):
             if not 0 <= index < CHOICES_MAX:
                 raise Malformed("choice index out of range")
             self._choices.add(index)
-        logprobs = choice.logprobs
-        if logprobs is not None and bytes(logprobs) == _NULL:
-            logprobs = None
+        logprobs = None if bytes(choice.logprobs) in _ABSENT else choice.logprobs
         delta = choice.delta or choice.message
         if delta is not None:
             self._read_delta(index, delta, logprobs)

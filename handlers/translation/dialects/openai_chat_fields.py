@@ -13,24 +13,18 @@ from handlers.translation.dialects.reading import (
     MESSAGES_MAX,
     OUTPUT_TOKENS_MAX,
     TOOLS_MAX,
+    CacheField,
     check_length,
     check_range,
     read_stops,
 )
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+EFFORTS = frozenset({"default", "none", "minimal", "low", "medium", "high", "xhigh", "max"})
 
 # Fields that steer the gateway; it has read them, no provider of ours shall.
 GATEWAY_FIELDS = frozenset({
     "models", "route", "provider", "transforms", "plugins", "usage", "session_id", "trace", "debug", "fallbacks",
 })  # fmt: skip
-
-
-class CacheField(msgspec.Struct):
-    """`cache_control`."""
-
-    type: Literal["ephemeral"] = "ephemeral"
-    ttl: Literal["5m", "1h"] = "5m"
 
 
 class UrlField(msgspec.Struct):
@@ -60,8 +54,8 @@ class PartField(msgspec.Struct):
 
     type: str
     text: str | None = None
-    image_url: UrlField | None = None
-    video_url: UrlField | None = None
+    image_url: UrlField | str | None = None
+    video_url: UrlField | str | None = None
     input_audio: AudioField | None = None
     file: FileField | None = None
     refusal: str | None = None
@@ -118,14 +112,14 @@ class FunctionField(msgspec.Struct):
 
     name: str
     description: str | None = None
-    parameters: Raw | None = None
+    parameters: Raw = Raw()
     strict: bool | None = None
 
 
 class ToolField(msgspec.Struct):
     """One tool."""
 
-    type: str
+    type: str = "function"
     function: FunctionField | None = None
     cache_control: CacheField | None = None
 
@@ -139,7 +133,7 @@ class NamedField(msgspec.Struct):
 class NamedToolField(msgspec.Struct):
     """`tool_choice` as an object."""
 
-    type: str
+    type: str = "function"
     function: NamedField | None = None
 
 
@@ -147,7 +141,7 @@ class JsonSchemaField(msgspec.Struct):
     """`response_format.json_schema`."""
 
     name: str = "response"
-    schema: Raw | None = None
+    schema: Raw = Raw()
     description: str | None = None
     strict: bool | None = None
 
@@ -168,7 +162,7 @@ class StreamOptionsField(msgspec.Struct):
 class ReasoningField(msgspec.Struct):
     """OpenRouter's `reasoning`."""
 
-    effort: Effort | None = None
+    effort: str | None = None
     max_tokens: int | None = None
     exclude: bool | None = None
     enabled: bool | None = None
@@ -179,7 +173,7 @@ class ChatFields(msgspec.Struct):
     """The body. Fields that it does not list pass through, or are named as dropped."""
 
     messages: Annotated[list[MessageField], Meta(min_length=1)]
-    model: str = ""
+    model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptionsField | None = None
     max_tokens: int | None = None
@@ -203,7 +197,7 @@ class ChatFields(msgspec.Struct):
     parallel_tool_calls: bool | None = None
     response_format: FormatField | None = None
     reasoning: ReasoningField | None = None
-    reasoning_effort: Effort | None = None
+    reasoning_effort: str | None = None
     user: str | None = None
     metadata: dict[str, str] | None = None
     store: bool | None = None
@@ -213,11 +207,11 @@ class ChatFields(msgspec.Struct):
     modalities: list[str] | None = None
     functions: list[Any] | None = None
     function_call: Any = None
-    audio: Raw | None = None
-    prediction: Raw | None = None
-    web_search_options: Raw | None = None
+    audio: Raw = Raw()
+    prediction: Raw = Raw()
+    web_search_options: Raw = Raw()
     safety_identifier: str | None = None
-    image_config: Raw | None = None
+    image_config: Raw = Raw()
     prompt_cache_retention: str | None = None
     cache_control: CacheField | None = None
 

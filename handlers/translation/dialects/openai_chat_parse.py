@@ -24,17 +24,18 @@ from handlers.translation.canonical.request import (
 )
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.openai_chat_fields import (
+    EFFORTS,
     KNOWN_FIELDS,
-    CacheField,
     CallField,
     ChatFields,
     MessageField,
     PartField,
     ReasoningDetailField,
     ToolField,
+    UrlField,
     check_fields,
 )
-from handlers.translation.dialects.reading import decode_body, read_stops, split_data_url
+from handlers.translation.dialects.reading import CacheField, decode_body, given, read_stops, split_data_url
 
 _FIELDS = msgspec.json.Decoder(ChatFields)
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -135,10 +136,9 @@ def _part(field: PartField, at: str) -> Part:
         case "refusal" if field.refusal is not None:
             return Refusal(field.refusal)
         case "image_url" if field.image_url is not None:
-            detail = field.image_url.detail or ""
-            return _media("image", field.image_url.url, f"{at}.image_url.url", detail, cache)
+            return _linked("image", field.image_url, f"{at}.image_url", cache)
         case "video_url" if field.video_url is not None:
-            return _media("video", field.video_url.url, f"{at}.video_url.url", "", cache)
+            return _linked("video", field.video_url, f"{at}.video_url", cache)
         case "input_audio" if field.input_audio is not None:
             kind = _AUDIO_TYPES.get(field.input_audio.format, f"audio/{field.input_audio.format}")
             return Media("audio", f"{at}.input_audio", data=field.input_audio.data, media_type=kind, cache=cache)
@@ -151,6 +151,13 @@ def _part(field: PartField, at: str) -> Part:
     raise InvalidRequest(
         f"{at}.type must be text, image_url, input_audio, file, video_url or refusal.", param=f"{at}.type"
     )
+
+
+def _linked(kind: str, field: UrlField | str, at: str, cache: CacheControl | None) -> Media:
+    """A medium by its address; some clients leave out the object around it."""
+    if isinstance(field, str):
+        return _media(kind, field, at, "", cache)
+    return _media(kind, field.url, f"{at}.url", field.detail or "", cache)
 
 
 def _media(kind: str, url: str, at: str, detail: str, cache: CacheControl | None) -> Media:
@@ -209,10 +216,14 @@ def _tool(field: ToolField, at: str) -> Tool:
     function = field.function
     if field.type != "function" or function is None:
         raise Unprocessable(f"{at}.type: only function tools are supported here.", param=f"{at}.type")
-    parameters = function.parameters
-    if parameters is not None and bytes(parameters) == b"null":
-        parameters = None
-    return Tool(function.name, function.description or "", parameters, function.strict, _cache(field.cache_control), at)
+    return Tool(
+        function.name,
+        function.description or "",
+        given(function.parameters),
+        function.strict,
+        _cache(field.cache_control),
+        at,
+    )
 
 
 def _tool_choice(fields: ChatFields) -> ToolChoice | None:
@@ -237,21 +248,29 @@ def _response_format(fields: ChatFields) -> ResponseFormat | None:
             "response_format.json_schema is required for this type.", param="response_format.json_schema"
         )
     schema = wanted.json_schema
-    return ResponseFormat("json_schema", schema.name, schema.schema, schema.description or "", schema.strict)
+    return ResponseFormat("json_schema", schema.name, given(schema.schema), schema.description or "", schema.strict)
 
 
 def read_reasoning(fields: ChatFields) -> ReasoningControl | None:
     """How much the model shall think; None when the client does not say."""
     wanted = fields.reasoning
+    _check_effort("reasoning_effort", fields.reasoning_effort)
+    effort = fields.reasoning_effort or ""
     if wanted is None:
-        return ReasoningControl(effort=fields.reasoning_effort) if fields.reasoning_effort else None
+        return ReasoningControl(effort=effort) if effort and effort != "default" else None
+    _check_effort("reasoning.effort", wanted.effort)
     return ReasoningControl(
-        effort=wanted.effort or fields.reasoning_effort or "",
+        effort=wanted.effort or effort,
         max_tokens=wanted.max_tokens,
         enabled=wanted.enabled,
         exclude=bool(wanted.exclude),
         summary=wanted.summary or "",
     )
+
+
+def _check_effort(name: str, effort: str | None) -> None:
+    if effort and effort not in EFFORTS:
+        raise InvalidRequest(f"{name} must be one of {', '.join(sorted(EFFORTS))}.", param=name)
 
 
 def _sampling(fields: ChatFields, top: dict[str, msgspec.Raw]) -> Sampling:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +21,13 @@ OUTPUT_TOKENS_MAX = 10_000_000
 _AT = re.compile(r" - at `\$\.?([^`]*)`\Z")
 _EXPECTED = re.compile(r"(Expected `[^`]{1,80}`(?: (?:<=|>=|<|>) [-0-9.]+)?(?:, got `[a-z_]{1,20}`)?)")
 _MISSING = re.compile(r"Object missing required field `([A-Za-z_]{1,64})`")
+
+
+class CacheField(msgspec.Struct):
+    """`cache_control`."""
+
+    type: Literal["ephemeral"] = "ephemeral"
+    ttl: Literal["5m", "1h"] = "5m"
 
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -47,6 +54,11 @@ def _refusal(text: str) -> InvalidRequest:
     expected = _EXPECTED.search(text)
     what = expected[1].lower().replace("`", "") if expected else "not one of the accepted values"
     return InvalidRequest(f"{path or 'The body'}: {what}.", param=path or None)
+
+
+def given(raw: msgspec.Raw) -> msgspec.Raw | None:
+    """The JSON of an optional field, None where it is absent or null."""
+    return None if bytes(raw) in {b"", b"null"} else raw
 
 
 def check_range(name: str, value: float | None, low: float, high: float) -> None:
