@@ -1,5 +1,6 @@
-"""Brings a stand-in's notifications to the payments room the way a payment company does: signed anew for each try, again
-and again until it is answered 2xx; or, on request, badly.
+"""Brings a stand-in's notifications to the payments room as a payment company does, or, on request, badly.
+
+Each try is signed anew, and a notification is tried again until it is answered 2xx.
 """
 
 from __future__ import annotations

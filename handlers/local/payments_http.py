@@ -96,7 +96,7 @@ def _handler_for(answer: Callable[[Request], Reply]) -> type[BaseHTTPRequestHand
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST = do_DELETE = _serve
+        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 -- the base class's names
 
         def log_message(self, format: str, *_: object) -> None:  # noqa: A002 -- the base class's name
             """Say nothing: request lines hold ids of orders."""
