@@ -23,6 +23,8 @@ from handlers.translation.registry import ADAPTERS, DIALECTS, RELAYS
 
 NORMALISE = "normalise_answers"
 """Quirk: the provider's answers break the format that it says it speaks, so they are decoded and encoded again."""
+_WHITE = b" \t\r\n"
+_JSON_BEGINS = (b"{", b"[")
 
 
 class Conversation:
@@ -81,20 +83,31 @@ class Conversation:
     def start(self, status: int, headers: Mapping[str, str]) -> None:
         """The head of the upstream's answer."""
         self._status = status
-        self._delivery = self._deliver(status, headers)
+        if not 200 <= status < 300:
+            self._delivery = ErrorDelivery(status, headers)
+        elif "text/html" in headers.get("content-type", ""):
+            self._delivery = ErrorDelivery(502, headers)
 
     def receive_data(self, data: bytes) -> Output:
         """The next bytes of the upstream's answer."""
-        return self._delivery.receive_data(data) if self._delivery else NOTHING
+        if self._delivery is not None:
+            return self._delivery.receive_data(data)
+        data = data.lstrip(_WHITE)  # some providers keep a connection alive with blank lines
+        if not data:
+            return NOTHING
+        self._delivery = self._deliver(streams=data[:1] not in _JSON_BEGINS)
+        return self._delivery.receive_data(data)
 
     def receive_eof(self) -> Output:
         """The upstream's answer is over."""
-        return self._delivery.finish() if self._delivery else self.fail(FailureClass.TRUNCATED)
+        if self._delivery is None:
+            self._delivery = self._deliver(streams=True)
+        return self._delivery.finish()
 
     def fail(self, failure: FailureClass) -> Output:
         """The transport failed or a deadline passed."""
         if self._delivery is None:
-            self._delivery = self._deliver(200, {})
+            self._delivery = self._deliver(streams=True)
         return self._delivery.fail(failure)
 
     def _build(self) -> Draft:
@@ -115,14 +128,9 @@ class Conversation:
             request=request,
         )
 
-    def _deliver(self, status: int, headers: Mapping[str, str]) -> Delivery:
-        if not 200 <= status < 300:
-            return ErrorDelivery(status, headers)
+    def _deliver(self, *, streams: bool) -> Delivery:
+        """The way for an answer that is a stream, or one body: its first byte tells, whatever its head says."""
         asked, draft = self._asked, self._draft
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "text/html":
-            return ErrorDelivery(502, headers)
-        streams = draft.built.upstream.streams and kind != JSON_TYPE
         context = self._context()
         relay = self._relay
         if relay is not None and NORMALISE not in asked.upstream.quirks and not draft.exclude_reasoning:
