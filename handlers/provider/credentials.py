@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import msgspec
 
 from handlers.catalog.entries import Provider
-from handlers.clouds import SecretMissing, SecretStore
+from handlers.clouds import SecretError, SecretStore
 from handlers.keys.opening import open_sealed
 from handlers.keys.sealing import SealBroken, SealContext
 from handlers.keys.wire_token import verify_wire_token
 from handlers.provider.signing import CredentialError, Signer, make_signer
 from handlers.settings import Deployment, SettingError
+from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, identifier
 from handlers.transport.wire import WireRequest
 
 
@@ -68,54 +69,62 @@ def load_credentials(
     base_url: str,
     deployment: Deployment,
     store: SecretStore,
+    log: Log,
     environment: Mapping[str, str] = os.environ,
 ) -> Credentials:
-    """Fetch what belongs to one provider, and nothing else. Raises SettingError for what is missing or malformed.
+    """Fetch what belongs to one provider, and nothing else.
 
-    On one machine our shared credential may also be a variable of this process alone (`Provider.secret`).
+    The wire key is required and read first, so that a store which cannot be reached stops the start. Without our shared
+    credential the pod serves those who bring their own, without sealing keys those who bring none; the log tells.
+
+    Raises:
+        SecretError: the wire key cannot be read.
+        SettingError: a secret is malformed.
     """
     slug = provider.slug
-    shared = None
-    credential = _shared_credential(provider, deployment, store, environment)
-    if credential or provider.auth == "none":
-        try:
-            shared = make_signer(provider.auth, credential, base_url)
-        except CredentialError as error:
-            raise SettingError(f"provider/{slug}: {error}") from None
+    wire_key = store.get(f"wire/{slug}").reveal()
     return Credentials(
         provider=provider,
         base_url=base_url,
         region=deployment.region,
         environment=deployment.environment,
-        shared=shared,
-        wire_keys=(_required(store, f"wire/{slug}"),),
-        sealing_keys=_sealing_keys(store, slug),
+        shared=_shared_signer(provider, base_url, _shared_credential(provider, deployment, store, log, environment)),
+        wire_keys=(wire_key,),
+        sealing_keys=_sealing_keys(_optional(store, f"seal/{slug}", log), slug),
     )
 
 
-def _required(store: SecretStore, name: str) -> bytes:
-    try:
-        return store.get(name).reveal()
-    except SecretMissing:
-        raise SettingError(f"the secret {name} is missing: put it into the secret store") from None
-
-
 def _shared_credential(
-    provider: Provider, deployment: Deployment, store: SecretStore, environment: Mapping[str, str]
+    provider: Provider, deployment: Deployment, store: SecretStore, log: Log, environment: Mapping[str, str]
 ) -> str:
+    """On one machine our credential may be a variable of this process alone; everywhere else it is in the store."""
+    if provider.auth == "none":
+        return ""
     if deployment.cloud == "local" and environment.get(provider.secret):
         return environment[provider.secret].strip()
+    return _optional(store, f"provider/{provider.slug}", log).decode("utf-8", "replace").strip()
+
+
+def _shared_signer(provider: Provider, base_url: str, credential: str) -> Signer | None:
+    if not credential and provider.auth != "none":
+        return None
     try:
-        return store.get(f"provider/{provider.slug}").text().strip()
-    except SecretMissing:
-        return ""
+        return make_signer(provider.auth, credential, base_url)
+    except CredentialError as error:
+        raise SettingError(f"the secret provider/{provider.slug} is malformed: {error}") from None
 
 
-def _sealing_keys(store: SecretStore, slug: str) -> dict[int, bytes]:
+def _optional(store: SecretStore, name: str, log: Log) -> bytes:
+    try:
+        return store.get(name).reveal()
+    except SecretError:
+        log.emit(DependencyLost(level=Level.WARNING, dependency=Dependency.SECRETS, name=identifier(name)))
+        return b""
+
+
+def _sealing_keys(content: bytes, slug: str) -> dict[int, bytes]:
     """Private keys by version: JSON such as {"1": "<32 bytes in base64>"}."""
     try:
-        return msgspec.json.decode(store.get(f"seal/{slug}").reveal(), type=dict[int, bytes])
-    except SecretMissing:
-        return {}
+        return msgspec.json.decode(content, type=dict[int, bytes]) if content else {}
     except msgspec.DecodeError:
-        raise SettingError(f"the secret seal/{slug} is JSON of key versions and 32 bytes each in base64") from None
+        raise SettingError(f"the secret seal/{slug} is JSON of key versions with 32 bytes each in base64") from None

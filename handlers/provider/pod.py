@@ -42,7 +42,10 @@ async def _serve(settings: PodSettings) -> None:
     store = open_secret_store(settings.deployment)
     pool = UpstreamPool()
     room = ProviderRoom(
-        load_credentials(provider, base_url, settings.deployment, store), served_endpoints(catalog, provider), pool, log
+        load_credentials(provider, base_url, settings.deployment, store, log),
+        served_endpoints(catalog, provider),
+        pool,
+        log,
     )
     server = WireServer(room.serve, on_fault=lambda error: log.fault(Room.PROVIDER, error))
     address = await server.listen(settings.listen)
