@@ -15,7 +15,7 @@ from handlers.payments.company import Company, Wallet
 from handlers.payments.credentials import STRIPE_DOCUMENT, WECHAT_DOCUMENT, read_stripe_secrets, read_wechat_secrets
 from handlers.payments.intake import Intake
 from handlers.payments.profiles import Profiles
-from handlers.payments.repair import Repair
+from handlers.payments.questions import Questions
 from handlers.payments.resolver import IsolatedResolver
 from handlers.payments.routes import open_resolver
 from handlers.payments.topups import TopUps
@@ -32,7 +32,7 @@ class Room(NamedTuple):
     """The room, ready to serve."""
 
     resolver: IsolatedResolver
-    repair: Repair
+    questions: Questions
 
     def answer(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
         """Serve one ALB event."""
@@ -98,4 +98,4 @@ def open_room(
         authenticator=authenticator,
         log=log,
     )
-    return Room(resolver, Repair(store, company, wallet, intake, topups, mode=mode))
+    return Room(resolver, Questions(store, company, wallet, intake, topups, mode=mode))

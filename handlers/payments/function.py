@@ -1,0 +1,82 @@
+"""The deployed function: `handler(event, context)` answers one ALB event under /payments/*.
+
+In a cloud the room is put together when the process starts, so that a missing, default or short secret fails the deployment and
+not a customer; elsewhere at the first call.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.clouds import open_secret_store
+from handlers.keys.grammar import MintKeys
+from handlers.keys.hashing import BcryptPool
+from handlers.keys.verification import KeyVerifier
+from handlers.payments.authentication import KeyAuthenticator
+from handlers.payments.composition import Room, mode_of, open_company, open_room
+from handlers.settings import FunctionSettings, SettingError, Variable
+from handlers.store.dsn import dsn_of
+from handlers.store.payments import PaymentStore
+from handlers.store.pool import Pool
+from handlers.telemetry.logs import Level, Log
+
+MINT_SECRET = "keys/mint"  # noqa: S105 -- the name of a secret
+PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "FC_FUNCTION_NAME")
+"""Set by Lambda and by Function Compute."""
+
+
+def open_deployed_room(environment: Mapping[str, str]) -> Room:
+    """The room of these settings.
+
+    Raises:
+        SettingError: a setting or a secret is missing or wrong; the message names it.
+        SecretError: a secret cannot be read.
+    """
+    settings = FunctionSettings.parse(environment)
+    deployment = settings.deployment
+    secrets = open_secret_store(deployment, environment)
+    company, wallet = open_company(
+        deployment,
+        lambda name: secrets.get(name).reveal(),
+        public_url=settings.public_url,
+        base_url=environment.get(Variable.BASE_URL, ""),
+    )
+    try:
+        mint_keys = MintKeys.parse(secrets.get(MINT_SECRET).reveal())
+    except ValueError as error:
+        raise SettingError(f"secret {MINT_SECRET}: {error}") from None
+    password = secrets.get(f"database/{settings.database.role}").text()
+    store = PaymentStore(Pool(dsn_of(settings.database, password, local=deployment.cloud == "local")))
+    verifier = KeyVerifier(
+        find_key=store.find_key,
+        bcrypt_pool=BcryptPool(),
+        mint_keys=mint_keys,
+        region=deployment.region,
+        environment=deployment.environment,
+    )
+    return open_room(
+        store,
+        company,
+        wallet,
+        KeyAuthenticator(verifier, store.role),
+        mode=mode_of(deployment),
+        log=Log(Level(deployment.log_level)),
+    )
+
+
+@functools.cache
+def room() -> Room:
+    """The room of this process."""
+    return open_deployed_room(os.environ)
+
+
+def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """Answer one ALB event."""
+    return room().answer(event, context)
+
+
+if any(name in os.environ for name in PLATFORMS):
+    room()
