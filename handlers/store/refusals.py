@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from handlers.errors import ClientError, Conflict, InvalidRequest, NotFound, TheRouterError, Unavailable
+from handlers.errors import (
+    ClientError,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    TheRouterError,
+    Unavailable,
+)
 
 
 class Refusal(NamedTuple):
@@ -45,6 +54,22 @@ REFUSALS: dict[str, Refusal] = {
         InvalidRequest, "The limits hold an unknown field or a value that does not fit it.", "limits"
     ),
     "api_key_key_id_check": Refusal(InvalidRequest, "A key id is 16 letters and digits.", "key_id"),
+    "account_inactive": Refusal(PermissionDenied, "The account is frozen or closed; ask support to look at it."),
+    "orders_open": Refusal(RateLimited, "Too many orders are unpaid; pay or close one of them first."),
+    "request_key_reused": Refusal(
+        Conflict, "This Idempotency-Key was used with other values; use another.", "idempotency-key"
+    ),
+    "order_unknown": Refusal(NotFound, "There is no such order; list the orders to see their ids.", "order_id"),
+    "order_not_refundable": Refusal(
+        Conflict, "The order is not paid, is disputed, or is refunded already.", "order_id"
+    ),
+    "refund_exceeds_payment": Refusal(
+        Conflict, "The refund is greater than what is left of the payment.", "amount_minor"
+    ),
+    "credit_spent": Refusal(Conflict, "The credit has been spent or is in use; refund less.", "amount_minor"),
+    "method_unknown": Refusal(
+        NotFound, "There is no such payment method; list the methods to see their ids.", "method"
+    ),
     "label_check": Refusal(
         InvalidRequest, "A name is one line without control characters, and without spaces at its ends.", "name"
     ),
