@@ -1,1 +1,38 @@
-"""Secrets and identity, in the cloud this process runs in: aws, aliyun, or files on one machine."""
+"""Secrets and identity, in the cloud this process runs in: aws, aliyun, or this machine.
+
+secrets.py   what a secret is; the port `SecretStore`; the store that remembers
+local.py     0600 files          aws.py  Secrets Manager          aliyun.py  KMS secrets
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from handlers.clouds.secrets import KeptSecrets, Secret, SecretError, SecretStore
+from handlers.settings import Deployment
+
+__all__ = ["KeptSecrets", "Secret", "SecretError", "SecretStore", "open_secret_store"]
+
+
+def open_secret_store(deployment: Deployment, variables: Mapping[str, str] = os.environ) -> KeptSecrets:
+    """The store of this deployment. On one machine: its folder of files, or the AWS stand-in when it names no folder.
+
+    Raises SecretError when the store belongs to another region or environment.
+    """
+    # Imported here: a process pays for its own cloud's client alone.
+    if deployment.cloud == "aliyun":
+        from handlers.clouds.aliyun import AliyunSecretStore  # noqa: PLC0415
+
+        return KeptSecrets(AliyunSecretStore(deployment.environment, variables))
+    if deployment.cloud == "local" and deployment.secrets:
+        from handlers.clouds.local import LocalSecretStore  # noqa: PLC0415
+
+        folder = Path(deployment.secrets)
+        return KeptSecrets(LocalSecretStore(folder, region=deployment.region, environment=deployment.environment))
+    from handlers.clouds.aws import AwsSecretStore  # noqa: PLC0415
+
+    if deployment.cloud == "local" and "AWS_ENDPOINT_URL_SECRETS_MANAGER" not in variables:
+        raise SecretError("on one machine, THEROUTER_SECRETS names the folder of secrets (therouter up makes it)")
+    return KeptSecrets(AwsSecretStore(deployment.environment, variables))

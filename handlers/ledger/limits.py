@@ -13,15 +13,48 @@ Theory of operation
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
 
 import msgspec
 
 from handlers.errors import RateLimited
-from handlers.keys.principal import KeyLimits, Principal
 
 WINDOW_S = 60
 BYTES_PER_TOKEN = 4
 KEYS_MAX = 50_000
+
+
+class Limits(Protocol):
+    """The part of a key's limits that this file knows; see handlers.keys.principal."""
+
+    @property
+    def requests_per_minute(self) -> int | None:
+        """None: no limit."""
+        ...
+
+    @property
+    def tokens_per_minute(self) -> int | None:
+        """None: no limit."""
+        ...
+
+    @property
+    def concurrent_requests(self) -> int | None:
+        """None: no limit."""
+        ...
+
+
+class Limited(Protocol):
+    """A key with limits: a `Principal`."""
+
+    @property
+    def key_id(self) -> str:
+        """Whose windows these are."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """What it may."""
+        ...
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -86,7 +119,7 @@ class KeyLimiter:
         self._keys_max = keys_max
         self._usage: dict[str, _Usage] = {}
 
-    def admit(self, principal: Principal, body_bytes: int, now: float) -> None:
+    def admit(self, principal: Limited, body_bytes: int, now: float) -> None:
         """Count one request in, or raise RateLimited with the time to wait. Every admission needs one `settle`."""
         limits = principal.limits
         if _is_unlimited(limits):
@@ -98,7 +131,7 @@ class KeyLimiter:
         usage.active += 1
         usage.reserved += estimate
 
-    def settle(self, principal: Principal, tokens: int, now: float) -> None:
+    def settle(self, principal: Limited, tokens: int, now: float) -> None:
         """An admitted request is over: free its place, count what it used."""
         usage = self._usage.get(principal.key_id)
         if usage is None or _is_unlimited(principal.limits):
@@ -109,7 +142,7 @@ class KeyLimiter:
             usage.active -= 1
         usage.tokens.add(max(tokens, 0), now)
 
-    def standing(self, principal: Principal, now: float) -> Standing:
+    def standing(self, principal: Limited, now: float) -> Standing:
         """What is left, without counting anything."""
         limits = principal.limits
         usage = self._usage.get(principal.key_id) or _Usage()
@@ -143,13 +176,13 @@ class KeyLimiter:
                 del self._usage[key_id]
 
 
-def _is_unlimited(limits: KeyLimits) -> bool:
+def _is_unlimited(limits: Limits) -> bool:
     return (
         limits.requests_per_minute is None and limits.tokens_per_minute is None and limits.concurrent_requests is None
     )
 
 
-def _check(limits: KeyLimits, usage: _Usage, estimate: int, now: float) -> None:
+def _check(limits: Limits, usage: _Usage, estimate: int, now: float) -> None:
     rpm, tpm, concurrent = limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent_requests
     if concurrent is not None and usage.active >= concurrent:
         raise RateLimited(

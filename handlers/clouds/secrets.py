@@ -1,0 +1,112 @@
+"""What a secret is, and where a room gets it.
+
+Secrets are read when a process starts and when it is told to refresh, never per request. A store that is down later has no
+effect: the last good values stay.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import NoReturn, Protocol, SupportsIndex
+
+import msgspec
+
+ROOT = "therouter"
+SECRET_BYTES_MAX = 65_536
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}/[a-z][a-z0-9-]{0,62}")
+
+
+class SecretError(RuntimeError):
+    """A secret is missing, unreadable or belongs elsewhere; the message names it and the remedy, never a value."""
+
+
+class Secret:
+    """Bytes that show themselves to nobody but the caller of `reveal` and `text`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """The bytes."""
+        return self._value
+
+    def text(self) -> str:
+        """The bytes as UTF-8; SecretError when they are not."""
+        try:
+            return self._value.decode()
+        except UnicodeDecodeError:
+            raise SecretError("a secret is not UTF-8 text; store it again") from None
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    __str__ = __repr__
+
+    def __format__(self, _specification: str) -> str:
+        return repr(self)
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a secret is not written anywhere")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+
+    __hash__ = None  # type: ignore[assignment]  # a hash of a secret would be a fingerprint of it
+
+
+class SecretStore(Protocol):
+    """Where secrets come from."""
+
+    def get(self, name: str) -> Secret:
+        """The secret of a short name such as `wire/openai`; SecretError when there is none that can be read."""
+        ...
+
+
+def check_name(name: str) -> str:
+    """The short name, if it is one: `<kind>/<subject>`. It can lead out of no folder and into no other environment."""
+    if not _NAME.fullmatch(name):
+        raise SecretError("a secret's short name is <kind>/<subject> in lower case, as in wire/openai")
+    return name
+
+
+def store_name(environment: str, name: str) -> str:
+    """The name in a cloud's store: `therouter/<environment>/<kind>/<subject>`, as in handlers.workloads.
+
+    A region has a store of its own in an account of its own, so the name does not repeat it.
+    """
+    return f"{ROOT}/{environment}/{check_name(name)}"
+
+
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose secrets a folder or a stand-in holds."""
+
+    region: str
+    environment: str
+
+
+class KeptSecrets:
+    """A store that remembers: what was read once stays readable, whatever happens to the store behind."""
+
+    def __init__(self, store: SecretStore) -> None:
+        self._store = store
+        self._kept: dict[str, Secret] = {}
+
+    def get(self, name: str) -> Secret:
+        """The last good value; read from the store the first time."""
+        kept = self._kept.get(name)
+        if kept is None:
+            kept = self._kept[name] = self._store.get(name)
+        return kept
+
+    def refresh(self) -> tuple[str, ...]:
+        """Read everything again; returns the names that could not be read and keep their old value."""
+        stale = []
+        for name in list(self._kept):
+            try:
+                self._kept[name] = self._store.get(name)
+            except SecretError:
+                stale.append(name)
+        return tuple(stale)
