@@ -6,7 +6,7 @@ exactly what stands here. A variable, a secret or a host that is not in a row do
 Secrets
     A secret's short name is `<kind>/<subject>`; in a store it is `therouter/<environment>/<short name>`.
 
-        keys/mint               HMAC key of the mint tag in our API keys         gateway checks it, admin mints with it
+        keys/mint               HMAC key of the mint tag in our API keys         gateway and payments check it, admin mints with it
         wire/<provider>         key of the tokens on the internal wire           gateway and that provider's pod
         provider/<provider>     our shared credential at the provider            that provider's pod alone
         seal/<provider>         private half of the provider's sealing key       that provider's pod alone
@@ -193,7 +193,7 @@ def functions(region: str) -> tuple[Workload, ...]:
             "payments",
             "function",
             role="payments",
-            secrets=(f"payments/{company}",),
+            secrets=("keys/mint", f"payments/{company}"),
             hosts=(company_host,),
             routes=("/payments/*",),
         ),

@@ -1,4 +1,4 @@
-"""The deployed function: `handler(event, context)` answers one ALB event under /payments/*.
+"""The deployed function: `handler(event, context)` answers one ALB event under /payments/*, or runs the scheduled repair.
 
 In a cloud the room is put together when the process starts, so that a missing, default or short secret fails the deployment and
 not a customer; elsewhere at the first call.
@@ -11,12 +11,15 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from handlers.clouds import open_secret_store
 from handlers.keys.grammar import MintKeys
 from handlers.keys.hashing import BcryptPool
 from handlers.keys.verification import KeyVerifier
 from handlers.payments.authentication import KeyAuthenticator
 from handlers.payments.composition import Room, mode_of, open_company, open_room
+from handlers.payments.questions import PASSES, PAUSE_S, make_passes
 from handlers.settings import FunctionSettings, SettingError, Variable
 from handlers.store.dsn import dsn_of
 from handlers.store.payments import PaymentStore
@@ -74,7 +77,10 @@ def room() -> Room:
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """Answer one ALB event."""
+    """Answer one ALB event, or a schedule's `{"task": "repair"}`, which no load balancer can send."""
+    if event.get("task") == "repair":
+        passes, pause_s = int(event.get("passes", PASSES)), float(event.get("pause_s", PAUSE_S))
+        return msgspec.structs.asdict(make_passes(room().questions, passes, pause_s))
     return room().answer(event, context)
 
 
