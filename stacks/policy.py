@@ -203,8 +203,8 @@ SMALL = replace(
 )
 STAGES: dict[str, Policy] = {"production": PRODUCTION, "staging": STAGING, "small": SMALL}
 
-LOG_RETENTION_DAYS = frozenset({1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653})
-"""What CloudWatch Logs accepts; Simple Log Service takes any number of days up to 3,650."""
+LOG_RETENTION_DAYS = frozenset({1, 3, 5, 7, 14, 30, 60, 90, 180, 365})
+"""What CloudWatch Logs accepts up to a year; Simple Log Service takes any number of days up to 3,650."""
 
 
 class Limit(NamedTuple):
@@ -224,7 +224,9 @@ def _one_of(*values: object) -> Callable[[object], bool]:
 
 
 def _log_days(field: str) -> Limit:
-    return Limit(field, _one_of(*LOG_RETENTION_DAYS), "CloudWatch Logs keeps logs 1, 3, 5, 7, 14, 30, 60, 90, ... days")
+    return Limit(
+        field, _one_of(*LOG_RETENTION_DAYS), "CloudWatch Logs keeps logs 1, 3, 5, 7, 14, 30, 60, 90, 180 or 365 days"
+    )
 
 
 LIMITS: tuple[Limit, ...] = (

@@ -1,0 +1,81 @@
+"""Work on a clock: what is expired goes, what is lost is released, what is written is sealed, what is old is named."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from handlers.workloads import SECRET_ROOT
+from stacks.alerts import run_every, tell_of_errors
+from stacks.base import RouterStack, accept
+from stacks.function import Surroundings, build_function
+from stacks.settings import Settings
+
+JOB_S_MAX = 840
+
+
+class JobsStack(RouterStack):
+    """The operations functions that run on schedules, with the policy's numbers in their events."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        settings: Settings,
+        surroundings: Surroundings,
+        database: rds.DatabaseInstance,
+        topic: sns.Topic,
+    ) -> None:
+        super().__init__(scope, "Jobs", settings=settings)
+        self._let_read(surroundings)
+        for name, (interval, event) in self._schedule(database).items():
+            (workload,) = (row for row in settings.workloads if row.name == name)
+            function = build_function(self, workload, surroundings, timeout_s=JOB_S_MAX, concurrency=1)
+            run_every(self, f"Every-{name}", function, interval, event)
+            tell_of_errors(self, function, topic)
+
+    def _schedule(self, database: rds.DatabaseInstance) -> dict[str, tuple[cdk.Duration, dict[str, object]]]:
+        policy = self.policy
+        return {
+            "purge": (
+                cdk.Duration.minutes(policy.purge_interval_minutes),
+                {
+                    "retention_days_default": policy.metadata_retention_days_default,
+                    "retention_days_min": policy.metadata_retention_days_min,
+                    "retention_days_max": policy.metadata_retention_days_max,
+                },
+            ),
+            "reap": (cdk.Duration.minutes(policy.reap_interval_minutes), {}),
+            "checkpoint": (cdk.Duration.minutes(policy.checkpoint_interval_minutes), {}),
+            "rotation": (
+                cdk.Duration.hours(policy.rotation_check_interval_hours),
+                {"prefix": f"{SECRET_ROOT}/{self.settings.stage}/", "age_days_max": policy.secret_age_days_max},
+            ),
+            "snapshot-check": (
+                cdk.Duration.hours(policy.snapshot_check_interval_hours),
+                {"database": database.instance_identifier, "retention_days": policy.backup_retention_days},
+            ),
+        }
+
+    def _let_read(self, surroundings: Surroundings) -> None:
+        reads = {
+            "rotation": ["secretsmanager:ListSecrets"],
+            "snapshot-check": [
+                "rds:DescribeDBInstances",
+                "rds:DescribeDBInstanceAutomatedBackups",
+                "rds:DescribeDBSnapshots",
+            ],
+        }
+        for name, calls in reads.items():
+            policy = iam.Policy(
+                self,
+                f"May-{name}",
+                roles=[surroundings.roles[name]],
+                statements=[iam.PolicyStatement(actions=calls, resources=["*"])],
+            )
+            accept(
+                policy, "IAM5[Resource::*]", "lists know no narrower resource; they read names and dates, no content"
+            )
