@@ -6,11 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from handlers.catalog.entries import Provider
 from handlers.clouds import SecretError, SecretStore
-from handlers.keys.opening import open_sealed
+from handlers.keys.opening import open_sealed, parse_private_keys
 from handlers.keys.sealing import SealBroken, SealContext
 from handlers.keys.wire_token import verify_wire_token
 from handlers.provider.signing import CredentialError, Signer, make_signer
@@ -123,8 +121,7 @@ def _optional(store: SecretStore, name: str, log: Log) -> bytes:
 
 
 def _sealing_keys(content: bytes, slug: str) -> dict[int, bytes]:
-    """Private keys by version: JSON such as {"1": "<32 bytes in base64>"}."""
     try:
-        return msgspec.json.decode(content, type=dict[int, bytes]) if content else {}
-    except msgspec.DecodeError:
-        raise SettingError(f"the secret seal/{slug} is JSON of key versions with 32 bytes each in base64") from None
+        return parse_private_keys(content) if content else {}
+    except ValueError as error:
+        raise SettingError(f"the secret seal/{slug} is malformed: {error}") from None
