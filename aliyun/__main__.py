@@ -17,6 +17,7 @@ from aliyun import app, check, rules
 from aliyun.base import RouterStack
 from aliyun.client import ENDPOINT, CloudError, Ros
 from aliyun.deploy import DeployError, Deployment, environment_name
+from aliyun.region import build_region
 from aliyun.secrets import PLACEHOLDER
 from aliyun.settings import REGION, ROUTER_REGION, SettingError, Settings, parse
 from handlers.catalog.loading import load_catalog
@@ -94,7 +95,7 @@ def _deploy(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     settings = _settings(options, example=False)
     if _check(options, environment):
         return 1
-    stacks = app.build(settings)
+    stacks = build_region(settings).stacks
     ros = Ros(_credentials(environment), endpoint=options.endpoint)
     try:
         outputs = Deployment(ros=ros, operator_values=_operator_values(stacks, environment), show=_say).run(stacks)

@@ -19,6 +19,10 @@ import msgspec
 
 from aliyun import schema
 from aliyun.settings import Settings
+from stacks.policy import Policy
+
+RECOVERY_TAG = "therouter:auto-recovery"
+"""Nodes that carry it with the value `true` get alarms, and may be rebooted by the watchdog; no other instance may."""
 
 
 class Resource(NamedTuple):
@@ -61,6 +65,11 @@ class RouterStack:
         self._parameters: dict[str, Any] = {}
         self._resources: dict[str, Any] = {}
         self._outputs: dict[str, Any] = {}
+
+    @property
+    def policy(self) -> Policy:
+        """The promised numbers of this stage."""
+        return self.settings.policy
 
     @property
     def stack_name(self) -> str:
@@ -124,7 +133,8 @@ class RouterStack:
         }
 
     def _tags(self, ros_type: str) -> dict[str, Any]:
-        shape = schema.load().types[ros_type].properties.get("Tags")
+        known = schema.load().types.get(ros_type)
+        shape = known.properties.get("Tags") if known else None
         tags = {"therouter:stage": self.settings.stage, "therouter:intention": self.name}
         if shape is None:
             return {}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from aliyun.base import Resource, RouterStack, as_json, camel, sub
+from aliyun.base import RECOVERY_TAG, Resource, RouterStack, as_json, camel, sub
 from aliyun.network import NetworkStack
-from aliyun.secrets import RECOVERY_TAG, SecretsStack
+from aliyun.secrets import SecretsStack
 from aliyun.settings import REGION, Settings
 from handlers.workloads import Kind, Workload
 from stacks.manifests.cluster import NAMESPACE, POOL_LABEL
 
-SERVICE_CIDR = "172.20.0.0/16"
+SERVICE_ADDRESSES = "172.20.0.0/16"
 RELAY_BLOCK = "172.20.128.0/17"
 """Within the service addresses: where the relay's names point."""
-DISK_GB = 80
+NODE_DISK_GB = 50
 ADDONS: dict[str, dict[str, object]] = {
     "terway-eniip": {"IPVlan": "false", "NetworkPolicy": "true", "ENITrunking": "true"},
     "ack-pod-identity-webhook": {},
@@ -52,7 +52,7 @@ class ClusterStack(RouterStack):
                 "VpcId": self.use(network.vpc),
                 "VSwitchIds": [self.use(switch) for switch in network.switches["provider"]],
                 "PodVswitchIds": [self.use(switch) for switch in network.switches["provider"]],
-                "ServiceCidr": SERVICE_CIDR,
+                "ServiceCidr": SERVICE_ADDRESSES,
                 "IsEnterpriseSecurityGroup": True,
                 "SecurityGroupId": self.use(network.groups["provider"]),
                 "SnatEntry": False,
@@ -97,7 +97,12 @@ class ClusterStack(RouterStack):
                     "Runtime": "containerd",
                     "RuntimeVersion": "2.1.3",
                     "Labels": [{"Key": POOL_LABEL, "Value": pool}],
-                    "Taints": [{"Key": POOL_LABEL, "Value": pool, "Effect": "NoSchedule"}],
+                    # The controllers that come with the cluster (names, metrics, load balancer) run on the provider pool.
+                    **(
+                        {"Taints": [{"Key": POOL_LABEL, "Value": pool, "Effect": "NoSchedule"}]}
+                        if pool == "gateway"
+                        else {}
+                    ),
                 },
                 "ScalingGroup": {
                     "VSwitchIds": [self.use(switch) for switch in network.switches[pool]],
@@ -106,10 +111,14 @@ class ClusterStack(RouterStack):
                     "MultiAzPolicy": "BALANCE",
                     "SecurityGroupId": self.use(network.groups[pool]),
                     "SystemDiskCategory": "cloud_essd",
-                    "SystemDiskSize": DISK_GB,
+                    "SystemDiskSize": NODE_DISK_GB,
                     "SystemDiskEncrypted": True,
                     "InternetMaxBandwidthOut": 0,
-                    "Tags": [{"Key": RECOVERY_TAG, "Value": "true"}],
+                    "Tags": [
+                        {"Key": RECOVERY_TAG, "Value": "true"},
+                        {"Key": "therouter:pool", "Value": pool},
+                        {"Key": "therouter:stage", "Value": self.settings.stage},
+                    ],
                 },
             },
         )

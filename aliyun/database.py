@@ -12,12 +12,16 @@ DATABASE_NAME = "therouter"
 MASTER_USER = "therouter_owner"
 MASTER_PASSWORD = "DatabaseOwnerPassword"  # noqa: S105 - the name of a NoEcho parameter
 PARAMETERS = {
-    "log_statement": "none",
-    "log_min_error_statement": "panic",
-    "log_parameter_max_length_on_error": "0",
     "password_encryption": "scram-sha-256",
+    "idle_in_transaction_session_timeout": "60000",
+    # Statements are never logged: their parameters may be anybody's data.
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
 }
-"""What the server must not write to its log, and how it keeps passwords; the timeout comes from the policy."""
+"""Settings of the server; the timeout of statements comes from the policy."""
 
 
 class DatabaseStack(RouterStack):
@@ -62,7 +66,7 @@ class DatabaseStack(RouterStack):
         self.port = self.export("Port", self._instance.att("InnerPort"), "Port")
 
     def _placement(self, network: NetworkStack) -> dict[str, object]:
-        standby = self.settings.policy.database_standby
+        standby = self.policy.database_standby
         return {
             "Category": "HighAvailability" if standby else "Basic",
             "MultiAZ": standby,
@@ -78,7 +82,7 @@ class DatabaseStack(RouterStack):
 
     def _backups(self) -> dict[str, object]:
         """Daily backups and the log between them: any second of the last days can be brought back."""
-        days = self.settings.policy.backup_retention_days
+        days = self.policy.backup_retention_days
         week = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
         return {
             "BackupPolicyMode": "DataBackupPolicy",
@@ -87,11 +91,12 @@ class DatabaseStack(RouterStack):
             "BackupRetentionPeriod": days,
             "EnableBackupLog": True,
             "LogBackupRetentionPeriod": days,
-            "ReleasedKeepPolicy": "Lastest",
+            # Backups must not outlive the promised days because somebody deleted the instance.
+            "ReleasedKeepPolicy": "None",
         }
 
     def _settle(self) -> None:
-        parameters = PARAMETERS | {"statement_timeout": str(self.settings.policy.database_statement_timeout_ms)}
+        parameters = PARAMETERS | {"statement_timeout": str(self.policy.database_statement_timeout_ms)}
         self.add(
             "Parameters",
             "ALIYUN::RDS::DBInstanceParameterGroup",

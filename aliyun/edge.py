@@ -8,7 +8,7 @@ from aliyun.base import Resource, RouterStack, as_json
 from aliyun.ingress import IngressStack
 from aliyun.manifests import EDGE_HEADER
 from aliyun.settings import REGION, Settings
-from aliyun.waf import WebFirewall
+from aliyun.waf import build_web_acl
 from aliyun.workloads import EDGE_TOKEN
 
 LOG_FIELDS = {
@@ -18,7 +18,7 @@ LOG_FIELDS = {
     "sc-status": "EdgeResponseStatusCode",
 }
 """The promised fields in this edge's names."""
-HSTS_MAX_AGE_S = 31_536_000
+HSTS_MAX_AGE_S = 63_072_000
 UPLOAD_MB_MIN = 100
 """The smallest body limit that the edge can be set to; the firewall's is lower by a byte."""
 
@@ -49,7 +49,7 @@ class EdgeStack(RouterStack):
         self._bodies()
         self._unavailable()
         self._log()
-        WebFirewall(self, self._site, ruleset=settings.esa_ruleset)
+        build_web_acl(self, self._site)
 
     def _on_site(self, logical_id: str, kind: str, properties: dict[str, Any]) -> Resource:
         return self.add(logical_id, f"ALIYUN::ESA::{kind}", {"SiteId": self._site.att("SiteId"), **properties})
@@ -84,7 +84,7 @@ class EdgeStack(RouterStack):
         )
 
     def _tls(self) -> None:
-        newest_only = self.settings.policy.tls_version_min == "1.3"
+        newest_only = self.policy.tls_version_min == "1.3"
         self._on_site("Certificate", "Certificate", {"CreatedType": "free", "Domains": [self.settings.domain]})
         self._on_site(
             "Tls",
@@ -104,7 +104,13 @@ class EdgeStack(RouterStack):
         self._on_site(
             "StrictTransport",
             "HttpsApplicationConfiguration",
-            {"Hsts": "on", "HstsMaxAge": str(HSTS_MAX_AGE_S), "HstsIncludeSubdomains": "on", "HttpsForce": "off"},
+            {
+                "Hsts": "on",
+                "HstsMaxAge": str(HSTS_MAX_AGE_S),
+                "HstsIncludeSubdomains": "on",
+                "HstsPreload": "on",
+                "HttpsForce": "off",
+            },
         )
 
     def _origin(self) -> None:
@@ -122,7 +128,7 @@ class EdgeStack(RouterStack):
                 "OriginHost": self.settings.domain,
                 "OriginSni": self.settings.domain,
                 "OriginVerify": "on",
-                "OriginReadTimeout": self.settings.policy.edge_response_gap_s,
+                "OriginReadTimeout": self.policy.edge_response_gap_s,
             },
         )
         self._on_site(
@@ -161,14 +167,9 @@ class EdgeStack(RouterStack):
 
     def _unavailable(self) -> None:
         """A dead gateway cannot answer for itself: the edge turns 502 and 504 into our 503."""
-        seconds = self.settings.policy.edge_retry_after_s
-        body = {
-            "error": {
-                "code": "temporarily_unavailable",
-                "message": "The service is restarting; retry.",
-                "type": "server_error",
-            }
-        }
+        seconds = self.policy.edge_retry_after_s
+        message = f"TheRouter could not obtain an answer. Nothing was charged for it; retry after {seconds} s."
+        body = {"error": {"message": message, "type": "server_error", "code": "temporarily_unavailable"}}
         page = self.add(
             "UnavailablePage",
             "ALIYUN::ESA::Page",
@@ -206,7 +207,7 @@ class EdgeStack(RouterStack):
 
     def _log(self) -> None:
         """Only the promised fields leave the edge, and they are deleted to the day."""
-        policy = self.settings.policy
+        policy = self.policy
         project = self.add(
             "LogProject",
             "ALIYUN::SLS::Project",

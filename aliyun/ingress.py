@@ -22,7 +22,7 @@ class IngressStack(RouterStack):
             "ALIYUN::ECS::SecurityGroup",
             {
                 "VpcId": self.use(network.vpc),
-                "SecurityGroupName": self.physical("edge"),
+                "SecurityGroupName": self.physical("ingress"),
                 "SecurityGroupType": "enterprise",
                 "Description": "ESA's origin-pull addresses, on 443",
                 "SecurityGroupIngress": [
@@ -37,12 +37,12 @@ class IngressStack(RouterStack):
                 ],
             },
         )
-        switches = network.switches["edge"]
+        switches = network.switches["ingress"]
         balancer = self.add(
             "LoadBalancer",
             "ALIYUN::ALB::LoadBalancer",
             {
-                "LoadBalancerName": self.physical("edge"),
+                "LoadBalancerName": self.physical("ingress"),
                 "LoadBalancerEdition": "Standard",
                 "AddressType": "Internet",
                 "AddressIpVersion": "IPv4",

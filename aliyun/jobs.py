@@ -1,59 +1,52 @@
-"""Schedules: what runs by the clock, and with which numbers."""
+"""Work on a clock: what is expired goes, what is lost is released, what is written is sealed, what is old is named."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from aliyun.base import Export, RouterStack, as_json, camel
-from aliyun.functions import FunctionsStack
+from aliyun.alerts import run_every, tell_of_errors
+from aliyun.base import Export, RouterStack
+from aliyun.function import Surroundings, build_function
 from aliyun.settings import Settings
-from stacks.policy import Policy
+from handlers.workloads import SECRET_ROOT
+
+JOB_S_MAX = 840
 
 
 class JobsStack(RouterStack):
-    """A timer for each job; its payload is the event that the handler gets."""
+    """The operations functions that run on schedules, with the policy's numbers in their events."""
 
     name = "jobs"
 
-    def __init__(self, settings: Settings, *, functions: FunctionsStack) -> None:
+    def __init__(self, settings: Settings, *, surroundings: Surroundings, alerts: Export) -> None:
         super().__init__(settings)
-        for name, minutes, event in schedules(settings.policy):
-            timer(self, name, functions.functions[name], minutes, event)
+        contacts = self.use(alerts)
+        for name, (minutes, event) in self._schedule().items():
+            (workload,) = (row for row in settings.workloads if row.name == name)
+            function = build_function(self, workload, surroundings, timeout_s=JOB_S_MAX)
+            run_every(self, name, function, minutes, event)
+            tell_of_errors(self, name, function, contacts)
 
-
-def schedules(policy: Policy) -> list[tuple[str, int, dict[str, Any]]]:
-    """(function, minutes between runs, event)."""
-    return [
-        (
-            "purge",
-            policy.purge_interval_minutes,
-            {
-                "retention_days_default": policy.metadata_retention_days_default,
-                "retention_days_min": policy.metadata_retention_days_min,
-                "retention_days_max": policy.metadata_retention_days_max,
-            },
-        ),
-        ("reap", policy.reap_interval_minutes, {}),
-        ("checkpoint", policy.checkpoint_interval_minutes, {}),
-        ("rotation", policy.rotation_check_interval_hours * 60, {"secret_age_days_max": policy.secret_age_days_max}),
-        (
-            "snapshot-check",
-            policy.snapshot_check_interval_hours * 60,
-            {"backup_retention_days": policy.backup_retention_days},
-        ),
-    ]
-
-
-def timer(stack: RouterStack, name: str, function: Export, minutes: int, event: dict[str, Any]) -> None:
-    """Invoke a function every so many minutes with this event."""
-    stack.add(
-        f"{camel(name)}Timer",
-        "ALIYUN::FC3::Trigger",
-        {
-            "FunctionName": stack.use(function),
-            "TriggerName": f"{name}-every-{minutes}-minutes",
-            "TriggerType": "timer",
-            "Description": f"{name} every {minutes} minutes",
-            "TriggerConfig": {"cronExpression": f"@every {minutes}m", "enable": True, "payload": as_json(event)},
-        },
-    )
+    def _schedule(self) -> dict[str, tuple[int, dict[str, Any]]]:
+        """Function -> (minutes between runs, its event)."""
+        policy = self.policy
+        return {
+            "purge": (
+                policy.purge_interval_minutes,
+                {
+                    "retention_days_default": policy.metadata_retention_days_default,
+                    "retention_days_min": policy.metadata_retention_days_min,
+                    "retention_days_max": policy.metadata_retention_days_max,
+                },
+            ),
+            "reap": (policy.reap_interval_minutes, {}),
+            "checkpoint": (policy.checkpoint_interval_minutes, {}),
+            "rotation": (
+                policy.rotation_check_interval_hours * 60,
+                {"prefix": f"{SECRET_ROOT}/{self.settings.stage}/", "age_days_max": policy.secret_age_days_max},
+            ),
+            "snapshot-check": (
+                policy.snapshot_check_interval_hours * 60,
+                {"database": self.physical("database"), "retention_days": policy.backup_retention_days},
+            ),
+        }

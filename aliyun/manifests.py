@@ -33,7 +33,7 @@ def deployed_cluster(
         image=image or settings.image,
         public_url=f"https://{settings.domain}",
         database_host=DATABASE_HOST,
-        ingress_ranges=tuple(network.networks("edge")),
+        ingress_ranges=tuple(network.networks("ingress")),
         database_ranges=tuple(network.networks("database")),
         relay_block=RELAY_BLOCK,
         namespace_labels={"pod-identity.alibabacloud.com/injection": "on"},

@@ -21,14 +21,15 @@ class Purpose(NamedTuple):
 
 
 PURPOSES = (
-    Purpose("edge", 0, 24, outbound=False),
+    Purpose("ingress", 0, 24, outbound=False),
     Purpose("database", 8, 26, outbound=False),
     Purpose("function", 16, 24, outbound=True),
     Purpose("gateway", 32, 21, outbound=False),
     Purpose("provider", 64, 21, outbound=False),
     Purpose("relay", 96, 24, outbound=True),
 )
-VPC_CIDR = "10.64.0.0/16"
+FUNCTION_LOG = "functions"
+ADDRESSES = "10.64.0.0/16"
 
 
 class Rule(NamedTuple):
@@ -57,7 +58,7 @@ class NetworkStack(RouterStack):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._vpc = self.add("Vpc", "ALIYUN::ECS::VPC", {"VpcName": self.physical("vpc"), "CidrBlock": VPC_CIDR})
+        self._vpc = self.add("Vpc", "ALIYUN::ECS::VPC", {"VpcName": self.physical("vpc"), "CidrBlock": ADDRESSES})
         self.vpc = self.export("VpcId", self._vpc.att("VpcId"), "The VPC")
         self.switches: dict[str, tuple[Export, ...]] = {}
         """Purpose -> one vSwitch for each zone."""
@@ -67,7 +68,7 @@ class NetworkStack(RouterStack):
         self._ways_out()
         self._storage_endpoint()
         self.groups = {name: self._group(name) for name in ("gateway", "provider", "function", "relay")}
-        self.log_project = self._flow_log()
+        self.log_project = self._logs()
 
     def networks(self, *purposes: str) -> list[str]:
         """The networks of some purposes in all zones."""
@@ -91,14 +92,14 @@ class NetworkStack(RouterStack):
 
     def _ways_out(self) -> None:
         """One NAT gateway for each zone, or one for all; only what may call out is translated."""
-        count = self.settings.policy.nat_gateways
+        count = self.policy.nat_gateways
         for index in range(count):
             gateway = self.add(
                 f"Nat{index}",
                 "ALIYUN::VPC::NatGateway",
                 {
                     "VpcId": self._vpc.ref,
-                    "VSwitchId": self._local["edge", index].ref,
+                    "VSwitchId": self._local["ingress", index].ref,
                     "NatType": "Enhanced",
                     "NetworkType": "internet",
                     "InternetChargeType": "PayByLcu",
@@ -183,7 +184,7 @@ class NetworkStack(RouterStack):
         """Who may call: the cluster itself (narrowed further by network policies), and the load balancer the gateway."""
         if name == "function":
             return []
-        balancer = self.networks("edge") if name == "gateway" else []
+        balancer = self.networks("ingress") if name == "gateway" else []
         return [*self._cluster(), *(Rule("tcp", f"{GATEWAY_PORT}/{GATEWAY_PORT}", network) for network in balancer)]
 
     def _reached(self, name: str) -> list[Rule]:
@@ -200,7 +201,7 @@ class NetworkStack(RouterStack):
     def _cluster(self) -> list[Rule]:
         return [Rule("all", "-1/-1", network) for network in self.networks("gateway", "provider", "relay")]
 
-    def _flow_log(self) -> Export:
+    def _logs(self) -> Export:
         project = self.add(
             "Logs",
             "ALIYUN::SLS::Project",
@@ -213,7 +214,7 @@ class NetworkStack(RouterStack):
             {
                 "ProjectName": project.att("Name"),
                 "LogstoreName": "refused-connections",
-                "TTL": self.settings.policy.flow_log_retention_days,
+                "TTL": self.policy.flow_log_retention_days,
                 "ShardCount": 2,
             },
         )
@@ -227,6 +228,17 @@ class NetworkStack(RouterStack):
                 "TrafficType": "Drop",
                 "ProjectName": project.att("Name"),
                 "LogStoreName": store.att("LogstoreName"),
+            },
+        )
+        # Here because every function's role, in another stack, names it.
+        self.add(
+            "FunctionLog",
+            "ALIYUN::SLS::Logstore",
+            {
+                "ProjectName": project.att("Name"),
+                "LogstoreName": FUNCTION_LOG,
+                "TTL": self.policy.function_log_retention_days,
+                "ShardCount": 2,
             },
         )
         return self.export("LogProject", project.att("Name"), "Log project of everything but the edge")

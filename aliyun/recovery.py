@@ -1,136 +1,118 @@
-"""Recovery of nodes: the cloud moves a node off failing hardware; alarms restart one whose checks fail; every hour all are checked."""
+"""What brings nodes back: the cloud moves a node off failing hardware, alarms for each node that starts, and a watchdog.
+
+Every hour the alarms function compares the alarms that exist with those that should. The watchdog reboots one node when nothing
+answers: it is told by the alarm on the public address (watchdog) and by the one on the load balancer's healthy targets, and
+looks again every few minutes while either sounds. Its guard rails are in the handler; the numbers are in its event.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from aliyun.base import RouterStack, as_json
-from aliyun.functions import FunctionsStack
-from aliyun.jobs import timer
+from aliyun.alerts import (
+    Condition,
+    build_contacts,
+    call_on_alarm,
+    exported_contacts,
+    run_every,
+    tell_of_errors,
+    watch,
+)
+from aliyun.base import Resource, RouterStack
+from aliyun.function import Surroundings, build_function
+from aliyun.ingress import IngressStack
 from aliyun.settings import REGION, Settings
-from stacks.policy import Policy
+from handlers.workloads import Workload
 
-FAILURE_EVENTS = ("Instance:SystemFailure.Reboot", "Instance:InstanceFailure.Reboot", "Instance:SystemFailure.Redeploy")
-LIFE_EVENTS = ("Instance:StateChange",)
+UNRESPONSIVE = "unresponsive"
+"""Last part of the name of the alarm on the public address."""
+NODE_EVENTS = ("Instance:StateChange", "Instance:SystemFailure.Reboot", "Instance:InstanceFailure.Reboot")
+CHECK_S_MAX = 120
 
 
 class RecoveryStack(RouterStack):
-    """Who is told about nodes, and what makes sure that each has its alarms."""
+    """The two functions, what calls them, and who is told."""
 
     name = "recovery"
 
-    def __init__(self, settings: Settings, *, functions: FunctionsStack) -> None:
+    def __init__(self, settings: Settings, *, surroundings: Surroundings, ingress: IngressStack) -> None:
         super().__init__(settings)
-        contact = self.add(
-            "OnCall",
-            "ALIYUN::CMS::Contact",
-            {
-                "ContactName": self.physical("on-call"),
-                "Describe": "China team",
-                "Channels": {"Mail": settings.alarm_email},
-            },
-        )
-        self._group = self.add(
-            "OnCallGroup",
-            "ALIYUN::CMS::ContactGroup",
-            {
-                "ContactGroupName": self.physical("on-call"),
-                "Describe": "China team",
-                "ContactNames": [contact.att("ContactName")],
-            },
-        )
-        self.on_call = self.export("OnCallGroup", self._group.att("ContactGroupName"), "Who is told")
-        self._events("NodeFailure", FAILURE_EVENTS, functions, notify=True)
-        self._events("NodeLife", LIFE_EVENTS, functions, notify=False)
-        event = {"reconcile": True, **alarms(settings.policy)}
-        timer(self, "alarms", functions.functions["alarms"], settings.policy.alarm_reconcile_minutes, event)
-        self._certificate_alarms()
+        self._surroundings = surroundings
+        self._contacts = build_contacts(self)
+        self._told = self._contacts.att("ContactGroupName")
+        self.alerts = exported_contacts(self, self._contacts)
+        self._build_alarms()
+        watchdog = self._build_watchdog(ingress)
+        self.watchdog = self.export("WatchdogArn", watchdog.att("ARN"), "The watchdog")
 
-    def _events(self, name: str, events: tuple[str, ...], functions: FunctionsStack, *, notify: bool) -> None:
+    def _workload(self, name: str) -> Workload:
+        (workload,) = (row for row in self.settings.workloads if row.name == name)
+        return workload
+
+    def _build_alarms(self) -> None:
+        function = build_function(self, self._workload("alarms"), self._surroundings, timeout_s=CHECK_S_MAX)
+        settings = {
+            "stage": self.settings.stage,
+            "period_s": self.policy.status_check_period_s,
+            "recover_after_failures": self.policy.recover_after_failures,
+            "restart_after_failures": self.policy.restart_after_failures,
+        }
+        rule_name = self.physical("node-events")
         rule = self.add(
-            name,
+            "NodeStartsOrEnds",
             "ALIYUN::CMS::EventRule",
             {
-                "RuleName": self.physical(name.lower()),
+                "RuleName": rule_name,
                 "EventType": "SYSTEM",
                 "State": "ENABLED",
                 "EventPattern": [
-                    {"Product": "ecs", "NameList": list(events), "LevelList": ["CRITICAL", "WARN", "INFO"]}
+                    {"Product": "ecs", "NameList": list(NODE_EVENTS), "LevelList": ["CRITICAL", "WARN", "INFO"]}
                 ],
             },
         )
-        function = {
-            "Id": "1",
-            "Region": REGION,
-            "ServiceName": "",
-            "FunctionName": self.use(functions.functions["alarms"]),
+        called = {"Id": "1", "Region": REGION, "ServiceName": "", "FunctionName": function.att("FunctionName")}
+        self.add(
+            "NodeStartsOrEndsTargets",
+            "ALIYUN::CMS::EventRuleTargets",
+            {"RuleName": rule_name, "FcParameters": [called]},
+            after=(rule,),
+        )
+        run_every(self, "reconcile", function, self.policy.alarm_reconcile_minutes, settings)
+        tell_of_errors(self, "alarms", function, self._told)
+
+    def _build_watchdog(self, ingress: IngressStack) -> Resource:
+        function = build_function(self, self._workload("watchdog"), self._surroundings, timeout_s=CHECK_S_MAX)
+        memory = self.physical("watchdog", "last-reboot")
+        self.add(
+            "LastReboot",
+            "ALIYUN::OOS::Parameter",
+            {
+                "Name": memory,
+                "Type": "String",
+                "Value": "never",
+                "Description": "when the watchdog last rebooted a node, and which",
+            },
+        )
+        unhealthy = self._healthy_count_alarm(ingress)
+        names = [self.physical(UNRESPONSIVE), self.physical(unhealthy.logical_id.lower())]
+        settings: dict[str, Any] = {
+            "stage": self.settings.stage,
+            "alarms": [{"name": name, "region": REGION} for name in names],
+            "database": self.physical("database"),
+            "memory": memory,
+            "cooldown_minutes": self.policy.reboot_cooldown_minutes,
         }
-        targets: dict[str, Any] = {"RuleName": self.physical(name.lower()), "FcParameters": [function]}
-        if notify:
-            targets["ContactParameters"] = [
-                {"Id": "2", "ContactGroupName": self._group.att("ContactGroupName"), "Level": "3"}
-            ]
-        self.add(f"{name}Targets", "ALIYUN::CMS::EventRuleTargets", targets, after=(rule,))
+        call_on_alarm(self, unhealthy, function.att("ARN"))
+        run_every(self, "look-again", function, self.policy.watchdog_interval_minutes, settings)
+        tell_of_errors(self, "watchdog", function, self._told)
+        return function
 
-    def _certificate_alarms(self) -> None:
-        """One alarm for each promised day before the edge's certificate ends."""
-        for days in self.settings.policy.certificate_expiry_alarm_days:
-            self.add(
-                f"CertificateEndsIn{days}Days",
-                "ALIYUN::CMS::ResourceMetricRule",
-                metric_rule(
-                    self.physical(f"certificate-{days}-days"),
-                    namespace="acs_cas",
-                    metric="ssl_cert_expire_days",
-                    below=days + 1,
-                    times=1,
-                    period_s=3_600,
-                    level="Critical" if days == min(self.settings.policy.certificate_expiry_alarm_days) else "Warn",
-                    contacts=self._group.att("ContactGroupName"),
-                    resources=[{"resource": "_ALL"}],
-                ),
-            )
-
-
-def alarms(policy: Policy) -> dict[str, int]:
-    """What the function gives each node: how often its checks are read, and when it is moved or restarted."""
-    return {
-        "period_s": policy.status_check_period_s,
-        "recover_after_failures": policy.recover_after_failures,
-        "restart_after_failures": policy.restart_after_failures,
-    }
-
-
-def metric_rule(
-    name: str,
-    *,
-    namespace: str,
-    metric: str,
-    below: int,
-    times: int,
-    period_s: int,
-    level: str,
-    contacts: Any,
-    resources: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """The properties of an alarm on a metric that falls below a threshold; no data is no alarm."""
-    condition = {
-        "ComparisonOperator": "LessThanThreshold",
-        "Statistics": "Minimum",
-        "Threshold": str(below),
-        "Times": times,
-    }
-    return {
-        "RuleId": name,
-        "RuleName": name,
-        "Namespace": namespace,
-        "MetricName": metric,
-        "Period": period_s,
-        "Interval": period_s,
-        "NoDataPolicy": "KEEP_LAST_STATE",
-        "SilenceTime": 3_600,
-        "ContactGroups": [contacts],
-        "Resources": resources,
-        "Escalations": {level: condition},
-        "Labels": [{"Key": "therouter", "Value": as_json(name)}],
-    }
+    def _healthy_count_alarm(self, ingress: IngressStack) -> Resource:
+        return watch(
+            self,
+            "NoHealthyTarget",
+            metric=("acs_alb", "ServerGroupHealthyHostCount"),
+            resources=[{"loadBalancerId": self.use(ingress.balancer)}],
+            condition=Condition("LessThanThreshold", 1, self.policy.health_check_failures, 60, statistics="Maximum"),
+            contacts=self._told,
+        )

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from aliyun.base import Export, Resource, RouterStack, camel, sub
-from aliyun.network import NetworkStack
+from aliyun.base import RECOVERY_TAG, Export, Resource, RouterStack, camel, sub
+from aliyun.network import FUNCTION_LOG, NetworkStack
 from aliyun.settings import REGION, ROUTER_REGION, Settings
 from handlers.workloads import Kind, Workload, secrets, store_name
 
 PLACEHOLDER = "Placeholder"
 """The NoEcho parameter that fills new containers."""
-FUNCTION_LOG = "functions"
 
 
 class SecretsStack(RouterStack):
@@ -96,8 +95,8 @@ class SecretsStack(RouterStack):
                 "KeySpec": "Aliyun_AES_256",
                 "KeyUsage": "ENCRYPT/DECRYPT",
                 "EnableAutomaticRotation": True,
-                "RotationInterval": f"{self.settings.policy.key_rotation_days}d",
-                "PendingWindowInDays": self.settings.policy.key_deletion_wait_days,
+                "RotationInterval": f"{self.policy.key_rotation_days}d",
+                "PendingWindowInDays": self.policy.key_deletion_wait_days,
                 "DeletionProtection": True,
             },
             retain=True,
@@ -129,7 +128,7 @@ class SecretsStack(RouterStack):
                 "DKMSInstanceId": self._store.att("InstanceId"),
                 "EncryptionKeyId": self._keys[self._owner(name)].att("KeyId"),
                 "ForceDeleteWithoutRecovery": False,
-                "RecoveryWindowInDays": self.settings.policy.key_deletion_wait_days,
+                "RecoveryWindowInDays": self.policy.key_deletion_wait_days,
             },
             retain=True,
         )
@@ -161,6 +160,10 @@ class SecretsStack(RouterStack):
         )
         return self.export(f"{camel(workload.name)}RoleArn", role.att("Arn"), f"The role of {workload.name}")
 
+    def _ours(self) -> dict[str, list[str]]:
+        """The tags of our nodes."""
+        return {f"ecs:tag/{RECOVERY_TAG}": ["true"], "ecs:tag/therouter:stage": [self.settings.stage]}
+
     def _duty(self, workload: Workload) -> list[dict[str, Any]]:
         """What operations may do beyond reading secrets: look, and for the watchdog reboot a node that carries our tag."""
         here = f"{REGION}:{self.settings.account}"
@@ -178,15 +181,18 @@ class SecretsStack(RouterStack):
             ],
             "watchdog": [
                 allow(["ecs:DescribeInstances", "ecs:DescribeInstanceStatus"], nodes),
-                allow(["ecs:RebootInstance"], nodes, Condition={"StringEquals": {f"ecs:tag/{RECOVERY_TAG}": ["true"]}}),
-                allow(["alb:ListServerGroupServers"], [f"acs:alb:{here}:servergroup/*"]),
+                allow(["ecs:RebootInstance"], nodes, Condition={"StringEquals": self._ours()}),
+                allow(
+                    ["oos:GetParameter", "oos:UpdateParameter"],
+                    [f"acs:oos:{here}:parameter/{self.physical('watchdog')}-*"],
+                ),
+                allow(
+                    ["cms:DescribeMetricRuleList", "rds:DescribeDBInstanceAttribute"],
+                    [f"acs:cms:{here}:*", f"acs:rds:{here}:dbinstance/*"],
+                ),
             ],
         }
         return duties.get(workload.name, [])
-
-
-RECOVERY_TAG = "therouter:auto-recovery"
-"""Nodes that carry it with the value `true` may be rebooted by the watchdog; no other instance may."""
 
 
 def allow(actions: list[str], resources: list[Any], **more: object) -> dict[str, Any]:

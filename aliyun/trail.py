@@ -23,7 +23,7 @@ class TrailStack(RouterStack):
             {
                 "ProjectName": project,
                 "LogstoreName": f"actiontrail_{name}",
-                "TTL": settings.policy.cluster_log_retention_days,
+                "TTL": self.policy.cluster_log_retention_days,
                 "ShardCount": 2,
             },
             retain=True,

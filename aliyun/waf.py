@@ -1,87 +1,75 @@
-"""The web application firewall at the edge: what it counts, what it blocks, and what it leaves alone because prompts look like attacks."""
+"""The firewall at the edge, for an API whose bodies are prompts.
+
+Prompts hold SQL, HTML, shell and file paths. The managed rules of this firewall cannot be told to leave only bodies out, so the
+groups that look for injections are skipped on the prompt paths and act everywhere else; reputation, protocol and scanner rules
+act on all paths.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from aliyun.base import Resource, RouterStack
-from stacks.policy import Policy
 
-PROMPT_PATHS = ("/v1/",)
-"""Bodies here are prompts: they contain SQL, HTML, shell and addresses of metadata services, lawfully."""
-INJECTION_TYPES = ("sqli", "xss", "code_exec", "crlf", "lfi", "rfi", "webshell", "ssrf", "php_inject", "java_inject")
-
-
-class WebFirewall:
-    """The rules of one site, in the order in which ESA applies them."""
-
-    def __init__(self, stack: RouterStack, site: Resource, *, ruleset: int) -> None:
-        self._stack = stack
-        self._site = site
-        policy = stack.settings.policy
-        self._rule("PromptsAreNotAttacks", "http_whitelist", _leave_prompts_alone())
-        self._rule("HugeBody", "http_custom", _huge_body(policy))
-        self._rule("PlainHttp", "http_custom", _plain_http())
-        self._rule("RatePerKey", "http_ratelimit", _rate(policy, "key"))
-        self._rule("RatePerAddress", "http_ratelimit", _rate(policy, "address"))
-        self._rule("ManagedRules", "http_managed", _managed(), RulesetId=ruleset)
-
-    def _rule(self, name: str, phase: str, config: dict[str, Any], **more: int) -> None:
-        self._stack.add(
-            name,
-            "ALIYUN::ESA::WafRule",
-            {
-                "SiteId": self._site.att("SiteId"),
-                "Phase": phase,
-                "Config": {"Name": name, "Status": "on", **config},
-                **more,
-            },
-        )
+PROMPT_PATHS = ("/v1/", "/v1beta/")
+KEY_HEADERS = ("authorization", "x-api-key")
+"""Where clients of the different dialects put their key."""
+HEALTH_PATH = "/healthz"
+INJECTION_GROUPS = ("sqli", "xss", "code_exec", "crlf", "lfi", "rfi", "webshell", "ssrf", "php_inject", "java_inject")
 
 
-def _leave_prompts_alone() -> dict[str, Any]:
-    """Injection rules read bodies, and cannot be told to leave only bodies out; on prompt paths they are skipped."""
-    paths = " or ".join(f'starts_with(http.request.uri.path, "{path}")' for path in PROMPT_PATHS)
-    return {
-        "Expression": f"({paths})",
-        "Action": "bypass",
-        "Actions": {"Bypass": {"Skip": "part", "RegularTypes": list(INJECTION_TYPES)}},
-    }
-
-
-def _huge_body(policy: Policy) -> dict[str, Any]:
-    """More digits in content-length than the largest allowed body has."""
+def build_web_acl(stack: RouterStack, site: Resource) -> None:
+    """The rules of the site, in the order in which the edge applies them."""
+    policy = stack.policy
     digits = len(str(policy.edge_body_bytes_max)) + 1
-    return {"Expression": f'(http.request.headers["content-length"] matches "^[0-9]{{{digits},}}$")', "Action": "deny"}
+    _rule(stack, site, "PromptsAreNotAttacks", "http_whitelist", _skip_on_prompt_paths())
+    _rule(
+        stack,
+        site,
+        "HugeBody",
+        "http_custom",
+        _deny(f'http.request.headers["content-length"] matches "^[0-9]{{{digits},}}$"'),
+    )
+    # Refused, not redirected: a key that was sent in clear must not be sent twice.
+    _rule(stack, site, "PlainHttp", "http_custom", _deny("not ssl"))
+    for header in KEY_HEADERS:
+        field = f'http.request.headers["{header}"]'
+        rate = _rate(field, f'{field} ne ""', policy.edge_requests_per_key_max, policy.edge_rate_window_s)
+        _rule(stack, site, f"RatePerKey-{header}", "http_ratelimit", rate)
+    rate = _rate("ip.src", "", policy.edge_requests_per_address_max, policy.edge_rate_window_s)
+    _rule(stack, site, "RatePerAddress", "http_ratelimit", rate)
+    managed = {"Action": "deny", "ManagedRulesets": [{"AttackType": 0, "ProtectionLevel": 2, "Action": "deny"}]}
+    _rule(stack, site, "ManagedRules", "http_managed", managed, RulesetId=stack.settings.esa_ruleset)
 
 
-def _plain_http() -> dict[str, Any]:
-    """Refused, not redirected: a redirect would teach clients to send keys in the clear first."""
-    return {"Expression": "(not ssl)", "Action": "deny"}
+def _rule(stack: RouterStack, site: Resource, name: str, phase: str, config: dict[str, Any], **more: int) -> None:
+    stack.add(
+        "".join(part[0].upper() + part[1:] for part in name.split("-")),
+        "ALIYUN::ESA::WafRule",
+        {"SiteId": site.att("SiteId"), "Phase": phase, "Config": {"Name": name, "Status": "on", **config}, **more},
+    )
 
 
-def _rate(policy: Policy, by: str) -> dict[str, Any]:
-    match, most, applies = {
-        "key": (
-            'http.request.headers["authorization"]',
-            policy.edge_requests_per_key_max,
-            '(http.request.headers["authorization"] ne "")',
-        ),
-        "address": ("ip.src", policy.edge_requests_per_address_max, '(http.request.uri.path ne "/healthz")'),
-    }[by]
+def _deny(expression: str) -> dict[str, Any]:
+    return {"Expression": f"({expression})", "Action": "deny"}
+
+
+def _skip_on_prompt_paths() -> dict[str, Any]:
+    paths = " or ".join(f'starts_with(http.request.uri.path, "{path}")' for path in PROMPT_PATHS)
+    bypass = {"Skip": "part", "RegularTypes": list(INJECTION_GROUPS)}
+    return {"Expression": f"({paths})", "Action": "bypass", "Actions": {"Bypass": bypass}}
+
+
+def _rate(key: str, applies: str, most: int, window_s: int) -> dict[str, Any]:
+    """Count per key (an office behind one address is many customers) or per address; never probes."""
+    probes = f'http.request.uri.path ne "{HEALTH_PATH}"'
     return {
-        "Expression": applies,
-        "Action": "deny",
+        **_deny(f"{applies} and {probes}" if applies else probes),
         "RateLimit": {
-            "Characteristics": {"Logic": "and", "Criteria": [{"MatchType": match}]},
-            "Interval": policy.edge_rate_window_s,
+            "Characteristics": {"Logic": "and", "Criteria": [{"MatchType": key}]},
+            "Interval": window_s,
             "Threshold": {"Request": most},
-            "Ttl": policy.edge_rate_window_s,
+            "Ttl": window_s,
             "OnHit": False,
         },
     }
-
-
-def _managed() -> dict[str, Any]:
-    """The vendor's rule groups, blocking; prompt paths are already out of the injection groups' reach."""
-    return {"Action": "deny", "ManagedRulesets": [{"AttackType": 0, "ProtectionLevel": 2, "Action": "deny"}]}

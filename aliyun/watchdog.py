@@ -1,69 +1,59 @@
-"""The watchdog: probes from outside through the whole path, and one guarded reboot when nothing answers."""
+"""The eye outside: probes of the public address through the whole path, their alarm, and the alarm's way to the watchdog.
+
+The probe goes through the edge, so it tests name, certificate, firewall, origin, load balancer and gateway together.
+"""
 
 from __future__ import annotations
 
-from aliyun.base import RouterStack, as_json
-from aliyun.functions import FunctionsStack
-from aliyun.jobs import timer
-from aliyun.recovery import RecoveryStack, metric_rule
+from aliyun.alerts import Condition, call_on_alarm, watch, watch_certificate
+from aliyun.base import Resource, RouterStack, as_json
+from aliyun.recovery import UNRESPONSIVE, RecoveryStack
 from aliyun.settings import Settings
+from aliyun.waf import HEALTH_PATH
 
 PROBE_MINUTES = 1
 """The shortest interval of a site monitor; several probe points make up for a shorter promise."""
 PROBE_POINTS = (("738", "232"), ("546", "132"), ("572", "5"), ("4", "221"), ("738", "5"), ("546", "232"))
-"""(city, operator) in the monitor's own numbers; Hangzhou, Shanghai, Beijing over three operators."""
+"""(city, operator) in the monitor's own numbers."""
+AVAILABLE_PERCENT_MIN = 50
 
 
 class WatchdogStack(RouterStack):
-    """Site monitor -> alarm -> guarded reboot, and another look while the address stays down."""
+    """Site monitor, alarm, and the alarm's target."""
 
     name = "watchdog"
 
-    def __init__(self, settings: Settings, *, functions: FunctionsStack, recovery: RecoveryStack) -> None:
+    def __init__(self, settings: Settings, *, recovery: RecoveryStack) -> None:
         super().__init__(settings)
-        policy = settings.policy
-        monitor = self.add(
+        contacts = self.use(recovery.alerts)
+        alarm = self._build_alarm(self._build_check(), contacts)
+        call_on_alarm(self, alarm, self.use(recovery.watchdog))
+        watch_certificate(self, contacts)
+
+    def _build_check(self) -> Resource:
+        # So many probe points that, together, they probe as often as promised.
+        points = max(1, PROBE_MINUTES * 60 // self.policy.health_check_interval_s)
+        return self.add(
             "Probe",
             "ALIYUN::CMS::SiteMonitor",
             {
                 "TaskName": self.physical("healthz"),
                 "TaskType": "HTTP",
-                "Address": f"https://{settings.domain}/healthz",
+                "Address": f"https://{self.settings.domain}{HEALTH_PATH}",
                 "Interval": PROBE_MINUTES,
-                "IspCities": [{"City": city, "Isp": isp} for city, isp in PROBE_POINTS[: self._points()]],
-                "OptionsJson": as_json(
-                    {"http_method": "get", "time_out": 5_000, "response_content": "", "match_rule": 0}
-                ),
+                "IspCities": [{"City": city, "Isp": isp} for city, isp in PROBE_POINTS[:points]],
+                "OptionsJson": as_json({"http_method": "get", "time_out": 5_000}),
             },
         )
-        contacts = self.use(recovery.on_call)
-        name = self.physical("unresponsive")
-        rule = self.add(
-            "Unresponsive",
-            "ALIYUN::CMS::ResourceMetricRule",
-            metric_rule(
-                name,
-                namespace="acs_networkmonitor",
-                metric="Availability",
-                below=50,
-                times=policy.health_check_failures,
-                period_s=PROBE_MINUTES * 60,
-                level="Critical",
-                contacts=contacts,
-                resources=[{"taskId": monitor.att("TaskId")}],
-            ),
-        )
-        self.add(
-            "UnresponsiveTargets",
-            "ALIYUN::CMS::MetricRuleTargets",
-            {
-                "RuleId": rule.att("RuleId"),
-                "Targets": [{"Id": "watchdog", "Arn": self.use(functions.arns["watchdog"]), "Level": "CRITICAL"}],
-            },
-        )
-        event = {"recheck": True, "alarm": name, "cooldown_minutes": policy.reboot_cooldown_minutes}
-        timer(self, "watchdog", functions.functions["watchdog"], policy.watchdog_interval_minutes, event)
 
-    def _points(self) -> int:
-        """So many probe points that, together, they probe as often as promised."""
-        return max(1, PROBE_MINUTES * 60 // self.settings.policy.health_check_interval_s)
+    def _build_alarm(self, check: Resource, contacts: object) -> Resource:
+        return watch(
+            self,
+            UNRESPONSIVE.capitalize(),
+            metric=("acs_networkmonitor", "Availability"),
+            resources=[{"taskId": check.att("TaskId")}],
+            condition=Condition(
+                "LessThanThreshold", AVAILABLE_PERCENT_MIN, self.policy.health_check_failures, PROBE_MINUTES * 60
+            ),
+            contacts=contacts,
+        )

@@ -100,7 +100,7 @@ class WorkloadsStack(RouterStack):
             (row for row in rows if row.routes and row.kind is Kind.FUNCTION), key=lambda row: "/*" in row.routes
         )
         for row in routed:
-            values[f"{camel(row.name)}GroupId"] = self.use(functions.routes[row.name])
+            values[f"{camel(row.name)}GroupId"] = self.use(functions.targets[row.name])
         documents = [
             *load_balancer(self.settings),
             gateway_route(self.settings, rows[0]),

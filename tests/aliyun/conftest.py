@@ -10,6 +10,7 @@ import pytest
 
 from aliyun import app
 from aliyun.base import RouterStack
+from aliyun.region import build_region
 from aliyun.settings import Settings, parse
 from handlers.catalog.entries import Provider
 
@@ -34,7 +35,7 @@ def settings(context: dict[str, object]) -> Settings:
 
 @pytest.fixture(scope="session")
 def stacks(settings: Settings) -> dict[str, RouterStack]:
-    return {stack.name: stack for stack in app.build(settings)}
+    return {stack.name: stack for stack in build_region(settings).stacks}
 
 
 @pytest.fixture

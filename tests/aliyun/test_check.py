@@ -283,9 +283,9 @@ PROMISES = (
     ),
     Mistake(
         "function with an address",
-        put("jobs", "PurgeTimer", TriggerType="http"),
+        put("jobs", "PurgeSchedule", TriggerType="http"),
         "jobs.json",
-        "PurgeTimer.Properties.TriggerType",
+        "PurgeSchedule.Properties.TriggerType",
     ),
     Mistake(
         "function with internet",
