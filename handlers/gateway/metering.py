@@ -13,7 +13,7 @@ import msgspec
 
 from handlers.errors import FAILURES, FailureClass
 from handlers.gateway.usage_line import UsageLine
-from handlers.ledger.rating import rate
+from handlers.ledger.rating import charge_for
 from handlers.translation.canonical.usage import Usage
 
 if TYPE_CHECKING:
@@ -51,13 +51,17 @@ def line_for(
     first_event_ms: int | None,
     attempts: int,
     hold: Hold,
+    admitted_at_s: int,
 ) -> UsageLine:
     """The usage line of a passage that is over."""
     principal, endpoint = grant.principal, attempt.endpoint
-    price = endpoint.price
+    price = endpoint.price.at(admitted_at_s) if endpoint.price is not None else None
     cost_nano = 0
-    if semantic and price is not None and attempt.credential == "shared":
-        cost_nano = min(rate(usage, price, markup_ppm=principal.markup_ppm).cost_nano, hold.amount_nano)
+    if price is not None and attempt.credential == "shared":
+        charge = charge_for(
+            usage, price, semantic=semantic, hold_nano=hold.amount_nano, markup_ppm=principal.markup_ppm
+        )
+        cost_nano = charge.cost_nano
     return UsageLine(
         request_id=request_id,
         tenant_id=principal.account,

@@ -40,6 +40,9 @@ UNCOMMITTED_BYTES_MAX = 256 * 1024
 KEEP_ALIVE_AFTER_S = 10.0
 CANCEL_PATIENCE_S = 1.0
 TOKEN_LIFETIME_S = 60
+LONG_MS = 600_000
+"""An endpoint that may take longer than this is called as a stream even for a client that wants one JSON answer: silence is
+noticed and a cancellation saves money. Others answer such a client with the provider's own bytes."""
 
 _NO_CONTENT = b""
 _SSE = "text/event-stream"
@@ -49,7 +52,7 @@ class Passage:
     """One request between its hold and its record."""
 
     __slots__ = (
-        "_attempt", "_call", "_cancelled_at", "_exchange", "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_plan",
+        "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_exchange", "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_plan",
         "_previous", "_started_at", "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "first_event_ms",
         "quiet_since", "request_id",
     )  # fmt: skip
@@ -74,6 +77,7 @@ class Passage:
         self._usage: Usage = NO_USAGE
         self._previous: list[tuple[str, FailureClass]] = []
         self._started_at = exchange.received_at
+        self._admitted_at_s = int(gateway.clock())
         self.quiet_since = exchange.received_at
         self._cancelled_at = 0.0
         self.attempts = 0
@@ -101,6 +105,7 @@ class Passage:
         self._held_back.clear()
         gateway.health.begin(attempt.endpoint.id, attempt.health_key)
         provider, endpoint = attempt.provider.slug, attempt.endpoint
+        timeouts = endpoint.timeouts or attempt.provider.timeouts
         request = WireRequest(
             request_id=self.request_id,
             token=mint_wire_token(
@@ -109,7 +114,7 @@ class Passage:
                 account=principal.account,
                 endpoint=endpoint.id,
                 byok_record=attempt.record,
-                expires_at_s=int(gateway.clock()) + TOKEN_LIFETIME_S,
+                expires_at_s=self._admitted_at_s + TOKEN_LIFETIME_S,
             ),
             account=principal.account,
             dialect=call.route.dialect,
@@ -118,7 +123,7 @@ class Passage:
             public_model=endpoint.model,
             attempt=self.attempts,
             stream=call.stream,
-            deadlines=_deadlines(endpoint.timeouts or attempt.provider.timeouts),
+            deadlines=_deadlines(timeouts),
             target=call.target,
             client_headers=_protocol_headers(self._exchange),
             credential=attempt.credential,
@@ -126,6 +131,7 @@ class Passage:
             byok_record=attempt.record,
             output_tokens_max=self._hold.output_tokens_max,
             stateless=attempt.credential == "shared",
+            upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
         )
         self._wire = gateway.pods[provider].call(request, call.body, self)
 
@@ -285,6 +291,7 @@ class Passage:
             first_event_ms=self.first_event_ms,
             attempts=self.attempts,
             hold=self._hold,
+            admitted_at_s=self._admitted_at_s,
         )
         gateway.recorder.record(line)
         gateway.credit.settle(self._hold, line.cost_nano)

@@ -198,7 +198,7 @@ class LocalSystem:
         self.model.await_ready(lambda: _answers(f"http://127.0.0.1:{port}/health"), MODEL_TIMEOUT_S)
 
     def _deployment_variables(self) -> dict[str, str]:
-        variables = {
+        variables: dict[str, str] = {
             Variable.REGION: self.options.region,
             Variable.CLOUD: "local",
             Variable.ENVIRONMENT: ENVIRONMENT,

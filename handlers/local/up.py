@@ -12,7 +12,7 @@ from handlers.catalog.loading import load_catalog
 from handlers.local.access import Access
 from handlers.local.discovery import find_model_servers, keys_in_environment
 from handlers.local.home import Home
-from handlers.local.postgres import PostgresFailed
+from handlers.local.postgres_identity import PostgresFailed
 from handlers.local.processes import Child, ProcessFailed
 from handlers.local.system import LocalSystem, Options, PortBusy
 
