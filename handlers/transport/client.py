@@ -15,6 +15,7 @@ import re
 import ssl as tls
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -113,20 +114,21 @@ class UpstreamCall:
 
     def open(self) -> None:
         """Connect for this call."""
-        self._task = asyncio.get_running_loop().create_task(self._open())
-
-    async def _open(self) -> None:
         connection = UpstreamConnection(self._pool, self.origin)
-        try:
-            await self._pool.connect(connection)
-        except (OSError, ValueError):
+        self._task = asyncio.get_running_loop().create_task(self._pool.connect(connection))
+        # A callback and not code within the task: a task that is cancelled before its first step runs none of its code.
+        self._task.add_done_callback(partial(self._opened, connection))
+
+    def _opened(self, connection: UpstreamConnection, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            self._pool.open_failed(connection)
+        elif task.exception() is not None:
             self._pool.open_failed(connection)
             self.fail(FailureClass.CONNECT)
-        except asyncio.CancelledError:
-            self._pool.open_failed(connection)
-            raise
+        elif self.sink is None:
+            connection.kill()
         else:
-            self._task = None
             self.send_over(connection)
 
     def send_over(self, connection: UpstreamConnection) -> None:

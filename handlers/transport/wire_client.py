@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Protocol, cast
 
 import msgspec
@@ -119,7 +120,6 @@ class WireCall:
         self._request = None
         self._body = b""
         self._connection = connection
-        self._task = None
         connection.call = self
         opening = encode_frame(FrameKind.REQUEST, 0, encode_json(request))
         opening += encode_frame_header(FrameKind.BODY, 0, len(body))
@@ -130,17 +130,20 @@ class WireCall:
 
     def open(self, address: str) -> None:
         """Connect for this call."""
-        self._task = asyncio.get_running_loop().create_task(self._open(address))
-
-    async def _open(self, address: str) -> None:
         connection = _Connection(self._client)
-        try:
-            await connect(lambda: connection, address)
-        except (OSError, asyncio.CancelledError) as error:
+        self._task = asyncio.get_running_loop().create_task(connect(lambda: connection, address))
+        # A callback and not code within the task: a task that is cancelled before its first step runs none of its code.
+        self._task.add_done_callback(partial(self._opened, connection))
+
+    def _opened(self, connection: _Connection, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
             self._client.open_failed(connection)
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        elif task.exception() is not None:
+            self._client.open_failed(connection)
             self.lose()
+        elif self.sink is None:
+            connection.kill()
         else:
             self.send_over(connection)
 

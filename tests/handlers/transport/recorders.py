@@ -249,7 +249,7 @@ async def scripted(
 
     server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
     try:
-        yield "127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import h11
 import pytest
@@ -8,7 +9,6 @@ import pytest
 from handlers.transport.exchange import Exchange
 from handlers.transport.limits import ServerLimits
 from tests.handlers.transport.recorders import (
-    MemoryTransport,
     Recorder,
     connect_in_memory,
     exchange_bytes,
@@ -26,7 +26,7 @@ def read(raw: bytes, method: bytes = b"GET") -> tuple[int, list[tuple[bytes, byt
     client.send(h11.Request(method=method, target="/", headers=[("host", "h")]))
     client.send(h11.EndOfMessage())
     client.receive_data(raw)
-    response = client.next_event()
+    response: Any = client.next_event()
     body, complete = b"", False
     while (event := client.next_event()) is not h11.NEED_DATA:
         if isinstance(event, h11.Data):
@@ -155,9 +155,9 @@ def test_a_second_head_is_a_bug_that_shows() -> None:
 
     def answer(exchange: Exchange) -> None:
         exchange.start(200, [])
-        for again in (lambda: exchange.start(200, []), lambda: exchange.send(200, [])):
+        for again in (exchange.start, exchange.send):
             with pytest.raises(RuntimeError):
-                again()
+                again(200, [])
             raised.append(1)
         exchange.finish()
         exchange.send(200, [])
@@ -203,5 +203,3 @@ def test_times_are_those_of_the_first_byte() -> None:
         assert 0 < first.received_at < second.received_at
 
     run(main())
-
-

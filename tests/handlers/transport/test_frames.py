@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ FRAMES = st.lists(
 def read(data: bytes, positions: list[int]) -> tuple[list[Frame], bool]:
     reader = FrameReader()
     edges = [0, *sorted(position % (len(data) + 1) for position in positions), len(data)]
-    frames = [frame for a, b in zip(edges, edges[1:], strict=False) for frame in reader.feed(data[a:b])]
+    frames = [frame for a, b in itertools.pairwise(edges) for frame in reader.feed(data[a:b])]
     return frames, reader.clean
 
 
@@ -72,10 +74,8 @@ def test_a_header_alone_precedes_its_payload() -> None:
 def test_what_is_no_frame_is_refused_at_its_header(header: bytes) -> None:
     with pytest.raises(MalformedFrame):
         FrameReader().feed(header)
-    reader = FrameReader()
     with pytest.raises(MalformedFrame):
-        for index in range(len(header)):
-            reader.feed(header[index : index + 1])
+        read(header, list(range(len(header))))
 
 
 def test_an_oversized_frame_is_refused_before_its_payload() -> None:
@@ -93,7 +93,9 @@ def test_an_end_survives_a_round_trip(final: bytes, failure: FailureClass | None
     assert decode_end(payload) == (end, final)
 
 
-@pytest.mark.parametrize("payload", [b"", b"\0\0\0", b"\0\0\0\x05{}", b"\xff\xff\xff\xff{}", b"\0\0\0\x02[]", b"\0\0\0\0"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\0\0\0", b"\0\0\0\x05{}", b"\xff\xff\xff\xff{}", b"\0\0\0\x02[]", b"\0\0\0\0"]
+)
 def test_a_broken_end_is_malformed(payload: bytes) -> None:
     with pytest.raises(MalformedFrame):
         decode_end(payload)

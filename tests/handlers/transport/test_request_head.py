@@ -94,7 +94,9 @@ def test_a03_paths_are_kept_raw(path: bytes) -> None:
 
 
 @pytest.mark.claim("A03")
-@pytest.mark.parametrize("path", [b"/a\0b", b"/a\\b", b"/a#b", b"/\xc3\xa9", b"/\xc0\xae", b"/a\tb", b'/"', b"/<", b"/a b"])
+@pytest.mark.parametrize(
+    "path", [b"/a\0b", b"/a\\b", b"/a#b", b"/\xc3\xa9", b"/\xc0\xae", b"/a\tb", b'/"', b"/<", b"/a b"]
+)
 def test_a03_what_no_url_holds_is_refused(path: bytes) -> None:
     refused(InvalidRequest, b"GET " + path + b" HTTP/1.1")
 
@@ -111,7 +113,9 @@ def test_a04_steering_headers_change_nothing(name: bytes) -> None:
 
 
 @pytest.mark.claim("A05")
-@pytest.mark.parametrize("method", [b"CONNECT", b"TRACE", b"get", b"Post", b"FOO", b"PROPFIND", b"PRI", b"X!#$%&'*+-.^_`|~"])
+@pytest.mark.parametrize(
+    "method", [b"CONNECT", b"TRACE", b"get", b"Post", b"FOO", b"PROPFIND", b"PRI", b"X!#$%&'*+-.^_`|~"]
+)
 def test_a05_methods_not_offered(method: bytes) -> None:
     refused(MethodNotAllowed, method + b" / HTTP/1.1")
 
@@ -123,7 +127,9 @@ def test_a05_malformed_methods(method: bytes) -> None:
 
 
 @pytest.mark.claim("A06")
-@pytest.mark.parametrize("name", [b"Authorization", b"x-api-key", b"X-Goog-Api-Key", b"Idempotency-Key", b"Content-Type"])
+@pytest.mark.parametrize(
+    "name", [b"Authorization", b"x-api-key", b"X-Goog-Api-Key", b"Idempotency-Key", b"Content-Type"]
+)
 def test_a06_credentials_and_other_singletons_come_once(name: bytes) -> None:
     refused(InvalidRequest, b"GET / HTTP/1.1", name + b": a", name.lower() + b": a")
 
@@ -133,7 +139,9 @@ def test_a06_a_megabyte_of_authorization() -> None:
     refused(HeadersTooLarge, b"GET / HTTP/1.1", b"Authorization: Bearer " + b"x" * 1_000_000)
 
 
-@pytest.mark.parametrize("version", [b"HTTP/0.9", b"HTTP/2.0", b"HTTP/1.2", b"HTTP/1.10", b"http/1.1", b"HTTP/1.1 ", b"", b"X"])
+@pytest.mark.parametrize(
+    "version", [b"HTTP/0.9", b"HTTP/2.0", b"HTTP/1.2", b"HTTP/1.10", b"http/1.1", b"HTTP/1.1 ", b"", b"X"]
+)
 def test_other_versions(version: bytes) -> None:
     refused(InvalidRequest, b"GET / " + version)
 
@@ -248,7 +256,12 @@ def test_identity_is_no_compression() -> None:
 
 @pytest.mark.parametrize(
     ("line", "keep_alive"),
-    [(b"Connection: close", False), (b"Connection: x , Close", False), (b"Connection: keep-alive", True), (b"X: close", True)],
+    [
+        (b"Connection: close", False),
+        (b"Connection: x , Close", False),
+        (b"Connection: keep-alive", True),
+        (b"X: close", True),
+    ],
 )
 def test_connection_close(line: bytes, keep_alive: bool) -> None:
     assert parse(b"GET / HTTP/1.1", line).keep_alive is keep_alive
@@ -271,7 +284,9 @@ def test_no_refusal_quotes_the_request() -> None:
         assert "hidden" not in str(caught.value)
 
 
-@pytest.mark.parametrize("received", [b"GET / HTTP/1.1\n", b"GET\0", b"\x16\x03\x01\x02", b"GET / HTTP/1.1\r\nx: y\n", b"a\rb"])
+@pytest.mark.parametrize(
+    "received", [b"GET / HTTP/1.1\n", b"GET\0", b"\x16\x03\x01\x02", b"GET / HTTP/1.1\r\nx: y\n", b"a\rb"]
+)
 def test_an_incomplete_head_that_cannot_become_good(received: bytes) -> None:
     with pytest.raises(InvalidRequest):
         check_partial_head(bytearray(received), 0, LIMITS)

@@ -114,7 +114,9 @@ def test_a26_a_stalled_reader_is_dropped_and_costs_bounded_memory() -> None:
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             assert recorder.exchanges[0].closed
-            assert peak < 1_000_000, "what the kernel took is not ours; what it did not take is bounded by the high mark"
+            assert peak < 1_000_000, (
+                "what the kernel took is not ours; what it did not take is bounded by the high mark"
+            )
         await asyncio.gather(*tasks)
 
     run(main())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from typing import Any
@@ -27,7 +28,9 @@ from tests.handlers.transport.recorders import (
 
 GET = b"GET /g HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /p?q HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello"
-CHUNKED = b"POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: v\r\n\r\n"
+CHUNKED = (
+    b"POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: v\r\n\r\n"
+)
 CONVERSATION = POST + GET + CHUNKED + POST
 STEPS = 12
 
@@ -85,7 +88,7 @@ def test_law_byte_by_byte() -> None:
 @settings(max_examples=50, deadline=None)
 def test_law_random_splits(positions: list[int]) -> None:
     edges = [0, *sorted(positions), len(CONVERSATION)]
-    requests, written = converse([CONVERSATION[a:b] for a, b in zip(edges, edges[1:], strict=False)])
+    requests, written = converse([CONVERSATION[a:b] for a, b in itertools.pairwise(edges)])
     assert requests == EXPECTED
     assert written.count(b"HTTP/1.1 200 OK") == 4
 
@@ -277,7 +280,9 @@ def test_a25_a26_deadlines_of_each_phase() -> None:
 
         busy, _ = connect_in_memory(serve(Recorder(lambda _: None)))
         busy.data_received(POST)
-        assert (busy.phase, busy.deadline) == (BUSY, math.inf), "how long an answer may take is not the transport's business"
+        assert (busy.phase, busy.deadline) == (BUSY, math.inf), (
+            "how long an answer may take is not the transport's business"
+        )
 
         served, _ = connect_in_memory(serve(Recorder()))
         served.data_received(POST)
