@@ -213,12 +213,16 @@ class Attempt:
 
     def _close(self, output: Output) -> None:
         outcome = self._translation.outcome
+        final = output.final
         if self._committed:
             if output.data:
                 self.reply.data(output.data, output.semantic)
         elif outcome.failure is None:
             self._held += output.data
             self._commit()
+        else:
+            # Content and failure came in one read: the client has seen neither, so another endpoint may still answer.
+            final = b""
         end = WireEnd(
             usage=outcome.usage,
             failure=outcome.failure,
@@ -233,7 +237,7 @@ class Attempt:
         )
         if outcome.failure is not None:
             self._stop_call()
-        self._finish(end, output.final)
+        self._finish(end, final)
 
     def _give_up(self, error: BaseException) -> None:
         """A bug in a parser: tell of it by type and place, and end with what was consumed so far."""

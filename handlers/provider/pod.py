@@ -35,18 +35,15 @@ def serve(settings: PodSettings) -> None:
 
 
 async def _serve(settings: PodSettings) -> None:
-    log = Log(Level(settings.deployment.log_level))
+    level = Level(settings.deployment.log_level)
+    log = Log(level)
     catalog = pod_catalog(settings)
     provider = catalog.providers[settings.provider]
     base_url = choose_address(provider, settings)
     store = open_secret_store(settings.deployment)
     pool = UpstreamPool()
-    room = ProviderRoom(
-        load_credentials(provider, base_url, settings.deployment, store, log),
-        served_endpoints(catalog, provider),
-        pool,
-        log,
-    )
+    credentials = load_credentials(provider, base_url, settings.deployment, store, log)
+    room = ProviderRoom(credentials, served_endpoints(catalog, provider), pool, log, verbose=level is Level.DEBUG)
     server = WireServer(room.serve, on_fault=lambda error: log.fault(Room.PROVIDER, error))
     address = await server.listen(settings.listen)
     settle_memory()

@@ -24,6 +24,7 @@ SWEEP_S = 0.25
 ANSWER_BYTES_MIN = 1024 * 1024
 ANSWER_BYTES_PER_TOKEN = 4096
 """A streamed token with its envelope and twenty alternatives; what A52 bounds is what an upstream can make us carry."""
+ANSWER_BYTES_MAX = 256 * 1024 * 1024
 MEDIA_BYTES_MAX = 64 * 1024 * 1024
 """Of an answer that is counted in something else than tokens: images, speech, embeddings."""
 CONSTANT_HEADERS = [(b"accept-encoding", b"identity"), (b"user-agent", b"TheRouter")]
@@ -62,19 +63,27 @@ class ServedEndpoint(msgspec.Struct, frozen=True):
         """How long an upstream's answer may become."""
         if operation not in {"chat", "completions"}:
             return MEDIA_BYTES_MAX
-        return ANSWER_BYTES_MIN + ANSWER_BYTES_PER_TOKEN * self.output_tokens_max
+        return min(ANSWER_BYTES_MIN + ANSWER_BYTES_PER_TOKEN * self.output_tokens_max, ANSWER_BYTES_MAX)
 
 
 class ProviderRoom:
     """Serves the endpoints of one provider. All methods belong to the event loop's thread."""
 
     def __init__(
-        self, credentials: Credentials, endpoints: Mapping[str, ServedEndpoint], pool: UpstreamPool, log: Log
+        self,
+        credentials: Credentials,
+        endpoints: Mapping[str, ServedEndpoint],
+        pool: UpstreamPool,
+        log: Log,
+        *,
+        verbose: bool = False,
     ) -> None:
+        """`verbose`: log attempts that succeed, too."""
         self._credentials = credentials
         self._endpoints = endpoints
         self._pool = pool
         self._log = log
+        self._verbose = verbose
         self._provider = identifier(credentials.provider.slug)
         self._attempts: set[Attempt] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -133,7 +142,7 @@ class ProviderRoom:
 
     def _over(self, attempt: Attempt) -> None:
         self._attempts.discard(attempt)
-        if attempt.end is not None and attempt.end.failure is not None:
+        if attempt.end is not None and (attempt.end.failure is not None or self._verbose):
             self._tell(attempt.reply.request, attempt.end, monotonic() - attempt.started_at)
 
     def _refuse(self, reply: WireReply, reason: str) -> None:
@@ -157,7 +166,7 @@ class ProviderRoom:
         endpoint = self._endpoints[request.endpoint]
         self._log.emit(
             AttemptEnded(
-                level=Level.WARNING if counts else Level.DEBUG if failure is FailureClass.CANCELLED else Level.INFO,
+                level=Level.WARNING if counts else Level.DEBUG if failure in _EXPECTED else Level.INFO,
                 request_id=identifier(request.request_id),
                 provider=self._provider,
                 model=endpoint.model,
@@ -167,6 +176,9 @@ class ProviderRoom:
                 upstream_status=end.upstream_status,
             )
         )
+
+
+_EXPECTED = {None, FailureClass.CANCELLED}
 
 
 def _end_for(error: Exception) -> WireEnd:

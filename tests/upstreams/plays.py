@@ -149,13 +149,13 @@ def _error_body(answer: Answer, kind: str, message: str) -> bytes:
 
 
 def _error_in_200(play: Play, answer: Answer) -> Iterable[Step]:
-    """Status 200, then an error where the answer should be; option k: after so many correct events."""
+    """Status 200, then an error where the answer should be; options: k (correct events before it), delay_ms."""
     body = _error_body(answer, play.options.get("type", "overloaded_error"), "scripted overload")
     if not answer.stream:
         return whole(body)
     error = b"event: error\ndata: " + body + b"\n\n"
     before = body_pieces(answer)[: int(play.number("k", 0))]
-    return streamed([*before, error])
+    return streamed([*before, error], play.number("delay_ms", 0) / 1000)
 
 
 def _echo(play: Play, _: Answer) -> Iterable[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import secrets
@@ -209,8 +210,10 @@ def write_secrets(folder: Path, pod: PodProcess, sealing_keys: dict[int, bytes])
         "origin.json": msgspec.json.encode({"region": "global", "environment": "local"}),
         f"wire/{pod.provider}": pod.wire_key,
         f"provider/{pod.provider}": pod.credential.encode(),
-        f"seal/{pod.provider}": msgspec.json.encode(sealing_keys),
     }
+    if sealing_keys:
+        held = {version: base64.urlsafe_b64encode(key).decode().rstrip("=") for version, key in sealing_keys.items()}
+        contents[f"seal/{pod.provider}"] = msgspec.json.encode(held)
     for name, content in contents.items():
         path = folder / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from handlers.errors import FailureClass
 from handlers.transport.wire import FrameKind, WireDeadlines
-from tests.handlers.provider.pod_driver import Answer, PodProcess, chat
+from tests.handlers.provider.pod_driver import PATIENT, Answer, PodProcess, chat
 from tests.upstreams.answers import WORDS
 from tests.upstreams.scripted import ScriptedUpstream
 
@@ -68,7 +71,7 @@ AFTER_COMMIT = {
     "reset-at k=1300": F.TRUNCATED,
     "truncate-at k=1300": F.TRUNCATED,
     "hang-after k=5": F.TIMEOUT,
-    "error-in-200 k=4": F.OVERLOADED,
+    "error-in-200 k=4 delay_ms=30": F.OVERLOADED,
 }
 HARMLESS = (
     "well",
@@ -86,75 +89,126 @@ HARMLESS = (
 )
 
 
-def said(answer: Answer, *, stream: bool) -> str:
-    """What the model says in an OpenAI-shaped answer."""
+class Pair(NamedTuple):
+    """A dialect that clients speak and a provider that may speak another."""
+
+    dialect: str
+    provider: str
+    endpoint: str
+
+
+PAIRS = [
+    Pair("openai_chat", "openai", "openai/gpt-4o-mini@openai"),
+    Pair("anthropic_messages", "openai", "openai/gpt-4o-mini@openai"),
+    Pair("openai_chat", "anthropic", "anthropic/claude-sonnet-4.5@anthropic"),
+    Pair("anthropic_messages", "anthropic", "anthropic/claude-sonnet-4.5@anthropic"),
+]
+per_pair = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.dialect}-{pair.provider}")
+
+
+@pytest.fixture(scope="module")
+def pods(upstream: ScriptedUpstream, pod: PodProcess) -> Iterator[dict[str, PodProcess]]:
+    with PodProcess("anthropic", f"{upstream.url}/v1") as other:
+        yield {"openai": pod, "anthropic": other}
+
+
+def ask_all(
+    pods: dict[str, PodProcess], pair: Pair, plays: Iterable[str], *, stream: bool, deadlines: WireDeadlines = SOON
+) -> dict[str, Answer]:
+    """One exchange per play, many at a time: they must not disturb one another either."""
+
+    def ask(play: str) -> Answer:
+        body = chat(play, stream=stream, max_tokens=1000)
+        return pods[pair.provider].ask(
+            body, stream=stream, dialect=pair.dialect, endpoint=pair.endpoint, deadlines=deadlines
+        )
+
+    with ThreadPoolExecutor(12) as workers:
+        return dict(zip(plays, workers.map(ask, plays), strict=True))
+
+
+def said(answer: Answer, dialect: str, *, stream: bool) -> str:
+    """What the model says, read as a client of the dialect would."""
+    chat_like = dialect == "openai_chat"
     if not stream:
-        content = msgspec.json.decode(answer.body)["choices"][0]["message"]["content"]
-        return str(content)
+        body = msgspec.json.decode(answer.body)
+        return str(body["choices"][0]["message"]["content"] if chat_like else body["content"][0]["text"])
     deltas = []
     for line in re.split(rb"\r\n|\r|\n", answer.body):
         if line.startswith(b"data: ") and line != b"data: [DONE]":
-            chunk = msgspec.json.decode(line[6:])
-            deltas += [choice["delta"].get("content") or "" for choice in chunk["choices"]]
+            event = msgspec.json.decode(line[6:])
+            if chat_like:
+                deltas += [choice["delta"].get("content") or "" for choice in event["choices"]]
+            elif event["type"] == "content_block_delta":
+                deltas.append(event["delta"]["text"])
     return "".join(deltas)
-
-
-def ended_within(seconds: float, started: float) -> bool:
-    return time.monotonic() - started < seconds
 
 
 @pytest.mark.claim("A52", "A53", "A56", "A59")
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("play", BEFORE_COMMIT)
-def test_a_fault_before_the_first_event_commits_nothing(pod: PodProcess, play: str, stream: bool) -> None:
+@per_pair
+def test_a_fault_before_the_first_event_commits_nothing(pods: dict[str, PodProcess], pair: Pair, stream: bool) -> None:
     started = time.monotonic()
-    answer = pod.ask(chat(play, stream=stream), stream=stream, deadlines=SOON)
-    assert answer.kinds == [FrameKind.END]
-    assert answer.end.failure is BEFORE_COMMIT[play]
-    assert answer.body == b""
-    assert ended_within(5, started)
+    answers = ask_all(pods, pair, BEFORE_COMMIT, stream=stream)
+    assert {play: answer.end.failure for play, answer in answers.items()} == BEFORE_COMMIT
+    for play, answer in answers.items():
+        assert answer.kinds == [FrameKind.END], play
+        assert answer.body == b"", play
+    assert time.monotonic() - started < 30
 
 
-@pytest.mark.parametrize("play", AFTER_COMMIT)
-def test_a_fault_after_the_first_event_ends_in_an_error_event(pod: PodProcess, play: str) -> None:
-    answer = pod.ask(chat(play, stream=True), stream=True, deadlines=SOON)
-    assert answer.end.failure is AFTER_COMMIT[play]
-    assert answer.end.semantic
-    assert answer.kinds.count(FrameKind.HEAD) == answer.kinds.count(FrameKind.END) == 1
-    assert any(semantic for _, semantic in answer.data)
-    assert b"[DONE]" not in answer.body
-    assert b'"error"' in answer.ends[0][1]
-    assert answer.end.usage.completion_tokens > 0
-    assert answer.end.usage.estimated
+@per_pair
+def test_a_fault_after_the_first_event_ends_in_an_error_event(pods: dict[str, PodProcess], pair: Pair) -> None:
+    answers = ask_all(pods, pair, AFTER_COMMIT, stream=True)
+    assert {play: answer.end.failure for play, answer in answers.items()} == AFTER_COMMIT
+    for play, answer in answers.items():
+        assert answer.end.semantic, play
+        assert answer.kinds.count(FrameKind.HEAD) == answer.kinds.count(FrameKind.END) == 1, play
+        assert any(semantic for _, semantic in answer.data), play
+        assert b"[DONE]" not in answer.body, play
+        assert b"message_stop" not in answer.body, play
+        assert b'"error"' in answer.ends[0][1], play
+        assert answer.end.usage.completion_tokens > 0, play
+        assert answer.end.usage.estimated, play
 
 
-@pytest.mark.parametrize("play", AFTER_COMMIT)
-def test_a_collected_answer_that_breaks_off_is_not_committed(pod: PodProcess, play: str) -> None:
-    answer = pod.ask(chat(play), deadlines=SOON)
-    assert answer.kinds == [FrameKind.END]
-    assert answer.end.failure is AFTER_COMMIT[play]
-    assert answer.end.usage.completion_tokens > 0
+@per_pair
+def test_content_and_failure_in_one_read_commit_both_or_nothing(pods: dict[str, PodProcess], pair: Pair) -> None:
+    plays = [f"error-in-200 k={k}" for k in range(2, 9)]
+    for play, answer in ask_all(pods, pair, plays, stream=True).items():
+        assert answer.end.failure is F.OVERLOADED, play
+        assert bool(answer.heads) == any(semantic for _, semantic in answer.data) == bool(answer.body), play
+
+
+@per_pair
+def test_a_collected_answer_that_breaks_off_is_not_committed(pods: dict[str, PodProcess], pair: Pair) -> None:
+    answers = ask_all(pods, pair, AFTER_COMMIT, stream=False)
+    assert {play: answer.end.failure for play, answer in answers.items()} == AFTER_COMMIT
+    for play, answer in answers.items():
+        assert answer.kinds == [FrameKind.END], play
+        assert answer.end.usage.completion_tokens > 0, play
 
 
 @pytest.mark.claim("A50", "A51", "A55")
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("play", HARMLESS)
-def test_an_unusual_but_correct_answer_is_whole(pod: PodProcess, play: str, stream: bool) -> None:
-    answer = pod.ask(chat(play, stream=stream), stream=stream)
-    assert answer.end.failure is None
-    assert said(answer, stream=stream) == "".join(WORDS)
-    assert answer.kinds[0] is FrameKind.HEAD
-    assert answer.kinds[-1] is FrameKind.END
-    assert answer.end.finish_reason == "stop"
-    assert (answer.end.usage.input, answer.end.usage.cache_read, answer.end.usage.output) == (8, 3, 9)
+@per_pair
+def test_an_unusual_but_correct_answer_is_whole(pods: dict[str, PodProcess], pair: Pair, stream: bool) -> None:
+    for play, answer in ask_all(pods, pair, HARMLESS, stream=stream, deadlines=PATIENT).items():
+        assert answer.end.failure is None, play
+        assert said(answer, pair.dialect, stream=stream) == "".join(WORDS), play
+        assert answer.kinds[0] is FrameKind.HEAD, play
+        assert answer.kinds[-1] is FrameKind.END, play
+        assert answer.end.finish_reason == "stop", play
+        assert (answer.end.usage.input, answer.end.usage.cache_read, answer.end.usage.output) == (8, 3, 9), play
 
 
 @pytest.mark.claim("A50")
 @pytest.mark.parametrize("split", ["", " split=1", " split=3"])
-def test_a50_no_character_of_the_answer_splits_a_frame(pod: PodProcess, split: str) -> None:
+@per_pair
+def test_a50_no_character_of_the_answer_splits_a_frame(pods: dict[str, PodProcess], pair: Pair, split: str) -> None:
     nasty = "a\rb\nc\r\nd\u2028e\u2029f\u0085g\x0bh\x0ci\x1cj\x00kdata: levent: mid: nretry: o[DONE]\n\ndata: p end"
-    answer = pod.ask(chat(f"text{split}", stream=True), stream=True)
-    assert said(answer, stream=True) == nasty
+    (answer,) = ask_all(pods, pair, [f"text{split}"], stream=True).values()
+    assert said(answer, pair.dialect, stream=True) == nasty
 
 
 @pytest.mark.claim("A55")
@@ -238,7 +292,7 @@ def test_a_slow_gateway_slows_the_upstream_down_and_loses_nothing(pod: PodProces
     exchange.read_until(FrameKind.HEAD)
     time.sleep(0.5)
     answer = exchange.finish()
-    assert said(answer, stream=True) == "".join(f"word{i} " for i in range(words))
+    assert said(answer, "openai_chat", stream=True) == "".join(f"word{i} " for i in range(words))
 
 
 def test_an_answer_that_never_ends_is_cut_by_its_size(pod: PodProcess) -> None:
