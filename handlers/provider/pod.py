@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 from pathlib import Path
+from time import monotonic
 from urllib.parse import urlsplit
 
 import msgspec
@@ -49,8 +50,9 @@ async def _serve(settings: PodSettings) -> None:
     settle_memory()
     log.emit(Started(room=Room.PROVIDER, listen=identifier(address), provider=identifier(provider.slug)))
     await _termination()
+    told_at = monotonic()
     await server.drain(DRAIN_S)
-    log.emit(Stopped(room=Room.PROVIDER, drained=not room.open_attempts, open_exchanges=room.open_attempts))
+    log.emit(Stopped(room=Room.PROVIDER, drained=monotonic() - told_at < DRAIN_S))
     await pool.close()
 
 

@@ -91,11 +91,6 @@ class ProviderRoom:
         self._origin = f"{address.scheme}://{address.netloc}"
         self._base_path = address.path
 
-    @property
-    def open_attempts(self) -> int:
-        """Attempts that are not over."""
-        return len(self._attempts)
-
     def serve(self, reply: WireReply) -> None:
         """Begin an attempt, or refuse it: the handler of the wire server."""
         request = reply.request
