@@ -1,8 +1,8 @@
-"""A Stripe of our own: `python -m handlers.local.stripe_standin --port 12111 --state DIR --notify URL`.
+"""A Stripe of our own: `python -m handlers.local.stripe_standin --port 12111 --secrets FILE --notify URL`.
 
 Stateful, idempotent as Stripe documents it, with signed notifications and a payment page with a "Pay" and a "Decline" button.
-The official `stripe` library is its client; its secrets are made at the first start and stand in DIR/secrets.json (0600), in
-the form in which the payments room reads them.
+The official `stripe` library is its client. FILE (0600) holds the merchant's keys, in the form in which the payments room reads
+them; it is made when it is missing.
 """
 
 from __future__ import annotations
@@ -212,13 +212,12 @@ class StripeStandIn:
         return payment_page("Stripe", amount, buttons, "The card was declined. Try again.")
 
 
-def keep_keys(directory: Path) -> Keys:
-    """The keys of an earlier start, or fresh ones, in a file that only its owner may read."""
-    path = directory / "secrets.json"
+def keep_keys(path: Path) -> Keys:
+    """The keys in a file, or fresh ones in a new file that only its owner may read."""
     if path.exists():
         return Keys(**msgspec.json.decode(path.read_bytes(), type=dict[str, str]))
     keys = make_keys()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(msgspec.json.encode(keys._asdict()))
     return keys
@@ -228,11 +227,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="stripe_standin", description="A Stripe of our own, on this machine.")
     parser.add_argument("--port", type=int, default=12111)
-    parser.add_argument("--state", type=Path, required=True, help="folder for the keys")
+    parser.add_argument("--secrets", type=Path, required=True, help="file of the merchant's keys")
     parser.add_argument("--notify", default="", help="where notifications go: .../payments/webhooks/stripe")
     parser.add_argument("--fault", type=Fault, choices=list(Fault), default=Fault.NONE, help="what to do wrong")
     options = parser.parse_args(arguments)
-    standin = StripeStandIn(keep_keys(options.state), port=options.port, notify_url=options.notify, fault=options.fault)
+    standin = StripeStandIn(
+        keep_keys(options.secrets), port=options.port, notify_url=options.notify, fault=options.fault
+    )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -1,8 +1,9 @@
-"""A WeChat Pay of our own: `python -m handlers.local.wechat_standin --port 12112 --state DIR --notify URL`.
+"""A WeChat Pay of our own: `python -m handlers.local.wechat_standin --port 12112 --secrets FILE --notify URL`.
 
 It checks the signature of every request, signs every answer, seals its platform certificates and its notifications with the
-APIv3 key, and has a page with a "Pay" button for each open order. `wechatpayv3` is its client; the merchant's secrets are
-made at the first start and stand in DIR/secrets.json (0600), in the form in which the payments room reads them.
+APIv3 key, and has a page with a "Pay" button for each open order. `wechatpayv3` is its client. FILE (0600) holds the merchant's
+secrets, in the form in which the payments room reads them, and FILE.company.pem the company's own key; both are made when
+they are missing.
 """
 
 from __future__ import annotations
@@ -207,12 +208,12 @@ class WeChatStandIn:
         return payment_page("WeChat Pay", amount, {} if paid else {"pay": "Pay"}, "Paid." if paid else "")
 
 
-def keep_account(directory: Path, *, public_key_mode: bool) -> Account:
-    """The account of an earlier start, or a fresh one, in files that only their owner may read."""
-    path, company = directory / "secrets.json", directory / "company.pem"
+def keep_account(path: Path, *, public_key_mode: bool) -> Account:
+    """The account in two files, or a fresh one in new files that only their owner may read."""
+    company = path.with_name(f"{path.name}.company.pem")
     if not path.exists():
         account = make_account(public_key_mode=public_key_mode)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for file, content in (
             (company, private_pem(account.platform_key).encode()),
             (path, msgspec.json.encode(account.secrets._asdict())),
@@ -229,12 +230,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="wechat_standin", description="A WeChat Pay of our own, on this machine.")
     parser.add_argument("--port", type=int, default=12112)
-    parser.add_argument("--state", type=Path, required=True, help="folder for the keys")
+    parser.add_argument("--secrets", type=Path, required=True, help="file of the merchant's secrets")
     parser.add_argument("--notify", default="", help="where notifications go: .../payments/webhooks/wechat")
     parser.add_argument("--public-key-mode", action="store_true", help="sign with a public key's id, not a certificate")
     parser.add_argument("--fault", type=Fault, choices=list(Fault), default=Fault.NONE, help="what to do wrong")
     options = parser.parse_args(arguments)
-    account = keep_account(options.state, public_key_mode=options.public_key_mode)
+    account = keep_account(options.secrets, public_key_mode=options.public_key_mode)
     standin = WeChatStandIn(account, port=options.port, notify_url=options.notify, fault=options.fault)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

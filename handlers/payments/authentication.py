@@ -52,7 +52,8 @@ class KeyAuthenticator:
         self._verifier = verifier
         self._role = role
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="key-verifier", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="key-verifier", daemon=True)
+        self._thread.start()
 
     def authenticate(self, headers: Mapping[str, str]) -> Customer:
         """The tenant and user of the key."""
@@ -73,3 +74,5 @@ class KeyAuthenticator:
     def close(self) -> None:
         """Stop the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -6,6 +6,7 @@ is loaded, in china no Stripe code.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -56,7 +57,12 @@ def check_address(deployment: Deployment, base_url: str) -> str:
 
 
 def open_company(
-    deployment: Deployment, fetch_secret: Callable[[str], bytes], *, public_url: str, base_url: str = ""
+    deployment: Deployment,
+    fetch_secret: Callable[[str], bytes],
+    *,
+    public_url: str,
+    base_url: str = "",
+    clock: Callable[[], float] = time.time,
 ) -> tuple[Company, Wallet | None]:
     """The region's company, and its wallet if it has one.
 
@@ -65,6 +71,7 @@ def open_company(
         fetch_secret: the content of a secret by its short name.
         public_url: scheme and host that the company and its customers reach us at.
         base_url: address of a stand-in; empty for the company's own.
+        clock: Unix seconds.
     """
     base_url = check_address(deployment, base_url)
     if not public_url:
@@ -75,16 +82,23 @@ def open_company(
 
         wechat = read_wechat_secrets(fetch_secret(WECHAT_DOCUMENT))
         notify_url = f"{public_url}/payments/webhooks/{WeChatCompany.provider}"
-        return WeChatCompany(wechat, mode=mode, notify_url=notify_url, base_url=base_url), None
+        return WeChatCompany(wechat, mode=mode, notify_url=notify_url, base_url=base_url, clock=clock), None
     from handlers.payments.stripe_company import StripeCompany  # noqa: PLC0415 -- not loaded in the other region
 
     secrets = read_stripe_secrets(fetch_secret(STRIPE_DOCUMENT), mode)
-    stripe = StripeCompany(secrets, mode=mode, return_url=public_url + RETURN_PATH, base_url=base_url)
+    stripe = StripeCompany(secrets, mode=mode, return_url=public_url + RETURN_PATH, base_url=base_url, clock=clock)
     return stripe, stripe
 
 
 def open_room(
-    store: PaymentStore, company: Company, wallet: Wallet | None, authenticator: Authenticator, *, mode: str, log: Log
+    store: PaymentStore,
+    company: Company,
+    wallet: Wallet | None,
+    authenticator: Authenticator,
+    *,
+    mode: str,
+    log: Log,
+    clock: Callable[[], float] = time.time,
 ) -> Room:
     """The room over its parts."""
     intake = Intake(store, company, wallet, log)
@@ -98,4 +112,4 @@ def open_room(
         authenticator=authenticator,
         log=log,
     )
-    return Room(resolver, Questions(store, company, wallet, intake, topups, mode=mode))
+    return Room(resolver, Questions(store, company, wallet, intake, topups, mode=mode, clock=clock))
