@@ -51,7 +51,12 @@ class SseReader:
         if self._at_start or self._skip_lf or b"\r" in data:
             data = self._normalise(data)
         if not self._buffer:
-            if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
+            if (
+                data.startswith(b"data: ")
+                and data.find(b"\n") == len(data) - 2
+                and data.endswith(b"\n\n")
+                and len(data) > 8
+            ):
                 return [SseFrame(b"", data[6:-2], data)]
             return self._split(data)
         searched = max(0, len(self._buffer) - 1)
@@ -108,11 +113,11 @@ class SseReader:
 
 def _parse(chunk: bytes) -> SseFrame | None:
     """One frame from its lines (LF endings, without the blank line), or None if it carries no data."""
-    if chunk.startswith(b"data: ") and b"\n" not in chunk:
+    if chunk.startswith(b"data: ") and b"\n" not in chunk and len(chunk) > 6:
         return SseFrame(b"", chunk[6:], chunk + b"\n\n")
     if chunk.startswith(b"event: ") and chunk.count(b"\n") == 1:
         at = chunk.find(b"\ndata: ")
-        if at > 0:
+        if 0 < at < len(chunk) - 7:
             return SseFrame(chunk[7:at], chunk[at + 7 :], chunk + b"\n\n")
     event = b""
     data: list[bytes] = []
@@ -122,9 +127,8 @@ def _parse(chunk: bytes) -> SseFrame | None:
             data.append(value.removeprefix(b" "))
         elif name == b"event":
             event = value.removeprefix(b" ")
-    if not data:
-        return None
-    return SseFrame(event, b"\n".join(data), _raw(event, data))
+    joined = b"\n".join(data)
+    return SseFrame(event, joined, _raw(event, data)) if joined else None
 
 
 def _raw(event: bytes, data: list[bytes]) -> bytes:
