@@ -116,7 +116,10 @@ def read_header(sealed: str) -> SealedHeader:
     if match is None:
         raise SealBroken
     region, environment, provider, version, text = match.groups()
-    ciphertext = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    try:
+        ciphertext = decode_key(text)
+    except ValueError:
+        raise SealBroken from None
     if base64.urlsafe_b64encode(ciphertext).rstrip(b"=").decode() != text:
         raise SealBroken
     return SealedHeader(region, environment, provider, int(version), ciphertext)
