@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= auto
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format unit lock clean
+.PHONY: help setup up test check format unit faults lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ check: $(VENV)/.test  ## formatting, lint, types, import contracts
 
 unit: $(VENV)/.test  ## the tests alone
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+
+faults: $(VENV)/.test  ## slow tier: 200 SIGKILLs and 5 database crashes under load, then exact counts
+	@$(BIN)/python -m tests.faults.crashes --kills 200 --database-crashes 5
 
 format: $(VENV)/.test  ## put the code into its one format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only .

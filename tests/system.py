@@ -1,0 +1,74 @@
+"""The whole system as real processes, for tests: supervisor, database, pods and gateway over a scripted upstream."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from handlers.keys.principal import KeyLimits
+from handlers.local.access import Access
+from handlers.local.home import Home
+from handlers.local.system import LocalSystem, Options
+
+CREDENTIAL = "upstream-credential-of-the-tests"
+
+
+@dataclass
+class RunningSystem:
+    """A system that serves, and the way into its control plane."""
+
+    local: LocalSystem
+    access: Access
+
+    @property
+    def port(self) -> int:
+        """The gateway's port on 127.0.0.1."""
+        return self.local.port
+
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return self.local.url
+
+    def new_key(self, name: str = "test", limits: KeyLimits | None = None) -> str:
+        """A fresh API key of the local tenant."""
+        return self.access.create_key(name, limits)
+
+    def logs(self) -> str:
+        """What all processes have said so far."""
+        return "".join(path.read_text(errors="replace") for path in sorted(self.local.home.logs.glob("*.log")))
+
+
+@contextmanager
+def running_system(
+    addresses: Mapping[str, str], *, region: str = "global", log_level: str = "info"
+) -> Iterator[RunningSystem]:
+    """Start everything with these providers (slug -> base URL of the upstream that plays them); stop it at the end."""
+    # Short and passable: the database's own user has to get to its sockets.
+    root = Path(tempfile.mkdtemp(prefix="tr-", dir="/tmp"))
+    root.chmod(0o711)
+    options = Options(
+        region=region,
+        port=0,
+        model=False,
+        addresses=dict(addresses),
+        credentials=dict.fromkeys(addresses, CREDENTIAL),
+        durable=False,
+        log_level=log_level,
+    )
+    local = LocalSystem(Home(root / region), options)
+    try:
+        local.start()
+        access = Access.open(local.home)
+        try:
+            access.ensure_tenant()
+            yield RunningSystem(local, access)
+        finally:
+            access.close()
+    finally:
+        local.stop()
+        shutil.rmtree(root, ignore_errors=True)
