@@ -86,7 +86,7 @@ class Deployment:
             "ExecuteChangeSet",
             {"ChangeSetId": change_set_id, "ClientToken": f"execute-{self.run_id}-{change_set_id}"[:64]},
         )
-        done = self._wait(stack, stack_id)
+        done = self._wait(stack, stack_id, before)
         if stack.name in PROTECTED:
             self.ros.call("SetDeletionProtection", {"StackId": stack_id, "DeletionProtection": "Enabled"})
         return _outputs(done)
@@ -200,30 +200,35 @@ class Deployment:
             self.pause(POLL_S)
         raise DeployError(f"{stack.stack_name}: the change set was not ready in time; run the deployment again")
 
-    def _wait(self, stack: RouterStack, stack_id: str) -> dict[str, Any]:
-        """Wait for the end of the action under way, showing each event once; the stack as it is then."""
-        shown: set[str] = set()
+    def _wait(self, stack: RouterStack, stack_id: str, seen: dict[str, str] | None = None) -> dict[str, Any]:
+        """Wait for the end of the action under way; `seen` are the events that were there before it."""
+        seen = self._events(stack_id) if seen is None else seen
         deadline = time.monotonic() + STACK_TIMEOUT_S
         while time.monotonic() < deadline:
             answer = self.ros.call("GetStack", {"StackId": stack_id})
+            self._show_new(stack_id, seen)
             status = answer["Status"]
-            if status.endswith("_IN_PROGRESS"):
-                self._show_events(stack_id, shown)
-                self.pause(POLL_S)
-                continue
             if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "CHECK_COMPLETE"}:
                 return answer
-            raise DeployError(self._explain(stack, stack_id, answer))
+            if not status.endswith("_IN_PROGRESS"):
+                raise DeployError(self._explain(stack, stack_id, answer))
+            self.pause(POLL_S)
         raise DeployError(
-            f"{stack.stack_name}: not done after {STACK_TIMEOUT_S / 60:.0f} minutes; run the deployment again, it takes up where this stopped"
+            f"{stack.stack_name}: not done after {STACK_TIMEOUT_S / 60:.0f} minutes; run the deployment again, "
+            "it takes up where this stopped"
         )
 
-    def _show_events(self, stack_id: str, shown: set[str]) -> None:
+    def _events(self, stack_id: str) -> dict[str, str]:
+        """The latest events, oldest first: id -> one line."""
         listed = self.ros.call("ListStackEvents", {"StackId": stack_id, "PageSize": 50})
-        for event in reversed(listed.get("Events", ())):
-            if event["EventId"] not in shown:
-                shown.add(event["EventId"])
-                self.show(f"      {event['Status']:20} {event['LogicalResourceId']}")
+        rows = reversed(listed.get("Events", ()))
+        return {row["EventId"]: f"      {row['Status']:20} {row['LogicalResourceId']}" for row in rows}
+
+    def _show_new(self, stack_id: str, seen: dict[str, str]) -> None:
+        for event_id, line in self._events(stack_id).items():
+            if event_id not in seen:
+                seen[event_id] = line
+                self.show(line)
 
     def _explain(self, stack: RouterStack, stack_id: str, answer: Mapping[str, Any]) -> str:
         listed = self.ros.call("ListStackEvents", {"StackId": stack_id, "PageSize": 50})
