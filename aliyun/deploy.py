@@ -82,6 +82,7 @@ class Deployment:
             self.show("      unchanged")
             return _outputs(existing or {})
         stack_id, change_set_id = change_set
+        before = self._events(stack_id)
         self.ros.call(
             "ExecuteChangeSet",
             {"ChangeSetId": change_set_id, "ClientToken": f"execute-{self.run_id}-{change_set_id}"[:64]},
