@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import random
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +18,7 @@ from handlers.store import statements
 from handlers.store.dsn import Dsn
 from handlers.store.pool import Pool
 from handlers.store.refusals import StatementRefused
-from handlers.store.statements import Statement, read_statements
+from handlers.store.statements import Statement
 from tests.database import Database
 
 ECHO = Statement("test_echo", "select :tag || ''", 3_000)
@@ -259,55 +257,9 @@ def test_a_connection_is_replaced_when_it_is_old(database: Database, monkeypatch
     assert pool.run("test_backend") != first
 
 
-def test_a_replica_is_not_used(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    class OnlyReplicas:
-        def __init__(self, *_: object, **__: object) -> None:
-            self._usock = None
-            self._sock = None
-
-        def run(self, _sql: str) -> list[list[bool]]:
-            return [[True]]
-
-    monkeypatch.setattr(session_module, "open_connection", OnlyReplicas)
-    pool = database.pool("gateway")
-    with pytest.raises(Unavailable):
-        pool.run("test_echo", tag="x")
-
-
-def test_a_lost_prepared_statement_is_prepared_again(database: Database) -> None:
-    pool = database.pool("gateway", connections_max=1)
-    pool.run("test_echo", tag="a")
-    pool._idle[0]._connection.run("deallocate all")
-    assert pool.run("test_echo", tag="b") == [("b",)]
-    assert not pool.faults
-
-
 def test_a_closed_pool_is_unavailable(database: Database) -> None:
     pool = database.pool("gateway")
     pool.run("test_echo", tag="a")
     pool.close()
     with pytest.raises(Unavailable):
         pool.run("test_echo", tag="b")
-
-
-def test_a_statement_defined_twice_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.sql").write_text("-- name: one\nselect 1\n", "utf-8")
-    (tmp_path / "b.sql").write_text("-- name: two\n-- timeout_ms: 7\nselect 2;\n\n-- name: one\nselect 3\n", "utf-8")
-    with pytest.raises(ValueError, match=r"b\.sql.*one"):
-        read_statements(tmp_path)
-    (tmp_path / "a.sql").unlink()
-    assert read_statements(tmp_path)["two"] == Statement("two", "select 2", 7)
-
-
-@pytest.mark.claim("C57")
-def test_tls_is_never_given_up(database: Database, proxy: Proxy) -> None:
-    """The server has no TLS: where TLS is asked for, that is the end, with no byte of the password sent."""
-    dsn = database.dsn("gateway")
-    certificates = ssl.get_default_verify_paths().cafile or ""
-    asking = Dsn(
-        user=dsn.user, password=dsn.password, database=dsn.database, host="127.0.0.1", port=proxy.port, tls=certificates
-    )
-    pool = Pool(asking)
-    with pytest.raises(Unavailable):
-        pool.run("test_echo", tag="x")
-    pool.close()
