@@ -28,6 +28,7 @@ __all__ = ["CallDeadlines", "ClientLimits", "HttpRequest", "ResponseSink", "Upst
 
 _ORIGIN = re.compile(r"(https?)://([0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 _TARGET = re.compile(rb"/[\x21-\x22\x24-\x7e]*")
+_JOIN_BYTES_MAX = 32 * 1024
 _METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"})
 _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
 
@@ -137,10 +138,10 @@ class UpstreamCall:
         self._begin_phase(self._deadlines.headers_ms)
         connection.begin(self)
         head, body = self.wire_bytes
-        if body:
-            connection.transport.writelines((head, body))
+        if len(body) <= _JOIN_BYTES_MAX:
+            connection.transport.write(head + body)
         else:
-            connection.transport.write(head)
+            connection.transport.writelines((head, body))
 
     def head_completed(self) -> None:
         """From now on silence is what is timed."""

@@ -83,19 +83,16 @@ class WireCall:
 
     def stop(self) -> None:
         """Ask the pod to cancel and to say in END what was produced; the sink hears that END, or `lost`."""
-        if self.sink is None:
+        sink, connection = self.sink, self._connection
+        if sink is None or self.stopped:
             return
-        if self._connection is not None:
-            if not self.stopped:
-                self.stopped = True
-                self._connection.transport.resume_reading()
-                self._connection.transport.write_eof()
+        if connection is None:
+            self.cancel()
+            asyncio.get_running_loop().call_soon(sink.lost)
             return
-        if self._task is not None:
-            self._task.cancel()
-        else:
-            self._client.withdraw(self)
-        asyncio.get_running_loop().call_soon(self.lose)
+        self.stopped = True
+        connection.resume()
+        connection.transport.write_eof()
 
     def abandon(self) -> None:
         """Close the connection at once; the sink hears `lost`."""
@@ -288,7 +285,7 @@ class _Connection(asyncio.Protocol):
             call.sink = None
             self.call = None
             self.resume()
-            if self._reader.clean:
+            if self._reader.clean and not call.stopped:
                 self._client.released(self)
             else:
                 self.kill()

@@ -1,10 +1,12 @@
 """The pod's end of the wire.
 
 Rules
-    One exchange at a time per connection; the gateway closing its side is the cancellation. A handler answers now or later,
+    One exchange at a time per connection; the gateway closing its half is the cancellation, to which `on_cancel` may answer
+    with `end` at once; without that END, or when the gateway closes altogether, nothing more is sent. A handler answers now or later,
     with any number of `head`, `data` and `usage` and exactly one `end`, or with `refuse`. What a handler raises closes the
     connection: the gateway then counts the attempt as lost.
-    The event loop (uvloop) joins what is written within one turn into one system call, so frames are written as they come.
+    Data goes out at once. HEAD and USAGE wait for what follows them within the same turn of the loop, because a system call
+    costs more than all the Python around it: a complete answer is one write.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class WireReply:
 
     __slots__ = (
         "_connection",
+        "_held",
         "_transport",
         "body",
         "cancelled",
@@ -53,6 +56,8 @@ class WireReply:
     ) -> None:
         self._connection = connection
         self._transport = transport
+        self._held = b""
+        """HEAD and USAGE frames of this turn of the loop."""
         self.request = request
         self.body = body
         self.open = True
@@ -70,29 +75,43 @@ class WireReply:
     def head(self, head: WireHead) -> None:
         """Start the client's response."""
         if self.open:
-            self._transport.write(encode_frame(FrameKind.HEAD, 0, encode_json(head)))
+            self._hold(encode_frame(FrameKind.HEAD, 0, encode_json(head)))
 
     def data(self, data: bytes, semantic: bool) -> None:  # noqa: FBT001 positional by protocol: called per chunk
         """Client-ready bytes."""
         if not self.open:
             return
+        header = encode_frame_header(_DATA, SEMANTIC if semantic else 0, len(data))
+        if self._held:
+            header = self._held + header
+            self._held = b""
         if len(data) <= _JOIN_BYTES_MAX:
-            self._transport.write(encode_frame(_DATA, SEMANTIC if semantic else 0, data))
+            self._transport.write(header + data)
         else:
-            header = encode_frame_header(_DATA, SEMANTIC if semantic else 0, len(data))
             self._transport.writelines((header, data))
 
     def usage(self, usage: Usage) -> None:
         """Cumulative usage so far."""
         if self.open:
-            self._transport.write(encode_frame(FrameKind.USAGE, 0, encode_json(usage)))
+            self._hold(encode_frame(FrameKind.USAGE, 0, encode_json(usage)))
 
     def end(self, end: WireEnd, final: bytes = b"") -> None:
         """The one END frame."""
         if self.open:
             self.open = False
-            self._transport.write(encode_end(end, final))
+            self._transport.write(self._held + encode_end(end, final))
+            self._held = b""
             self._connection.completed()
+
+    def _hold(self, frame: bytes) -> None:
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._held += frame
+
+    def _flush(self) -> None:
+        if self._held and self.open:
+            self._transport.write(self._held)
+            self._held = b""
 
     def refuse(self) -> None:
         """Close without a frame: the request's token did not verify."""
@@ -220,14 +239,13 @@ class _Connection(asyncio.Protocol):
             self.reply.on_resume()
 
     def eof_received(self) -> bool:
-        # The gateway wants no more, but the END with what was produced: `on_cancel` may still `end`.
+        # The gateway wants no more but the END with what was produced: `on_cancel` may still `end`.
         self._half_closed = True
         reply = self.reply
         if reply is not None:
-            reply.cancelled = True
-            if reply.on_cancel is not None:
-                reply.on_cancel()
+            self._tell_cancelled(reply)
             if not reply.open:
+                # Its END is on its way; `completed` closes after flushing.
                 return True
         self.kill()
         return False
@@ -240,10 +258,14 @@ class _Connection(asyncio.Protocol):
         reply, self.reply = self.reply, None
         if reply is not None:
             reply.open = False
-            if not reply.cancelled:
-                reply.cancelled = True
-                if reply.on_cancel is not None:
-                    reply.on_cancel()
+            self._tell_cancelled(reply)
+
+    @staticmethod
+    def _tell_cancelled(reply: WireReply) -> None:
+        if not reply.cancelled:
+            reply.cancelled = True
+            if reply.on_cancel is not None:
+                reply.on_cancel()
 
     def close_if_idle(self) -> None:
         """For draining."""

@@ -214,6 +214,63 @@ def test_cancelling_is_seen_by_the_pod_and_silences_the_sink(tmp_path: Path) -> 
     run(main())
 
 
+def test_stopping_asks_for_the_end_with_what_was_produced(tmp_path: Path) -> None:
+    async def main() -> None:
+        def handler(reply: WireReply) -> None:
+            reply.data(b"x", semantic=True)
+            if reply.request.request_id == "mute":
+                return
+            reply.on_cancel = lambda: reply.end(WireEnd(usage=Usage(output=1), failure=FailureClass.CANCELLED))
+
+        server = WireServer(handler)
+        client = WireClient(await server.listen(f"unix:{tmp_path}/s"), connections_max=1)
+        for request_id in ("tells", "mute", "tells"):
+            sink = FrameSink()
+            call = client.call(wire_request(request_id), b"", sink)
+            await eventually(lambda sink=sink: bool(sink.pieces))  # type: ignore[misc]
+            call.pause_reading()
+            call.stop()
+            call.stop()
+            await sink.done.wait()
+            if request_id == "mute":
+                assert (sink.ends, sink.losses) == ([], 1)
+            else:
+                assert [(end.failure, end.usage.output) for end, _ in sink.ends] == [(FailureClass.CANCELLED, 1)]
+            await eventually(lambda: client.connections == 0)
+        await client.close()
+        await server.drain(1)
+
+    run(main())
+
+
+def test_stopping_or_abandoning_a_call_that_has_not_begun_or_has_ended(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = WireServer(lambda reply: reply.data(b"x", semantic=True))
+        client = WireClient(await server.listen(f"unix:{tmp_path}/s"), connections_max=1)
+        connecting, waiting, abandoned = FrameSink(), FrameSink(), FrameSink()
+        calls = [client.call(wire_request(), b"", sink) for sink in (connecting, waiting)]
+        for call in calls:
+            call.stop()
+            call.abandon()
+        await connecting.done.wait()
+        await waiting.done.wait()
+        assert (connecting.losses, waiting.losses) == (1, 1)
+        last = client.call(wire_request(), b"", abandoned)
+        await eventually(lambda: bool(abandoned.pieces))
+        last.stop()
+        last.abandon()
+        await abandoned.done.wait()
+        last.stop()
+        last.abandon()
+        await asyncio.sleep(0.02)
+        assert [sink.losses for sink in (connecting, waiting, abandoned)] == [1, 1, 1]
+        await eventually(lambda: client.connections == 0 and server.open_replies == 0)
+        await client.close()
+        await server.drain(1)
+
+    run(main())
+
+
 def test_connections_and_waiting_calls_are_bounded(tmp_path: Path) -> None:
     async def main() -> None:
         replies: list[WireReply] = []

@@ -8,11 +8,11 @@ import pytest
 
 from handlers.errors import FailureClass
 from handlers.translation.canonical.usage import Usage
-from handlers.transport.frames import encode_frame, encode_frame_header, encode_json
+from handlers.transport.frames import FrameReader, encode_frame, encode_frame_header, encode_json
 from handlers.transport.wire import FRAME_BYTES_MAX, FrameKind, WireEnd, WireHead
 from handlers.transport.wire_client import WireClient
-from handlers.transport.wire_server import WireReply, WireServer
-from tests.handlers.transport.recorders import FrameSink, dial, eventually, run, wire_request
+from handlers.transport.wire_server import WireReply, WireServer, _Connection
+from tests.handlers.transport.recorders import FrameSink, MemoryTransport, dial, eventually, run, wire_request
 
 REQUEST = encode_frame(FrameKind.REQUEST, 0, encode_json(wire_request()))
 BODY = encode_frame(FrameKind.BODY, 0, b"{}")
@@ -97,6 +97,29 @@ def test_a_gateway_that_misbehaves_is_cut_off(data: bytes, tmp_path: Path) -> No
         assert all(reply.cancelled for reply in replies)
         writer.close()
         await server.drain(0)
+
+    run(main())
+
+
+def test_a_complete_answer_is_one_write_and_a_lone_head_does_not_wait() -> None:
+    async def main() -> None:
+        replies: list[WireReply] = []
+        connection = _Connection(WireServer(replies.append))
+        transport = MemoryTransport(connection)
+        connection.connection_made(transport)
+        connection.data_received(WHOLE)
+        echo(replies[0])
+        assert len(transport.writes) == 2, "HEAD with DATA, USAGE with END"
+        connection.data_received(WHOLE)
+        replies[1].head(WireHead(200, "x"))
+        replies[1].usage(Usage(input=1))
+        assert len(transport.writes) == 2
+        await asyncio.sleep(0)
+        assert len(transport.writes) == 3
+        replies[1].end(WireEnd())
+        await asyncio.sleep(0)
+        kinds = [kind for kind, _, _ in FrameReader().feed(transport.written)]
+        assert kinds == [3, 4, 5, 6, 3, 5, 6]
 
     run(main())
 
