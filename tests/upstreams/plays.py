@@ -91,10 +91,11 @@ def streamed(pieces: Iterable[bytes], delay_s: float = 0.0, headers: Headers = N
 
 
 def _well(play: Play, answer: Answer, headers: Headers = NO_HEADERS) -> Iterable[Step]:
-    """The correct answer; options: n (events), delay_ms, split (bytes per write), finish, tool (arguments)."""
+    """The correct answer; options: n (events), say (one word), delay_ms, split (bytes per write), finish, tool."""
+    said = (play.options["say"],) if "say" in play.options else answer.words
     answer = replace(
         answer,
-        words=tuple(f"word{i} " for i in range(int(play.number("n", 0)))) or answer.words,
+        words=tuple(f"word{i} " for i in range(int(play.number("n", 0)))) or said,
         finish=play.options.get("finish", answer.finish),
         tool_arguments='{"city":"Lyon"}' if "tool" in play.options else answer.tool_arguments,
     )
