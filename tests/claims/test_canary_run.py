@@ -37,6 +37,8 @@ class Run:
     requests: int
     seen_upstream: int
     own_credentials: list[Hit]
+    held: dict[str, set[str]]
+    """By pod: the credentials in its environment."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,7 @@ def run() -> Iterator[Run]:
         responses = [*send_conversations(world, canaries), *send_faulty(world, canaries)]
         send_abandoned(world, canaries)
         malformed = send_malformed(world, canaries)
+        held = held_credentials(world, canaries)
         live = live_places(world, canaries, responses, malformed, stack)
         leak_everywhere(world, canaries)
         yield Run(
@@ -63,6 +66,7 @@ def run() -> Iterator[Run]:
             requests=len(responses),
             seen_upstream=len(world.upstream.received),
             own_credentials=credentials_in_answers(canaries, responses, malformed),
+            held=held,
         )
 
 
@@ -87,7 +91,7 @@ def live_places(
     bystander = stack.enter_context(leaking_process(canaries.leak("command lines and environments")))
     stack.enter_context(deleted_file(canaries.leak("deleted files")))
     pids = list(world.process_ids().values())
-    # A pod's environment holds its own provider's credential, and must hold nothing else: test_c35 looks there.
+    # On one machine a pod's environment holds its own provider's credential: test_c35 looks there.
     private = {world.system.pods[slug].pid for slug in world.system.pods}
     return [
         text("metrics", metrics, canaries.leak("metrics").encode()),
@@ -130,6 +134,15 @@ def leak_everywhere(world: WholeSystem, canaries: Canaries) -> None:
     (world.home.root.parent / "tmp" / "leak").write_text(canaries.leak("temporary files"))
     (world.home.run / "leak").write_text(canaries.leak("run files"))
     (world.home.secrets / "leak").write_text(canaries.leak("secret files"))
+
+
+def held_credentials(world: WholeSystem, canaries: Canaries) -> dict[str, set[str]]:
+    """Which provider's credential is in which pod's environment; empty where the system lets nobody look."""
+    search = Scanner(canaries)
+    return {
+        slug: {hit.position for hit in search.scan(environments(slug, [pod.pid]))}
+        for slug, pod in world.system.pods.items()
+    }
 
 
 def stored_places(world: WholeSystem) -> list[Place]:
@@ -179,3 +192,10 @@ def test_the_run_reached_the_providers_with_many_canaries(run: Run) -> None:
 @pytest.mark.claim("A57", "C19")
 def test_no_answer_holds_a_credential_or_a_key(run: Run) -> None:
     assert run.own_credentials == []
+
+
+@pytest.mark.claim("C21", "C23", "C35")
+def test_c35_a_pod_holds_its_own_providers_credential_and_no_other(run: Run) -> None:
+    if not any(run.held.values()):
+        pytest.skip("only root may read the environment of a process that refuses to be dumped")
+    assert run.held == {"openai": {"credential of openai"}, "anthropic": {"credential of anthropic"}}
