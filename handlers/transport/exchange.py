@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from asyncio import Transport
@@ -36,7 +37,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_bodiless", "_chunked", "_connection", "_transport", "body", "closed", "head", "on_disconnect", "on_pause",
+        "_bodiless", "_chunked", "_connection", "_held", "_transport", "body", "closed", "head", "on_disconnect", "on_pause",
         "on_resume", "received_at", "started",
     )  # fmt: skip
 
@@ -47,6 +48,7 @@ class Exchange:
         self._transport = transport
         self._bodiless = False
         self._chunked = False
+        self._held = b""
         self.head = head
         self.body = body
         self.received_at = received_at
@@ -96,20 +98,21 @@ class Exchange:
         if not head.keep_alive or self._connection.draining:
             head.keep_alive = False
             framing += b"connection: close\r\n"
-        block = encode_head(status, headers, framing)
+        self._held = encode_head(status, headers, framing)
         self.started = True
-        self._transport.write(block)
+        asyncio.get_running_loop().call_soon(self._flush)
 
     def write(self, data: bytes) -> None:
         """One piece of a streamed body, handed to the transport at once."""
         if self.closed or not data or self._bodiless:
             return
+        before, self._held = self._held, b""
         if not self._chunked:
-            self._transport.write(data)
+            self._transport.write(before + data)
         elif len(data) <= _JOIN_BYTES_MAX:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._transport.write(b"%b%x\r\n%b\r\n" % (before, len(data), data))
         else:
-            self._transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+            self._transport.writelines((b"%b%x\r\n" % (before, len(data)), data, b"\r\n"))
 
     def finish(self, data: bytes = b"") -> None:
         """The last piece and the end of a streamed response, in one write."""
@@ -117,10 +120,11 @@ class Exchange:
             return
         if not self._chunked:
             self.write(data)
-        elif data:
-            self._transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+            self._flush()
         else:
-            self._transport.write(b"0\r\n\r\n")
+            before, self._held = self._held, b""
+            last = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            self._transport.write(before + last + b"0\r\n\r\n")
         self.closed = True
         self._connection.exchange_completed(keep_alive=self.head.keep_alive)
 
@@ -128,6 +132,7 @@ class Exchange:
         """Close without a terminator, after what was written: the client can see that the response is incomplete."""
         if self.closed:
             return
+        self._flush()
         self.closed = True
         if self.started and not self._chunked and not self._bodiless:
             # Closing would look like the regular end of an HTTP/1.0 body; only a reset says that it is not.
@@ -136,6 +141,16 @@ class Exchange:
                 peer_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._transport.abort()
         self._connection.exchange_completed(keep_alive=False)
+
+    def _flush(self) -> None:
+        """The head waits for what is written within the same turn of the loop, and no longer: a system call less."""
+        if self._held and not self.closed:
+            self._transport.write(self._held)
+            self._held = b""
+
+    def release_callbacks(self) -> None:
+        """Drop what the handler hung on us, so that a served request leaves no reference cycle behind."""
+        self.on_disconnect = self.on_pause = self.on_resume = None
 
     def _forbid_second_head(self) -> None:
         if self.started:

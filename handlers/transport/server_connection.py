@@ -263,7 +263,9 @@ class ServerConnection(asyncio.Protocol):
 
     def exchange_completed(self, *, keep_alive: bool) -> None:
         """The exchange has written its last byte."""
-        self.exchange = None
+        if self.exchange is not None:
+            self.exchange.release_callbacks()
+            self.exchange = None
         if not keep_alive or self._early_overflow or self._server.draining:
             self.close()
         elif self._early:
@@ -359,8 +361,10 @@ class ServerConnection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.closed = True
-            if exchange.on_disconnect is not None:
-                exchange.on_disconnect()
+            on_disconnect = exchange.on_disconnect
+            exchange.release_callbacks()
+            if on_disconnect is not None:
+                on_disconnect()
 
 
 def _internal(cause: Exception) -> TheRouterError:

@@ -19,7 +19,7 @@ from typing import cast
 import msgspec
 
 from handlers.translation.canonical.usage import Usage
-from handlers.transport.addresses import bound_address, listen
+from handlers.transport.addresses import bound_address, listen, notice_silent_loss
 from handlers.transport.frames import (
     FrameReader,
     MalformedFrame,
@@ -113,6 +113,10 @@ class WireReply:
             self._transport.write(self._held)
             self._held = b""
 
+    def release_callbacks(self) -> None:
+        """Drop what the handler hung on us, so that a served request leaves no reference cycle behind."""
+        self.on_cancel = self.on_pause = self.on_resume = None
+
     def refuse(self) -> None:
         """Close without a frame: the request's token did not verify."""
         if self.open:
@@ -191,6 +195,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        notice_silent_loss(transport)
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -224,7 +229,9 @@ class _Connection(asyncio.Protocol):
 
     def completed(self) -> None:
         """The exchange has ended; the connection waits for the next."""
-        self.reply = None
+        if self.reply is not None:
+            self.reply.release_callbacks()
+            self.reply = None
         if self._server.draining or self._half_closed:
             self._transport.close()
 
@@ -259,6 +266,7 @@ class _Connection(asyncio.Protocol):
         if reply is not None:
             reply.open = False
             self._tell_cancelled(reply)
+            reply.release_callbacks()
 
     @staticmethod
     def _tell_cancelled(reply: WireReply) -> None:

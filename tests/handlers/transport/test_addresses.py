@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
-from handlers.transport.addresses import Address, bound_address, connect, listen, parse_address
-from tests.handlers.transport.recorders import run
+from handlers.transport.addresses import Address, bound_address, connect, listen, notice_silent_loss, parse_address
+from tests.handlers.transport.recorders import eventually, run
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,29 @@ def test_a_bound_address_can_be_connected_to(kind: str, tmp_path: Path) -> None:
         await connect(asyncio.Protocol, address)
         await accepted.wait()
         server.close()
+        await asyncio.sleep(0.01)
+
+    run(main())
+
+
+def test_quiet_tcp_connections_are_probed_and_unix_ones_left_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        probed: list[int] = []
+
+        class Accepting(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                notice_silent_loss(transport)
+                connection = transport.get_extra_info("socket")
+                probed.append(connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+                transport.close()
+
+        for address in ("127.0.0.1:0", f"unix:{tmp_path}/s"):
+            server = await listen(Accepting, address)
+            await connect(asyncio.Protocol, bound_address(server))
+            await eventually(lambda: len(probed) > 0)
+            server.close()
+        await eventually(lambda: len(probed) == 2)
+        assert probed == [1, 0]
         await asyncio.sleep(0.01)
 
     run(main())

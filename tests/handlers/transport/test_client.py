@@ -1,22 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from handlers.errors import FailureClass
 from handlers.transport.client import CallDeadlines, ClientLimits, HttpRequest, UpstreamPool, parse_origin
-from tests.handlers.transport.recorders import CallSink, eventually, read_request, run, scripted
+from tests.handlers.transport.recorders import CallSink, certificate, eventually, read_request, run, scripted
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 QUICK = ClientLimits(sweep_s=0.01)
@@ -470,35 +464,6 @@ def test_requests_that_would_be_split_are_not_sent(
 
 def test_a_request_does_not_show_its_headers() -> None:
     assert "hidden" not in repr(HttpRequest("http://h", b"GET", b"/", [(b"authorization", b"hidden")], b"hidden"))
-
-
-def certificate(tmp_path: Path, name: str, *, expired: bool = False) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """(server context, client context that trusts it) for a name."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    alternative = x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=2))
-        .not_valid_after(now + dt.timedelta(days=-1 if expired else 1))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = signed.public_bytes(serialization.Encoding.PEM)
-    path = tmp_path / "server.pem"
-    path.write_bytes(
-        pem
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    return server, ssl.create_default_context(cadata=pem.decode())
 
 
 @pytest.mark.claim("A58")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -72,11 +73,51 @@ def test_each_piece_and_the_end_are_one_write(final: bytes) -> None:
         connection.data_received(GET)
         (exchange,) = recorder.exchanges
         exchange.start(200, [])
+        await asyncio.sleep(0)
+        assert transport.writes == [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"], (
+            "a lone head does not wait"
+        )
         exchange.write(b"abc")
         exchange.finish(final)
         assert transport.writes[1:] == [b"3\r\nabc\r\n", (b"4\r\nlast\r\n" if final else b"") + b"0\r\n\r\n"]
 
     run(main())
+
+
+@pytest.mark.parametrize("ending", ["write", "finish", "abort", "large"])
+def test_a_head_travels_with_what_follows_it_at_once(ending: str) -> None:
+    async def main() -> None:
+        recorder = Recorder(lambda _: None)
+        connection, transport = connect_in_memory(serve(recorder))
+        connection.data_received(GET)
+        (exchange,) = recorder.exchanges
+        exchange.start(200, [])
+        assert transport.writes == []
+        if ending == "write":
+            exchange.write(b"abc")
+        elif ending == "finish":
+            exchange.finish(b"abc")
+        elif ending == "large":
+            exchange.write(b"x" * 100_000)
+        else:
+            exchange.abort()
+        assert len(transport.writes) == 1
+        assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
+        await asyncio.sleep(0)
+        assert len(transport.writes) == 1
+
+    run(main())
+
+
+def test_a_served_request_leaves_no_reference_cycle() -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.on_disconnect = exchange.on_pause = exchange.on_resume = lambda: exchange.write(b"cycle")
+        exchange.send(200, [])
+
+    recorder = Recorder(answer)
+    exchange_bytes(GET, recorder)
+    (served,) = recorder.exchanges
+    assert (served.on_disconnect, served.on_pause, served.on_resume) == (None, None, None)
 
 
 @pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])

@@ -8,7 +8,7 @@ import pytest
 
 from handlers.transport.exchange import Exchange
 from handlers.transport.limits import ServerLimits
-from tests.handlers.transport.recorders import Recorder, dial, eventually, listening, run, serve
+from tests.handlers.transport.recorders import Recorder, certificate, dial, eventually, listening, run, serve
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 QUICK = ServerLimits(
@@ -128,6 +128,24 @@ def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
         async with listening(serve(Recorder(), QUICK)) as (reader, writer):
             writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n" + b"x" * 5_000_000)
             assert (await reader.read()).startswith(b"HTTP/1.1 413")
+
+    run(main())
+
+
+def test_tls(tmp_path: Path) -> None:
+    async def main() -> None:
+        server_context, client_context = certificate(tmp_path, "127.0.0.1")
+        server = serve(Recorder(), QUICK)
+        address = await server.listen("127.0.0.1:0", ssl=server_context)
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=client_context)
+        for _ in range(3):
+            writer.write(GET)
+            assert (await read_response(reader)).startswith(b"HTTP/1.1 200")
+        writer.write(b"BAD\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400"), "a refusal is readable, and the connection ends"
+        writer.close()
+        await server.drain(1)
 
     run(main())
 
