@@ -25,7 +25,7 @@ from handlers.gateway.plan import RoutePlan
 from handlers.gateway.usage_line import new_request_id
 from handlers.keys.principal import Principal
 from handlers.ledger.allowance import AccountAllowance
-from handlers.ledger.quote import affordable_output_tokens, quote
+from handlers.ledger.quote import SEARCHES_MAX, affordable_output_tokens, quote
 from handlers.store.gateway import LeaseGrant
 
 BLOCK_NANO = 2 * NANO
@@ -154,7 +154,12 @@ class Credit:
         affordable = max(account.allowance.remaining, 0) + lease.available_nano
         endpoints = [attempt.endpoint for attempt in plan.attempts]
         tokens = affordable_output_tokens(
-            endpoints, affordable, prompt_bytes=len(call.body), choices=call.choices, markup_ppm=principal.markup_ppm
+            endpoints,
+            affordable,
+            prompt_bytes=len(call.body),
+            choices=call.choices,
+            searches=SEARCHES_MAX if call.searches else 0,
+            markup_ppm=principal.markup_ppm,
         )
         if tokens >= OUTPUT_TOKENS_MIN:
             amount = quote(
@@ -162,6 +167,7 @@ class Credit:
                 prompt_bytes=len(call.body),
                 output_tokens_cap=tokens,
                 choices=call.choices,
+                searches=SEARCHES_MAX if call.searches else 0,
                 markup_ppm=principal.markup_ppm,
             )
             await self._grow(account, principal, amount)
@@ -243,5 +249,6 @@ def _worst_case(plan: RoutePlan, call: Call, principal: Principal) -> int:
         prompt_bytes=len(call.body),
         output_tokens_cap=call.output_cap,
         choices=call.choices,
+        searches=SEARCHES_MAX if call.searches else 0,
         markup_ppm=principal.markup_ppm,
     )

@@ -49,7 +49,8 @@ class RoutingFields(msgspec.Struct, frozen=True):
     service_tier: Annotated[str, Meta(max_length=32)] | None = None
     tools: msgspec.Raw = msgspec.Raw(b"")
     response_format: msgspec.Raw = msgspec.Raw(b"")
-    reasoning: msgspec.Raw = msgspec.Raw(b"")
+    web_search_options: msgspec.Raw = msgspec.Raw(b"")
+    plugins: msgspec.Raw = msgspec.Raw(b"")
     # Fields that would steer us elsewhere (A38, A47). Their only value is null; anything else names the field.
     api_base: None = None
     base_url: None = None
@@ -97,7 +98,9 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes
     target: str
     needs: frozenset[str]
-    """Capabilities that the request cannot do without: tools, json_schema, reasoning."""
+    """Capabilities that the request cannot do without: tools, json_schema."""
+    searches: bool
+    """It may make the provider search the web, which costs by the search."""
 
 
 def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | None, body: bytes) -> Call:
@@ -225,6 +228,7 @@ def _build(route: Route, target: bytes, path: bytes, fields: RoutingFields, body
         body=body,
         target=target.decode("ascii"),
         needs=_needs(fields),
+        searches=b"search" in bytes(fields.tools) or bool(fields.web_search_options) or bool(fields.plugins),
     )
 
 

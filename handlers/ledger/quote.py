@@ -16,8 +16,8 @@ from handlers.ledger.rating import round_up_to_nano
 
 BYTES_PER_TOKEN = 3
 TEMPLATE_TOKENS = 64
-SEARCHES = 8
-"""Web searches that a request may cause, where the endpoint prices them."""
+SEARCHES_MAX = 8
+"""Web searches that a request may cause if it asks for any, where the endpoint prices them."""
 
 
 class _Bound(msgspec.Struct, frozen=True):
@@ -34,6 +34,7 @@ def quote(
     prompt_bytes: int,
     output_tokens_cap: int | None,
     choices: int = 1,
+    searches: int = 0,
     markup_ppm: int = 0,
 ) -> int:
     """Worst case in nano-units over all endpoints; those without a price are never used and do not count.
@@ -43,10 +44,11 @@ def quote(
         prompt_bytes: size of the request body.
         output_tokens_cap: what the client (or a clamp) allows; None: the model's own maximum.
         choices: how many answers were asked for.
+        searches: how many web searches the request may cause.
         markup_ppm: added to the price.
     """
     worst = 0
-    for bound in _bounds(endpoints, prompt_bytes, choices):
+    for bound in _bounds(endpoints, prompt_bytes, choices, searches):
         tokens = bound.output_tokens_max
         if output_tokens_cap is not None:
             tokens = min(tokens, max(output_tokens_cap, 0))
@@ -55,11 +57,17 @@ def quote(
 
 
 def affordable_output_tokens(
-    endpoints: Iterable[Endpoint], budget_nano: int, *, prompt_bytes: int, choices: int = 1, markup_ppm: int = 0
+    endpoints: Iterable[Endpoint],
+    budget_nano: int,
+    *,
+    prompt_bytes: int,
+    choices: int = 1,
+    searches: int = 0,
+    markup_ppm: int = 0,
 ) -> int:
     """The largest output cap whose quote is within the budget; 0 when even the prompt is beyond it."""
     budget = max(budget_nano, 0) * PER_MILLION * PER_MILLION // (PER_MILLION + markup_ppm)
-    bounds = list(_bounds(endpoints, prompt_bytes, choices))
+    bounds = list(_bounds(endpoints, prompt_bytes, choices, searches))
     tokens = max((bound.output_tokens_max for bound in bounds), default=0)
     for bound in bounds:
         if bound.fixed > budget:
@@ -70,7 +78,7 @@ def affordable_output_tokens(
     return tokens
 
 
-def _bounds(endpoints: Iterable[Endpoint], prompt_bytes: int, choices: int) -> Iterator[_Bound]:
+def _bounds(endpoints: Iterable[Endpoint], prompt_bytes: int, choices: int, searches: int) -> Iterator[_Bound]:
     prompt_tokens = -(-prompt_bytes // BYTES_PER_TOKEN) + TEMPLATE_TOKENS
     for endpoint in endpoints:
         price = endpoint.price
@@ -79,17 +87,20 @@ def _bounds(endpoints: Iterable[Endpoint], prompt_bytes: int, choices: int) -> I
         for tiers in (price.tiers, *(others for _, others in price.periods)):
             for floor, rates in tiers:
                 if floor <= prompt_tokens:
-                    yield _bound(rates, prompt_tokens, prompt_bytes, choices, endpoint.capabilities.output_tokens_max)
+                    output_tokens_max = endpoint.capabilities.output_tokens_max
+                    yield _bound(rates, prompt_tokens, prompt_bytes, choices, searches, output_tokens_max)
 
 
-def _bound(rates: Rates, prompt_tokens: int, prompt_bytes: int, choices: int, output_tokens_max: int) -> _Bound:
+def _bound(
+    rates: Rates, prompt_tokens: int, prompt_bytes: int, choices: int, searches: int, output_tokens_max: int
+) -> _Bound:
     reading = max(rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h)
     writing = max(rates.output, rates.reasoning, rates.audio_output, rates.image_output)
     fixed = (
         prompt_tokens * reading
         + prompt_bytes * (rates.characters + rates.seconds_ms)  # audio is never below 8 kbit/s: a byte a millisecond
         + choices * rates.images
-        + SEARCHES * rates.searches
+        + searches * rates.searches
         + rates.per_request * PER_MILLION
     )
     return _Bound(fixed, writing * choices, output_tokens_max)

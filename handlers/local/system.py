@@ -82,6 +82,7 @@ class LocalSystem:
         self.model: Child | None = None
         self.pods: dict[str, Child] = {}
         self.gateway: Child
+        self.schedules: Child | None = None
         self.port = 0
 
     @property
@@ -111,6 +112,7 @@ class LocalSystem:
                 self.start_pod(slug)
             self._await_pods()
             self.start_gateway()
+            self._start_schedules()
             self._describe()
         except BaseException:
             self.stop()
@@ -118,6 +120,8 @@ class LocalSystem:
 
     def stop(self) -> None:
         """Stop everything, clients' side first."""
+        if self.schedules is not None:
+            self.schedules.stop()
         if hasattr(self, "gateway"):
             self.gateway.stop()
         for pod in self.pods.values():
@@ -146,7 +150,8 @@ class LocalSystem:
 
     def children(self) -> list[Child]:
         """The processes to watch, the gateway last."""
-        return [*([self.model] if self.model else []), *self.pods.values(), self.gateway]
+        optional = [child for child in (self.model, self.schedules) if child is not None]
+        return [*optional, *self.pods.values(), self.gateway]
 
     def _claim_port(self) -> int:
         if not self.options.port:
@@ -247,15 +252,26 @@ class LocalSystem:
             Variable.WIRE: f"unix:{self.home.run}/{{provider}}.sock",
             Variable.SPOOL: str(self.home.spool),
             Variable.MODELS: str(self._models_file()),
-            Variable.DATABASE_HOST: str(self.postgres.socket_dir),
-            Variable.DATABASE_PORT: str(self.postgres.port),
-            Variable.DATABASE_NAME: DATABASE,
-            Variable.DATABASE_ROLE: "gateway",
+            **self._database_variables("gateway"),
         }
         command = [sys.executable, "-m", "handlers.gateway"]
         self.gateway = Child("gateway", command, plain_environment(variables), self.home.logs / "gateway.log")
         self.gateway.start()
         self.gateway.await_ready(lambda: _answers(f"{self.url}/readyz"), START_TIMEOUT_S)
+
+    def _database_variables(self, role: str) -> dict[str, str]:
+        return {
+            Variable.DATABASE_HOST: str(self.postgres.socket_dir),
+            Variable.DATABASE_PORT: str(self.postgres.port),
+            Variable.DATABASE_NAME: DATABASE,
+            Variable.DATABASE_ROLE: role,
+        }
+
+    def _start_schedules(self) -> None:
+        variables = {**self._deployment_variables(), **self._database_variables("operations")}
+        command = [sys.executable, "-m", "handlers.local.schedules"]
+        self.schedules = Child("schedules", command, plain_environment(variables), self.home.logs / "schedules.log")
+        self.schedules.start()
 
     def _models_file(self) -> Path:
         path = self.home.run / "models.json"

@@ -149,7 +149,7 @@ def _restart(system: LocalSystem, child: Child) -> None:
     time.sleep(RESTART_PAUSE_S)
     if child is system.gateway:
         system.start_gateway()
-    elif child is system.model:
+    elif child in {system.model, system.schedules}:
         child.start()
     else:
         system.start_pod(child.name.removeprefix("provider "))
