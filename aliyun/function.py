@@ -14,7 +14,7 @@ from handlers.workloads import Workload
 from stacks.manifests import Cluster
 from stacks.manifests.pods import environment
 
-RUNTIME_INTERFACE = "handlers.clouds.function_compute"
+RUNTIME_INTERFACE = "handlers.clouds.function_server"
 """Turns Function Compute's invocations into the events that handlers know."""
 SERVER_PORT = 9_000
 MEMORY_MB = 512
