@@ -118,12 +118,12 @@ class Credit:
         amount = _worst_case(plan, call, principal)
         account = self._accounts.setdefault(principal.account, _Account())
         async with account.lock:
-            if account.allowance.try_hold(amount):
-                return self._taken(account, principal.account, amount)
-            lease = await self._grow(account, principal, amount)
-            if account.allowance.try_hold(amount):
-                return self._taken(account, principal.account, amount)
-            return await self._clamped(account, principal, plan, call, lease)
+            while not account.allowance.try_hold(amount):
+                # What is granted here may be taken by requests that do not wait: ask until it is ours or refused.
+                lease = await self._grow(account, principal, amount)
+                if not lease.granted_nano and account.allowance.remaining < amount:
+                    return await self._clamped(account, principal, plan, call, lease)
+            return self._taken(account, principal.account, amount)
 
     async def _grow(self, account: _Account, principal: Principal, amount: int) -> LeaseGrant:
         need = amount - max(account.allowance.remaining, 0)
@@ -170,8 +170,10 @@ class Credit:
                 searches=SEARCHES_MAX if call.searches else 0,
                 markup_ppm=principal.markup_ppm,
             )
-            await self._grow(account, principal, amount)
-            if account.allowance.try_hold(amount):
+            while not account.allowance.try_hold(amount):
+                if not (await self._grow(account, principal, amount)).granted_nano:
+                    break
+            else:
                 return self._taken(account, principal.account, amount, tokens)
         raise PaymentRequired(
             "The balance does not cover this request. Top up, lower max_tokens, or choose a cheaper model.",
