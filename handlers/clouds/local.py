@@ -39,14 +39,16 @@ class LocalSecretStore:
 def read_private(path: Path, name: str) -> bytes:
     """The content of a file that is ours alone, without a final line break."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         raise SecretError(f"there is no secret {name}: put it into {path} with mode 0600") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077 or status.st_uid != os.geteuid():
-            raise SecretError(f"the secret {name} may be read by others: chmod 600 {path}, and own it")
-        value = file.read(SECRET_BYTES_MAX + 1).removesuffix(b"\n")
+            raise SecretError(f"the secret {name} is no file or may be read by others: chmod 600 {path}, and own it")
+        value = os.read(descriptor, SECRET_BYTES_MAX + 1).removesuffix(b"\n")
+    finally:
+        os.close(descriptor)
     if not 0 < len(value) <= SECRET_BYTES_MAX:
         raise SecretError(f"the secret {name} is empty or larger than {SECRET_BYTES_MAX} bytes: see {path}")
     return value

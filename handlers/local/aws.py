@@ -118,9 +118,12 @@ def _write(path: Path, content: bytes) -> None:
 def _publish_sealing_keys(folder: Path) -> None:
     """`seal/public` follows from the private keys, so it is the one file that is written anew."""
     public = {}
+    (folder / "seal").mkdir(mode=0o700, exist_ok=True)
     for path in sorted((folder / "seal").iterdir()):
         if path.name != "public" and not path.name.startswith("."):
-            keys = parse_private_keys(read_private(path, f"seal/{path.name}"))
+            secret = read_private(path, f"seal/{path.name}")
+            _refuse_weak(f"seal/{path.name}", secret)
+            keys = parse_private_keys(secret)
             newest = max(keys)
             public[path.name] = {"version": newest, "public": _encode(derive_public(keys[newest]))}
     content = msgspec.json.encode(public)
