@@ -61,7 +61,7 @@ class AdminStore:
         self._pool.run("admin_create_tenant", tenant=tenant_id, name=name)
 
     def create_user(self, user_id: str, tenant_id: str, email: str, role: str = "member") -> None:
-        """Create a user (role: owner | admin | member | viewer); Conflict when id or address exists in the tenant."""
+        """Create a user (role: owner | admin | billing | member | viewer | auditor); Conflict when id or address exists in the tenant."""
         self._pool.run("admin_create_user", user=user_id, tenant=tenant_id, email=email, role=role)
 
     def create_key(

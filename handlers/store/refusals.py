@@ -36,6 +36,7 @@ REFUSALS: dict[str, Refusal] = {
     "lease_invalid": Refusal(InvalidRequest, "The amounts of a lease are zero or more and its life is 1 to 86400 s."),
     "lease_of_another_tenant": Refusal(Conflict, "The lease belongs to another tenant."),
     "transaction_key_reused": Refusal(Conflict, "This key has been booked with another amount or tenant.", "key"),
+    "retention_not_over": Refusal(Conflict, "Rows within the tenant's retention are not purged.", "cutoff"),
     "tenant_pkey": Refusal(Conflict, "A tenant with this id exists.", "tenant_id"),
     "tenant_name_check": Refusal(InvalidRequest, "A tenant's name is not empty.", "name"),
     "tenant_retention_days_check": Refusal(InvalidRequest, "Retention is 1 to 730 days.", "retention_days"),
@@ -47,7 +48,9 @@ REFUSALS: dict[str, Refusal] = {
     "app_user_pkey": Refusal(Conflict, "A user with this id exists.", "user_id"),
     "app_user_email_key": Refusal(Conflict, "The tenant has a user with this address.", "email"),
     "app_user_email_check": Refusal(InvalidRequest, "That is not an e-mail address.", "email"),
-    "app_user_role_check": Refusal(InvalidRequest, "A role is owner, admin, member or viewer.", "role"),
+    "app_user_role_check": Refusal(
+        InvalidRequest, "A role is owner, admin, billing, member, viewer or auditor.", "role"
+    ),
     "app_user_tenant_id_fkey": Refusal(NotFound, "There is no such tenant.", "tenant_id"),
     "api_key_pkey": Refusal(Conflict, "A key with this id exists.", "key_id"),
     "api_key_limits_check": Refusal(

@@ -15,6 +15,7 @@ class Account:
         self.expired: set[str] = set()
         self.usage: dict[str, tuple[int, bool]] = {}
         self.movements: set[str] = set()
+        self.purged: set[str] = set()
 
     @property
     def held(self) -> int:
@@ -50,7 +51,7 @@ class Account:
     def settle(self, request_id: str, cost: int, lease_id: str, *, final: bool) -> str:
         old_cost, old_final = self.usage.get(request_id, (0, False))
         known = request_id in self.usage
-        if known and (old_final or not final):
+        if known and (old_final or not final or request_id in self.purged):
             return "exists"
         self.usage[request_id] = (cost, final)
         self.balance -= cost - old_cost

@@ -77,6 +77,9 @@ FUNCTIONS: dict[str, set[str]] = {
         "ledger_check",
         "operations_create_partitions",
         "operations_payment_summary",
+        "operations_tidy_usage",
+        "usage_purge",
+        "usage_purge_due",
     },
     "site": {
         "account_balance",
