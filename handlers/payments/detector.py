@@ -3,8 +3,8 @@
 Theory of operation
     Free text from outside passes `refuse_account_numbers` before it goes anywhere. Text is normalised first (NFKC), so
     full-width digits count as digits. Digits separated by single spaces, dots or dashes are one run of groups. A run is a card
-    number when groups in a row, or any window inside one group, make 13 to 19 digits that begin like a card network's and
-    satisfy Luhn. Windows inside a group make this strict: a long reference number may be refused by chance, and the message
+    number when groups in a row, or any window inside one group, make 13 to 19 digits of a length and with a
+    beginning that a card network issues, and satisfy Luhn. Windows inside a group make this strict: a long reference number may be refused by chance, and the message
     says what to do. Identifiers of ours and of the companies are checked by their own grammar instead, in the database.
 """
 
@@ -18,8 +18,17 @@ from handlers.errors import InvalidRequest
 
 _RUN = re.compile(r"\d(?:[ .\-\u2010-\u2015]?\d){12,}")
 _GROUP = re.compile(r"\d+")
-# Visa; Mastercard; American Express, Diners, JCB; Discover, UnionPay, Maestro.
-_NETWORK = re.compile(r"4|5|2[2-7]|3[0-9]|6")
+# First digits and lengths that the networks issue.
+_NETWORK = re.compile(
+    r"4(\d{12}|\d{15}|\d{18})"  # Visa
+    r"|(5[1-5]\d{2}|222[1-9]|22[3-9]\d|2[3-6]\d{2}|27[01]\d|2720)\d{12}"  # Mastercard
+    r"|3[47]\d{13}"  # American Express
+    r"|3(0[0-59]|[689]\d)\d{11,16}"  # Diners
+    r"|35(2[89]|[3-8]\d)\d{12,15}"  # JCB
+    r"|220[0-4]\d{12,15}"  # Mir
+    r"|(6011|64[4-9]\d|65\d{2}|62\d{2})\d{12,15}"  # Discover, UnionPay
+    r"|(50|5[6-8]|6\d)\d{11,17}"  # Maestro
+)
 _CARD_DIGITS = range(13, 20)
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 
@@ -67,7 +76,7 @@ def _candidates(run: str) -> Iterator[str]:
 def holds_card_number(text: str) -> bool:
     """Whether a payment card number stands anywhere in the text."""
     return any(
-        _NETWORK.match(digits) and luhn_holds(digits)
+        _NETWORK.fullmatch(digits) and luhn_holds(digits)
         for run in _RUN.findall(unicodedata.normalize("NFKC", text))
         for digits in _candidates(run)
     )

@@ -240,7 +240,10 @@ def read_event(body: bytes) -> Notice:
         read = _READERS.get(event.type)
         if read is None:
             return Notice(kind=Kind.IGNORED, provider=PROVIDER, mode=mode_of(event.livemode), event_id=event.id)
-        return read(event)
+        notice = read(event)
+        # The event and its object must say the same about the mode, or it is of neither.
+        agreed = notice.mode == mode_of(event.livemode)
+        return notice if agreed else msgspec.structs.replace(notice, mode="foreign")
     except msgspec.MsgspecError:
         raise InvalidRequest(
             "The notification is signed but not understood: check the endpoint's API version.", code="invalid_event"

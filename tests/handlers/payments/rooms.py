@@ -57,10 +57,12 @@ class Tenant(NamedTuple):
     limited_key: str
 
 
-def alb_event(
-    method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, *, raw: bool = False
-) -> dict[str, Any]:
-    """The event of an ALB; `raw` sends the body as base64, as an ALB does with what is not text."""
+def alb_event(method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The event of an ALB; what is not text comes as base64."""
+    try:
+        text, encoded = body.decode(), False
+    except UnicodeDecodeError:
+        text, encoded = base64.b64encode(body).decode(), True
     return {
         "requestContext": {
             "elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-2:0:targetgroup/payments/0"}
@@ -69,8 +71,8 @@ def alb_event(
         "path": path,
         "queryStringParameters": {},
         "headers": {"host": "api.therouter.example", **(headers or {})},
-        "body": base64.b64encode(body).decode() if raw else body.decode(),
-        "isBase64Encoded": raw,
+        "body": text,
+        "isBase64Encoded": encoded,
     }
 
 
