@@ -1,1 +1,10 @@
-"""ROOM: what runs on schedules and events: purge, reap, checkpoint, alarms, watchdog, incidents, rotation."""
+"""Operations: what runs on schedules and events, Lambda-style, and touches no customer's content.
+
+Each module has `handler(event, context)`. The numbers that it acts on come in the event: the schedule that sends it is written by
+stacks/ and aliyun/ from the policy table, so a promise, its template and its behaviour hold the same number.
+
+    purge             removes metadata past its tenant's retention       reap            releases money held by lost requests
+    checkpoint        seals the audit log                               rotation        names secrets that are too old
+    snapshot_check    compares backups with what is promised            alarms          gives each node its two alarms
+    watchdog          reboots one node when nothing answers any more    verify_aws      compares an account with the promises
+"""
