@@ -16,7 +16,6 @@ from handlers.settings import Deployment, SettingError
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, identifier
 from handlers.transport.wire import WireRequest
 
-
 SELF_HOSTED = "--"
 """The country of a provider that runs on this machine or in the user's own network."""
 
