@@ -127,10 +127,6 @@ class PostgresServer:
         if result.returncode and b"already exists" not in result.stderr:
             raise PostgresFailed(f"Database `{name}` could not be created; see {self.log_path}.")
 
-    def drop_database(self, name: str) -> None:
-        """Drop a database, ending its sessions."""
-        self._client("dropdb", "--force", "--if-exists", name)
-
     def _client(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         if self._identity is None:
             raise PostgresFailed("The PostgreSQL server has not been started.")

@@ -9,9 +9,8 @@ begin
   if not exists (select from pg_roles where rolname = 'therouter_owner') then
     create role therouter_owner nologin noinherit;
   end if;
-  if not pg_has_role(current_user, 'therouter_owner', 'member') then
-    execute format('grant therouter_owner to %I', current_user);
-  end if;
+  -- From PostgreSQL 16 on, who creates a role may grant it and not yet act as it.
+  execute format('grant therouter_owner to %I', current_user);
   foreach room in array array['gateway', 'admin', 'payments', 'operations', 'site'] loop
     if not exists (select from pg_roles where rolname = room) then
       execute format('create role %I login noinherit connection limit 200', room);

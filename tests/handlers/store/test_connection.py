@@ -117,7 +117,6 @@ def _dsn(port: int, tls: Path) -> Dsn:
     return Dsn(user="gateway", password=PASSWORD, database="d", host="127.0.0.1", port=port, tls=str(tls))
 
 
-@pytest.mark.claim("C57")
 def test_a_server_that_our_authority_vouches_for_is_spoken_to(trusted: TlsServer, tmp_path: Path) -> None:
     with pytest.raises((Error, OSError)):  # it hangs up after the first words
         open_connection(_dsn(trusted.port, tmp_path / "ours.pem"), timeout_s=2)
@@ -125,7 +124,6 @@ def test_a_server_that_our_authority_vouches_for_is_spoken_to(trusted: TlsServer
     assert b"user\0gateway\0" in trusted.heard
 
 
-@pytest.mark.claim("C57")
 def test_a_server_that_another_authority_vouches_for_hears_nothing(trusted: TlsServer, tmp_path: Path) -> None:
     _authority(tmp_path, "theirs")
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -134,7 +132,6 @@ def test_a_server_that_another_authority_vouches_for_hears_nothing(trusted: TlsS
     assert trusted.heard == b""
 
 
-@pytest.mark.claim("C57")
 def test_a_server_with_another_name_hears_nothing(tmp_path: Path, authority: Authority) -> None:
     server = TlsServer(tmp_path, "db.example.com", authority)
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -143,7 +140,6 @@ def test_a_server_with_another_name_hears_nothing(tmp_path: Path, authority: Aut
     assert server.heard == b""
 
 
-@pytest.mark.claim("C57")
 def test_the_embedded_server_has_no_tls_and_is_refused_where_tls_is_asked_for(
     database: Database, tmp_path: Path, authority: Authority
 ) -> None:

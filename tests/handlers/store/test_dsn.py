@@ -13,7 +13,6 @@ def test_the_password_is_not_shown() -> None:
     assert "hunter2" not in f"{dsn} {dsn!r}"
 
 
-@pytest.mark.claim("C57")
 @pytest.mark.parametrize(
     ("host", "local"), [("db.example.com", False), ("db.example.com", True), ("127.0.0.1", False), ("", False)]
 )
@@ -29,7 +28,6 @@ def test_a_host_or_a_socket_and_not_both() -> None:
         Dsn(user="u", password="p", database="d", local=True)
 
 
-@pytest.mark.claim("C57")
 def test_the_tls_context_checks_certificate_and_name() -> None:
     certificates = ssl.get_default_verify_paths().cafile or ""
     context = Dsn(user="u", password="p", database="d", host="db.example.com", tls=certificates).tls_context()

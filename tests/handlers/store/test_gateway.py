@@ -156,7 +156,6 @@ def test_a60_of_500_concurrent_leases_with_credit_for_one_exactly_one_is_granted
     assert _sums_are_exact(database)
 
 
-@pytest.mark.claim("A61", "A62")
 def test_the_same_lines_settled_by_many_at_once_are_charged_once(database: Database, store: GatewayStore) -> None:
     tenants = [make_tenant(database.pool("admin"), credit_nano=10**9) for _ in range(5)]
     dice = random.Random(61)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 import scramp
 from pg8000.exceptions import Error
 
+from handlers.local.postgres import PostgresServer
 from handlers.store.connection import open_connection
-from handlers.store.migrate import MIGRATIONS, MigrationChanged, apply_migrations, scram_verifier
+from handlers.store.migrate import MIGRATIONS, MigrationChanged, apply_migrations, scram_verifier, set_passwords
 from tests.database import Database
 
 
@@ -86,3 +88,24 @@ def test_our_verifier_is_the_one_that_scram_defines() -> None:
     ours = scram_verifier("secret", salt)
     assert ours.startswith(f"SCRAM-SHA-256${iterations}:")
     assert ours.endswith(f"${scramp.utils.b64enc(stored)}:{scramp.utils.b64enc(server)}")
+
+
+def test_the_migrating_role_need_not_be_a_superuser() -> None:
+    """As on a managed database, whose master user may create roles and databases and is no superuser."""
+    home = Path(tempfile.mkdtemp(prefix="therouter-master-"))
+    server = PostgresServer(home / "data", port=0, socket_dir=home / "s", durable=False)
+    try:
+        server.start()
+        with closing(open_connection(server.superuser(), timeout_s=10)) as connection:
+            connection.run("create role master login createrole createdb password 'made-up'")
+            connection.run("create database managed owner master")
+        master = server.dsn("master", "made-up", "managed")
+        applied = apply_migrations(master)
+        assert applied == sorted(path.name for path in MIGRATIONS.glob("*.sql") if path.name != "0000_roles.sql")
+        assert apply_migrations(master) == []
+        set_passwords(master, {"gateway": "also-made-up"})
+        with closing(open_connection(server.dsn("gateway", "also-made-up", "managed"), timeout_s=10)) as connection:
+            assert connection.run("select therouter.gateway_change_latest()") == [[0]]
+    finally:
+        server.stop()
+        shutil.rmtree(home)
