@@ -140,7 +140,7 @@ class Conversation:
             if streams and asked.stream:
                 return RawStream(relay, decoder, draft, self._dialect, context)
             if not streams and not asked.stream:
-                return RawWhole(decoder, context)
+                return RawWhole(relay, decoder, context)
         adapter = ADAPTERS[asked.upstream.wire_format]
         events = adapter.decoder(streams=streams, target=asked.upstream, prompt_tokens=draft.prompt_tokens)
         if draft.output_tokens_max:

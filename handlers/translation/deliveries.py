@@ -29,6 +29,7 @@ from handlers.translation.canonical.events import (
     ResponseCompleted,
     ResponseFailed,
     Unrecognized,
+    UsageReported,
     is_semantic,
 )
 from handlers.translation.canonical.usage import NO_USAGE, Usage
@@ -300,16 +301,18 @@ class RawStream(Delivery):
 
     def _forwarded(self, frame: SseFrame, events: list[Event]) -> Output:
         semantic = False
+        raw = frame.raw
         for event in events:
             if type(event) is BlockDelta and event.text:
                 self.semantic = semantic = True
+            elif type(event) is UsageReported:
+                raw = self._relay.patch(raw)
             elif self.observe(event):
                 semantic = True
-        if self.ended:
-            return Output(b"", semantic, self._final(frame.raw), ended=True)
-        if self._relay.is_hidden(self._decoder, self._draft):
+        if not self.ended and self._relay.is_hidden(self._decoder, self._draft):
             return NOTHING
-        return Output(self._model.replace(frame.raw, self._decoder.model), semantic)
+        raw = self._model.replace(raw, self._decoder.model)
+        return Output(b"", semantic, self._final(raw), ended=True) if self.ended else Output(raw, semantic)
 
     def _observe_all(self, events: list[Event]) -> bool:
         semantic = False
@@ -327,8 +330,9 @@ class RawStream(Delivery):
 class RawWhole(Delivery):
     """One JSON body goes through as it is, the model name apart."""
 
-    def __init__(self, decoder: JsonDecoder, context: AnswerContext) -> None:
+    def __init__(self, relay: Relay, decoder: JsonDecoder, context: AnswerContext) -> None:
         super().__init__()
+        self._relay = relay
         self._decoder = decoder
         self._model = ModelName(context.model)
 
@@ -375,4 +379,6 @@ class RawWhole(Delivery):
             self.observe(event)
         if self.failed is not None:
             return Output(ended=True)
-        return Output(b"", semantic=False, final=self._model.replace(body, self._decoder.model), ended=True)
+        return Output(
+            b"", semantic=False, final=self._model.replace(self._relay.patch(body), self._decoder.model), ended=True
+        )

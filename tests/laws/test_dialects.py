@@ -7,11 +7,13 @@ import msgspec
 from handlers.translation.adapters.anthropic_messages import AnthropicAdapter
 from handlers.translation.adapters.base import Adapter
 from handlers.translation.adapters.openai_chat import OpenaiChatAdapter
+from handlers.translation.adapters.openai_responses import ResponsesAdapter
 from handlers.translation.canonical.events import Event
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.dialects.anthropic_messages import AnthropicMessages
 from handlers.translation.dialects.base import Dialect
 from handlers.translation.dialects.openai_chat import OpenaiChat
+from handlers.translation.dialects.openai_responses import OpenaiResponses
 from tests.laws.dialect_laws import DialectLaws
 from tests.laws.observing import summary
 
@@ -19,6 +21,11 @@ from tests.laws.observing import summary
 class TestOpenaiChat(DialectLaws):
     dialect: ClassVar[Dialect] = OpenaiChat()
     reader: ClassVar[Adapter] = OpenaiChatAdapter()
+
+
+class TestOpenaiResponses(DialectLaws):
+    dialect: ClassVar[Dialect] = OpenaiResponses()
+    reader: ClassVar[Adapter] = ResponsesAdapter()
 
 
 class TestAnthropicMessages(DialectLaws):

@@ -209,7 +209,8 @@ class AnthropicDecoder(JsonDecoder):
             self.writer.unrecognized("block")
             return
         form = "" if kind is not BlockKind.REASONING else "encrypted" if block.data else "text"
-        index = self.writer.open(kind, block_id=block.id or "", name=block.name or "", form=form)
+        origin = "anthropic" if form else ""
+        index = self.writer.open(kind, block_id=block.id or "", name=block.name or "", form=form, origin=origin)
         self._blocks[number] = index
         self.writer.text(index, block.text or block.thinking or "")
         self.writer.proof(index, signature=block.signature or "", data=block.data or "")

@@ -160,9 +160,16 @@ def _blocks(part: Part, target: UpstreamTarget, names: dict[str, str]) -> list[d
         case ToolResult():
             return [_result(part, target, names)]
         case Reasoning():
-            if part.form == "encrypted" and part.data:
-                return [{"type": "redacted_thinking", "data": part.data}]
-            return [{"type": "thinking", "thinking": part.text, "signature": part.signature}] if part.signature else []
+            return _reasoning(part)
+
+
+def _reasoning(part: Reasoning) -> list[dict[str, Any]]:
+    """Byte for byte what Anthropic once sent; what others made, it would refuse."""
+    if part.origin not in {"", "anthropic"}:
+        return []
+    if part.form == "encrypted":
+        return [{"type": "redacted_thinking", "data": part.data}] if part.data else []
+    return [{"type": "thinking", "thinking": part.text, "signature": part.signature}] if part.signature else []
 
 
 def _result(part: ToolResult, target: UpstreamTarget, names: dict[str, str]) -> dict[str, Any]:

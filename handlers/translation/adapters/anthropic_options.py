@@ -97,7 +97,7 @@ def _thinking(
     if "adaptive_thinking" in target.quirks:
         body["thinking"] = {"type": "adaptive"}
         if control.effort:
-            body["output_config"] = {"effort": _EFFORTS[control.effort]}
+            body["output_config"] = {"effort": _EFFORTS.get(control.effort, "medium")}
         return
     budget = min(thinking_tokens(control, body["max_tokens"]), body["max_tokens"] - 1)
     forced = body.get("tool_choice", {}).get("type") in {"any", "tool"}

@@ -150,7 +150,16 @@ class EventWriter:
             self._started = True
             self._events.append(ResponseStarted(response_id, model, created))
 
-    def open(self, kind: BlockKind, choice: int = 0, *, block_id: str = "", name: str = "", form: str = "") -> int:
+    def open(
+        self,
+        kind: BlockKind,
+        choice: int = 0,
+        *,
+        block_id: str = "",
+        name: str = "",
+        form: str = "",
+        origin: str = "",
+    ) -> int:
         """Begin a block; its index."""
         if self.blocks >= BLOCKS_MAX:
             raise Malformed("too many blocks")
@@ -162,7 +171,7 @@ class EventWriter:
         if kind is BlockKind.TOOL_CALL:
             self.tool_choices.add(choice)
             self._output_tokens += estimate_tokens(name)
-        self._events.append(BlockStarted(index, kind, choice, block_id, name, form))
+        self._events.append(BlockStarted(index, kind, choice, block_id, name, form, origin))
         return index
 
     def text(self, index: int, text: str) -> None:
@@ -198,6 +207,10 @@ class EventWriter:
         """Every open block is complete."""
         for index in list(self._open):
             self.stop(index)
+
+    def characters(self, index: int) -> int:
+        """How much text the block has."""
+        return self._characters[index]
 
     def is_open(self, index: int) -> bool:
         """Whether the block may still grow."""

@@ -15,6 +15,8 @@ from handlers.translation.adapters.base import EventWriter
 from handlers.translation.canonical.events import BlockDelta, BlockKind, Cited
 
 DATA_URL = "data:"
+# OpenRouter's names for who made a proof of reasoning.
+ORIGINS = {"anthropic-claude-v1": "anthropic", "openai-responses-v1": "openai", "google-gemini-v1": "google"}
 
 
 class PartReader:
@@ -32,13 +34,13 @@ class PartReader:
         if current is not None:
             self._writer.stop(current[2])
 
-    def _block(self, choice: int, kind: BlockKind, form: str = "", block_id: str = "") -> int:
+    def _block(self, choice: int, kind: BlockKind, form: str = "", block_id: str = "", origin: str = "") -> int:
         current = self._current.get(choice)
         if current is not None:
             if current[0] is kind and current[1] == form + block_id:
                 return current[2]
             self._writer.stop(current[2])
-        index = self._writer.open(kind, choice, form=form, block_id=block_id)
+        index = self._writer.open(kind, choice, form=form, block_id=block_id, origin=origin)
         self._current[choice] = (kind, form + block_id, index)
         return index
 
@@ -90,14 +92,15 @@ class PartReader:
     def _detail(self, choice: int, detail: dict[str, Any]) -> None:
         kind = str(detail.get("type"))
         block_id = _string(detail, "id")
+        origin = ORIGINS.get(_string(detail, "format"), "")
         if kind == "reasoning.encrypted":
-            index = self._block(choice, BlockKind.REASONING, "encrypted", block_id)
+            index = self._block(choice, BlockKind.REASONING, "encrypted", block_id, origin)
             self._writer.proof(index, data=_string(detail, "data"))
         elif kind == "reasoning.summary":
-            index = self._block(choice, BlockKind.REASONING, "summary", block_id)
+            index = self._block(choice, BlockKind.REASONING, "summary", block_id, origin)
             self._writer.text(index, _string(detail, "summary"))
         elif kind == "reasoning.text":
-            index = self._block(choice, BlockKind.REASONING, "text", block_id)
+            index = self._block(choice, BlockKind.REASONING, "text", block_id, origin)
             self._writer.text(index, _string(detail, "text"))
             self._writer.proof(index, signature=_string(detail, "signature"))
         else:

@@ -29,6 +29,7 @@ class Block:
     id: str
     name: str
     form: str
+    origin: str = ""
     pieces: list[str] = field(default_factory=list)
     signature: str = ""
     data_pieces: list[str] = field(default_factory=list)
@@ -69,8 +70,8 @@ class Answer:
                 if logprobs is not None:
                     block.logprobs.append(logprobs)
                 block.signature += signature
-            case BlockStarted(_, kind, choice, block_id, name, form):
-                self.blocks.append(Block(kind, choice, block_id, name, form))
+            case BlockStarted(_, kind, choice, block_id, name, form, origin):
+                self.blocks.append(Block(kind, choice, block_id, name, form, origin))
             case Cited():
                 self.blocks[event.index].citations.append(event)
             case ResponseStarted(response_id, model, created):

@@ -61,6 +61,8 @@ class BlockStarted(msgspec.Struct, frozen=True, gc=False):
     """Of the tool."""
     form: str = ""
     """Of reasoning: `text`, `summary` or `encrypted` (no readable text); of media: its media type."""
+    origin: str = ""
+    """Whose proof the reasoning carries: anthropic | openai | google, or empty."""
 
 
 class BlockDelta(msgspec.Struct, frozen=True, gc=False):

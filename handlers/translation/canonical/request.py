@@ -76,6 +76,8 @@ class Reasoning(msgspec.Struct, frozen=True):
     id: str = ""
     form: str = "text"
     """text | summary | encrypted."""
+    origin: str = ""
+    """Who made the proof and alone accepts it: anthropic | openai | google; empty: unknown."""
 
 
 class Refusal(msgspec.Struct, frozen=True):

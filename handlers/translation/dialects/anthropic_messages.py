@@ -25,6 +25,7 @@ from handlers.translation.canonical.events import (
     ResponseStarted,
     UsageReported,
 )
+from handlers.translation.canonical.proof import mark_proof
 from handlers.translation.canonical.request import CanonicalRequest
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.anthropic_parse import parse_messages
@@ -135,8 +136,9 @@ def _whole_block(block: Block, context: AnswerContext) -> list[dict[str, Any]]:
             return [{"type": "text", "text": block.text, "citations": citations or None}]
         case BlockKind.REASONING if not context.exclude_reasoning:
             if block.form == "encrypted":
-                return [{"type": "redacted_thinking", "data": block.data}]
-            return [{"type": "thinking", "thinking": block.text, "signature": block.signature}]
+                return [{"type": "redacted_thinking", "data": mark_proof(block.data, block.origin, "anthropic")}]
+            signature = mark_proof(block.signature or block.data, block.origin, "anthropic")
+            return [{"type": "thinking", "thinking": block.text, "signature": signature}]
         case BlockKind.TOOL_CALL:
             number = len(block.name) + len(block.text)
             call_id = _tool_id(block.id, number, context)
@@ -278,12 +280,11 @@ class MessagesStreamEncoder:
 
     def _reasoning(self, block: BlockStarted, event: BlockDelta) -> bytes:
         if block.form == "encrypted":
-            return self._open(block, event.data)
+            return self._open(block, mark_proof(event.data, block.origin, "anthropic"))
         if event.text:
             return self._open(block) + self._send_delta({"type": "thinking_delta", "thinking": event.text})
-        if event.signature:
-            return self._open(block) + self._send_delta({"type": "signature_delta", "signature": event.signature})
-        return b""
+        signature = mark_proof(event.signature or event.data, block.origin, "anthropic")
+        return self._open(block) + self._send_delta({"type": "signature_delta", "signature": signature})
 
     def _send_delta(self, delta: dict[str, Any]) -> bytes:
         return _frame({"type": "content_block_delta", "index": self._sent, "delta": delta})

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from handlers.errors import InvalidRequest, Unprocessable
+from handlers.translation.canonical.proof import read_proof
 from handlers.translation.canonical.request import (
     CacheControl,
     CanonicalRequest,
@@ -35,7 +36,7 @@ from handlers.translation.dialects.anthropic_fields import (
 )
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.openai_chat_parse import decode_top
-from handlers.translation.dialects.reading import CacheField, decode_body, given, read_stops
+from handlers.translation.dialects.reading import CacheField, check_effort, decode_body, given, read_stops
 
 _FIELDS = msgspec.json.Decoder(MessagesFields)
 _SERVER_FIELDS = ("container", "mcp_servers", "context_management")
@@ -122,9 +123,11 @@ def _part(field: BlockField, at: str) -> Part:
         case "tool_result":
             return _tool_result(field, at)
         case "thinking":
-            return Reasoning(field.thinking or "", field.signature or "")
+            proof, origin = read_proof(field.signature or "", "anthropic")
+            return Reasoning(field.thinking or "", proof, origin=origin)
         case "redacted_thinking":
-            return Reasoning(data=field.data or "", form="encrypted")
+            proof, origin = read_proof(field.data or "", "anthropic")
+            return Reasoning(data=proof, form="encrypted", origin=origin)
     raise Unprocessable(f"{at}.type: this block is understood by Anthropic's own endpoints only.", param=f"{at}.type")
 
 
@@ -205,6 +208,7 @@ def _response_format(fields: MessagesFields) -> ResponseFormat | None:
 
 def _reasoning(fields: MessagesFields) -> ReasoningControl | None:
     effort = (fields.output_config.effort or "") if fields.output_config else ""
+    check_effort("output_config.effort", effort)
     thinking = fields.thinking
     if thinking is None:
         return ReasoningControl(effort=effort) if effort else None

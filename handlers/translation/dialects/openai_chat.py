@@ -28,7 +28,7 @@ from handlers.translation.canonical.events import (
 from handlers.translation.canonical.request import CanonicalRequest
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody
-from handlers.translation.dialects.openai_chat_parse import parse_chat
+from handlers.translation.dialects.openai_chat_parse import REASONING_FORMATS, parse_chat
 
 DONE = b"data: [DONE]\n\n"
 _FINISH = {reason: reason.value for reason in FinishReason} | {FinishReason.REFUSAL: "content_filter"}
@@ -104,8 +104,10 @@ def citation_fields(cited: Cited) -> dict[str, Any]:
     return {"type": "url_citation", "url_citation": fields}
 
 
-def _detail(form: str, index: int, block_id: str, **fields: str) -> dict[str, Any]:
-    detail: dict[str, Any] = {"type": f"reasoning.{form}", "index": index, "id": block_id or None}
+def _detail(form: str, index: int, block: BlockStarted | Block, **fields: str) -> dict[str, Any]:
+    detail: dict[str, Any] = {"type": f"reasoning.{form}", "index": index, "id": block.id or None}
+    if block.origin:
+        detail["format"] = REASONING_FORMATS[block.origin]
     return {**detail, **fields}
 
 
@@ -246,15 +248,13 @@ class ChatStreamEncoder:
 
     def _reasoning(self, block: BlockStarted, event: BlockDelta) -> bytes:
         if event.data:
-            delta: dict[str, Any] = {
-                "reasoning_details": [_detail("encrypted", block.index, block.id, data=event.data)]
-            }
+            delta: dict[str, Any] = {"reasoning_details": [_detail("encrypted", block.index, block, data=event.data)]}
             return self._chunk(delta, block.choice)
         if event.signature:
-            detail = _detail("text", block.index, block.id, signature=event.signature)
+            detail = _detail("text", block.index, block, signature=event.signature)
             return self._chunk({"reasoning_details": [detail]}, block.choice)
         form = "summary" if block.form == "summary" else "text"
-        detail = _detail(form, block.index, block.id, **{form: event.text})
+        detail = _detail(form, block.index, block, **{form: event.text})
         delta = {"reasoning": event.text, "reasoning_content": event.text, "reasoning_details": [detail]}
         return self._chunk(delta, block.choice)
 
@@ -314,12 +314,12 @@ def _whole_reasoning(answer: Answer, choice: int) -> dict[str, Any]:
     details = []
     for index, block in enumerate(blocks):
         if block.data:
-            details.append(_detail("encrypted", index, block.id, data=block.data))
+            details.append(_detail("encrypted", index, block, data=block.data))
         if block.form == "summary":
-            details.append(_detail("summary", index, block.id, summary=block.text))
+            details.append(_detail("summary", index, block, summary=block.text))
         elif block.text or block.signature:
             signed = {"signature": block.signature} if block.signature else {}
-            details.append(_detail("text", index, block.id, text=block.text, **signed))
+            details.append(_detail("text", index, block, text=block.text, **signed))
     text = "".join(block.text for block in blocks)
     return {"reasoning": text or None, "reasoning_content": text or None, "reasoning_details": details}
 

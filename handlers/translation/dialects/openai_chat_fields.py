@@ -19,8 +19,6 @@ from handlers.translation.dialects.reading import (
     read_stops,
 )
 
-EFFORTS = frozenset({"default", "none", "minimal", "low", "medium", "high", "xhigh", "max"})
-
 # Fields that steer the gateway; it has read them, no provider of ours shall.
 GATEWAY_FIELDS = frozenset({
     "models", "route", "provider", "transforms", "plugins", "usage", "session_id", "trace", "debug", "fallbacks",
@@ -89,6 +87,7 @@ class ReasoningDetailField(msgspec.Struct):
     data: str | None = None
     signature: str | None = None
     id: str | None = None
+    format: str | None = None
 
 
 class MessageField(msgspec.Struct):

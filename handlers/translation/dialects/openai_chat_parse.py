@@ -24,7 +24,6 @@ from handlers.translation.canonical.request import (
 )
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.openai_chat_fields import (
-    EFFORTS,
     KNOWN_FIELDS,
     CallField,
     ChatFields,
@@ -35,11 +34,25 @@ from handlers.translation.dialects.openai_chat_fields import (
     UrlField,
     check_fields,
 )
-from handlers.translation.dialects.reading import CacheField, decode_body, given, read_stops, split_data_url
+from handlers.translation.dialects.reading import (
+    CacheField,
+    check_effort,
+    decode_body,
+    given,
+    read_stops,
+    split_data_url,
+)
 
 _FIELDS = msgspec.json.Decoder(ChatFields)
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EXTENSIONS = ("metadata", "audio", "prediction", "web_search_options", "safety_identifier", "image_config")
+REASONING_FORMATS = {
+    "anthropic": "anthropic-claude-v1",
+    "openai": "openai-responses-v1",
+    "google": "google-gemini-v1",
+}
+"""OpenRouter's names for who made a proof of reasoning."""
+_ORIGINS = {name: origin for origin, name in REASONING_FORMATS.items()}
 _AUDIO_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
 
 
@@ -205,11 +218,12 @@ def _reasoning_parts(field: MessageField) -> list[Part]:
 
 
 def _detail(field: ReasoningDetailField) -> Reasoning:
+    origin = _ORIGINS.get(field.format or "", "")
     if field.type == "reasoning.encrypted":
-        return Reasoning(data=field.data or "", id=field.id or "", form="encrypted")
+        return Reasoning(data=field.data or "", id=field.id or "", form="encrypted", origin=origin)
     form = "summary" if field.type == "reasoning.summary" else "text"
     text = field.summary if form == "summary" else field.text
-    return Reasoning(text or "", field.signature or "", id=field.id or "", form=form)
+    return Reasoning(text or "", field.signature or "", id=field.id or "", form=form, origin=origin)
 
 
 def _tool(field: ToolField, at: str) -> Tool:
@@ -254,11 +268,11 @@ def _response_format(fields: ChatFields) -> ResponseFormat | None:
 def read_reasoning(fields: ChatFields) -> ReasoningControl | None:
     """How much the model shall think; None when the client does not say."""
     wanted = fields.reasoning
-    _check_effort("reasoning_effort", fields.reasoning_effort)
+    check_effort("reasoning_effort", fields.reasoning_effort)
     effort = fields.reasoning_effort or ""
     if wanted is None:
         return ReasoningControl(effort=effort) if effort and effort != "default" else None
-    _check_effort("reasoning.effort", wanted.effort)
+    check_effort("reasoning.effort", wanted.effort)
     return ReasoningControl(
         effort=wanted.effort or effort,
         max_tokens=wanted.max_tokens,
@@ -266,11 +280,6 @@ def read_reasoning(fields: ChatFields) -> ReasoningControl | None:
         exclude=bool(wanted.exclude),
         summary=wanted.summary or "",
     )
-
-
-def _check_effort(name: str, effort: str | None) -> None:
-    if effort and effort not in EFFORTS:
-        raise InvalidRequest(f"{name} must be one of {', '.join(sorted(EFFORTS))}.", param=name)
 
 
 def _sampling(fields: ChatFields, top: dict[str, msgspec.Raw]) -> Sampling:

@@ -11,6 +11,9 @@ from handlers.errors import InvalidRequest
 
 T = TypeVar("T")
 
+EFFORTS = ("default", "none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Reasoning efforts; `default` is Groq's word for saying nothing."""
+
 MESSAGES_MAX = 4_096
 TOOLS_MAX = 512
 STOPS_MAX = 64
@@ -69,6 +72,16 @@ def check_range(name: str, value: float | None, low: float, high: float) -> None
     """
     if value is not None and not low <= value <= high:
         raise InvalidRequest(f"{name} must be between {low} and {high}.", param=name)
+
+
+def check_effort(name: str, effort: str | None) -> None:
+    """Refuse an unknown reasoning effort.
+
+    Raises:
+        InvalidRequest: naming the field and the words.
+    """
+    if effort and effort not in EFFORTS:
+        raise InvalidRequest(f"{name} must be one of {', '.join(EFFORTS)}.", param=name)
 
 
 def check_length(name: str, length: int, most: int, least: int = 0) -> None:

@@ -58,6 +58,12 @@ class MessagesRelay:
         del decoder, draft
         return False
 
+    def patch(self, raw: bytes) -> bytes:
+        """`web_fetch_requests` joined `web_search_requests` later, and clients require both."""
+        if b'"server_tool_use":{' not in raw or b'"web_fetch_requests"' in raw:
+            return raw
+        return raw.replace(b'"server_tool_use":{', b'"server_tool_use":{"web_fetch_requests":0,', 1)
+
     def closing(self) -> bytes:
         """The end marker."""
         return frame_bytes(b'{"type":"message_stop"}', "message_stop")

@@ -51,6 +51,10 @@ class Relay(Protocol):
         """Whether the frame just read is none of the client's business."""
         ...
 
+    def patch(self, raw: bytes) -> bytes:
+        """A frame or body that reports usage, with what today's clients require and older providers leave out."""
+        ...
+
     def closing(self) -> bytes:
         """The end marker, for providers that leave it out."""
         ...

@@ -66,6 +66,10 @@ class ChatRelay:
         """The usage chunk that only we asked for."""
         return decoder.usage_only and not draft.include_usage
 
+    def patch(self, raw: bytes) -> bytes:
+        """Nothing is required that providers leave out."""
+        return raw
+
     def closing(self) -> bytes:
         """The end marker."""
         return DONE
