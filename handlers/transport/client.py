@@ -30,6 +30,9 @@ _ORIGIN = re.compile(r"(https?)://([0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]
 _TARGET = re.compile(rb"/[\x21-\x22\x24-\x7e]*")
 _JOIN_BYTES_MAX = 32 * 1024
 _METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"})
+_good_targets: set[bytes] = set()
+"""Targets that were checked before; most providers have a handful."""
+_GOOD_TARGETS_MAX = 256
 _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
 
 
@@ -66,7 +69,7 @@ class UpstreamCall:
     """One request under way."""
 
     __slots__ = (
-        "_deadlines", "_phase_limit_s", "_phase_started_at", "_pool", "_task", "_total_at", "alive", "connection",
+        "_deadlines", "_phase_limit_ms", "_phase_started_at", "_pool", "_started_at", "_task", "alive", "connection",
         "method", "origin", "paused", "retried", "sink", "wire_bytes",
     )  # fmt: skip
 
@@ -75,9 +78,8 @@ class UpstreamCall:
     ) -> None:
         self._pool = pool
         self._deadlines = deadlines
-        self._phase_started_at = now = monotonic()
-        self._phase_limit_s = deadlines.connect_ms / 1000
-        self._total_at = now + deadlines.total_ms / 1000
+        self._started_at = self._phase_started_at = monotonic()
+        self._phase_limit_ms = deadlines.connect_ms
         self._task: asyncio.Task[None] | None = None
         self.origin = origin
         self.method = request.method
@@ -87,7 +89,7 @@ class UpstreamCall:
         """None once the call is over."""
         self.connection: UpstreamConnection | None = None
         self.alive = False
-        """Bytes arrived since the last sweep."""
+        """Bytes arrived, or a phase began, since the last sweep: the sweep starts its clock anew, so that no chunk has to."""
         self.paused = False
         self.retried = False
 
@@ -175,13 +177,13 @@ class UpstreamCall:
         if self.alive:
             self.alive = False
             self._phase_started_at = now
-        if now >= self._total_at or (not self.paused and now - self._phase_started_at >= self._phase_limit_s):
+        phase_ms, total_ms = (now - self._phase_started_at) * 1000, (now - self._started_at) * 1000
+        if total_ms >= self._deadlines.total_ms or (phase_ms >= self._phase_limit_ms and not self.paused):
             self.fail(FailureClass.CONNECT if self.connection is None else FailureClass.TIMEOUT)
 
     def _begin_phase(self, limit_ms: int) -> None:
-        self.alive = False
-        self._phase_started_at = monotonic()
-        self._phase_limit_s = limit_ms / 1000
+        self.alive = True
+        self._phase_limit_ms = limit_ms
 
     def _end(self) -> ResponseSink | None:
         sink, self.sink = self.sink, None
@@ -225,7 +227,7 @@ def parse_origin(origin: str) -> Origin:
 
 
 def _encode_request(origin: Origin, request: HttpRequest) -> tuple[bytes, bytes]:
-    if request.method not in _METHODS or not _TARGET.fullmatch(request.target):
+    if request.method not in _METHODS or (request.target not in _good_targets and not _is_good_target(request.target)):
         raise ValueError("the method or the target of an upstream request is malformed")
     has_length = request.body or request.method not in _BODILESS
     length = b"content-length: %d\r\n" % len(request.body) if has_length else b""
@@ -237,6 +239,14 @@ def _encode_request(origin: Origin, request: HttpRequest) -> tuple[bytes, bytes]
         length,
     )
     return head, request.body
+
+
+def _is_good_target(target: bytes) -> bool:
+    if not _TARGET.fullmatch(target):
+        return False
+    if len(_good_targets) < _GOOD_TARGETS_MAX and len(target) < 256:
+        _good_targets.add(target)
+    return True
 
 
 class UpstreamPool:
@@ -368,6 +378,8 @@ class UpstreamPool:
         for call in list(self._calls):
             call.check_deadlines(now)
         for origin in self._origins.values():
+            for connection in origin.idle:
+                connection.idle_since = connection.idle_since or now
             while origin.idle and now - origin.idle[0].idle_since > self.limits.idle_s:
                 origin.idle.pop(0).kill()
         if self._calls or self._open:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import TYPE_CHECKING, Protocol, cast
 
 from handlers.errors import FailureClass
@@ -77,6 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Bytes of the body still to come, or UNTIL_CLOSE."""
         self._reused = False
         self.idle_since = 0.0
+        """When the sweep first saw the connection idle; 0 until then."""
         self.origin = origin
         self.transport: asyncio.Transport
 
@@ -186,7 +186,7 @@ class UpstreamConnection(asyncio.Protocol):
         transport = self.transport
         if self._keep_alive and not rest and not transport.is_closing() and not transport.get_write_buffer_size():
             self._reused = True
-            self.idle_since = monotonic()
+            self.idle_since = 0.0
             self._pool.released(self)
         else:
             self.kill()

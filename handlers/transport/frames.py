@@ -19,7 +19,9 @@ from handlers.transport.wire import (
 )
 
 _HEADER = struct.Struct(">BBI")
+_END_HEADER = struct.Struct(">BBII")
 _LENGTH = struct.Struct(">I")
+_END = int(FrameKind.END)
 _KINDS = frozenset(kind.value for kind in FrameKind)
 
 encode_json = msgspec.json.Encoder().encode
@@ -49,7 +51,7 @@ def encode_frame_header(kind: int, flags: int, length: int) -> bytes:
 def encode_end(end: WireEnd, final: bytes) -> bytes:
     """The END frame: how it ended, and the last bytes for the client."""
     text = encode_json(end)
-    return _HEADER.pack(FrameKind.END, 0, 4 + len(text) + len(final)) + _LENGTH.pack(len(text)) + text + final
+    return _END_HEADER.pack(_END, 0, 4 + len(text) + len(final), len(text)) + text + final
 
 
 def decode_end(payload: bytes) -> tuple[WireEnd, bytes]:

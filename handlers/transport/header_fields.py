@@ -90,13 +90,14 @@ def encode_fields(fields: list[tuple[bytes, bytes]]) -> bytes:
 
     Raises ValueError when a header would change the framing or break out of its line: such a head is never sent.
     """
-    lines = []
+    parts: list[bytes] = []
     for name, value in fields:
         if name not in _written_names:
             _check_written_name(name)
-        lines.append(b"%b: %b\r\n" % (name, value))
-    block = b"".join(lines)
-    if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\0" in block:
+        parts += (name, b": ", value, b"\r\n")
+    block = b"".join(parts)
+    ends = len(fields)
+    if block.count(b"\n") != ends or block.count(b"\r") != ends or b"\0" in block:
         raise ValueError("a header value has a line end")
     return block
 

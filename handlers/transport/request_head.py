@@ -29,6 +29,10 @@ _LENGTH_LINE = re.compile(rb"\r\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Ll][Ee][Nn][Gg][T
 _LINE_FEED_ALONE = re.compile(rb"(?<!\r)\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]")
 
+_known_request_lines: dict[bytes, tuple[bytes, bytes, int]] = {}
+_known_hosts: set[bytes] = set()
+_KNOWN_MAX = 256
+
 
 class RequestHead:
     """Method, target and headers of one request; the body's framing is decided."""
@@ -109,6 +113,16 @@ def _parse(section: bytes, limits: ServerLimits, peer: str) -> RequestHead:
 
 
 def _parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
+    """(method, target, minor version); what clients ask for again and again is remembered."""
+    known = _known_request_lines.get(line)
+    if known is None:
+        known = _parse_new_request_line(line)
+        if len(_known_request_lines) < _KNOWN_MAX and len(line) < 128:
+            _known_request_lines[line] = known
+    return known
+
+
+def _parse_new_request_line(line: bytes) -> tuple[bytes, bytes, int]:
     method, _, remainder = line.partition(b" ")
     target, _, version = remainder.partition(b" ")
     if version not in {b"HTTP/1.1", b"HTTP/1.0"}:
@@ -127,8 +141,11 @@ def _check_host(head: RequestHead) -> None:
     if host is None:
         if head.minor:
             raise InvalidRequest("The header host is missing.")
-    elif not _HOST.fullmatch(host):
-        raise InvalidRequest("The header host is malformed.")
+    elif host not in _known_hosts:
+        if not _HOST.fullmatch(host):
+            raise InvalidRequest("The header host is malformed.")
+        if len(_known_hosts) < _KNOWN_MAX:
+            _known_hosts.add(host)
 
 
 def _decide_framing(head: RequestHead, section: bytes) -> None:

@@ -14,6 +14,8 @@ CHUNKED = -2
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _NO_BODY = frozenset({204, 304})
+_known_status_lines: dict[bytes, tuple[int, int]] = {}
+_KNOWN_STATUS_LINES_MAX = 64
 
 
 def encode_head(status: int, headers: list[tuple[bytes, bytes]], framing: bytes) -> bytes:
@@ -43,34 +45,41 @@ class ResponseHead(NamedTuple):
 def parse_response_head(section: bytes, method: bytes, headers_max: int) -> ResponseHead:
     """Read a head, from its first byte to before its empty line. Raises MalformedHead."""
     lines = split_lines(section)
-    match = _STATUS_LINE.fullmatch(lines.pop(0))
-    if match is None or len(lines) > headers_max:
-        raise MalformedHead("The response has no valid status line, or too many headers.")
-    status = int(match[2])
+    version, status = _parse_status_line(lines.pop(0))
+    if len(lines) > headers_max:
+        raise MalformedHead("The response has too many headers.")
     headers = parse_fields(lines)
-    length, coding, connection = _framing_fields(headers)
-    keep_alive = match[1] == b"1" and b"close" not in connection
-    body_length = _decide_body_length(length, coding)
+    fields = dict(headers)
+    if len(fields) != len(headers):
+        _forbid_repeated_framing(headers)
+    body_length = _decide_body_length(fields.get(b"content-length"), fields.get(b"transfer-encoding"))
     if has_no_body(method, status):
         body_length = 0
-    return ResponseHead(status, headers, body_length, keep_alive and body_length != UNTIL_CLOSE)
+    connection = fields.get(b"connection")
+    keep_alive = version == 1 and body_length != UNTIL_CLOSE
+    if connection is not None and b"close" in b",".join(v for n, v in headers if n == b"connection").lower():
+        keep_alive = False
+    return ResponseHead(status, headers, body_length, keep_alive)
 
 
-def _framing_fields(headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None, bytes]:
-    length = coding = None
-    connection = b""
-    for name, value in headers:
-        if name == b"content-length":
-            if length is not None:
-                raise MalformedHead("The response has two lengths.")
-            length = value
-        elif name == b"transfer-encoding":
-            if coding is not None:
-                raise MalformedHead("The response has two transfer codings.")
-            coding = value
-        elif name == b"connection":
-            connection += value.lower()
-    return length, coding, connection
+def _parse_status_line(line: bytes) -> tuple[int, int]:
+    """Minor version and status."""
+    known = _known_status_lines.get(line)
+    if known is not None:
+        return known
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise MalformedHead("The response has no valid status line.")
+    parsed = int(match[1]), int(match[2])
+    if len(_known_status_lines) < _KNOWN_STATUS_LINES_MAX and len(line) < 64:
+        _known_status_lines[line] = parsed
+    return parsed
+
+
+def _forbid_repeated_framing(headers: list[tuple[bytes, bytes]]) -> None:
+    names = [name for name, _ in headers]
+    if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
+        raise MalformedHead("The response has two lengths or two transfer codings.")
 
 
 def _decide_body_length(length: bytes | None, coding: bytes | None) -> int:

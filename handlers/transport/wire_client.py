@@ -31,7 +31,7 @@ from handlers.transport.frames import (
 from handlers.transport.wire import SEMANTIC, FrameKind, WireEnd, WireHead, WireRequest
 
 _JOIN_BYTES_MAX = 32 * 1024
-_HEAD, _DATA, _USAGE, _END = int(FrameKind.HEAD), int(FrameKind.DATA), int(FrameKind.USAGE), int(FrameKind.END)
+_REQUEST, _BODY, _HEAD, _DATA, _USAGE, _END = (int(kind) for kind in FrameKind)
 
 
 class WireSink(Protocol):
@@ -118,8 +118,8 @@ class WireCall:
         self._body = b""
         self._connection = connection
         connection.call = self
-        opening = encode_frame(FrameKind.REQUEST, 0, encode_json(request))
-        opening += encode_frame_header(FrameKind.BODY, 0, len(body))
+        opening = encode_frame(_REQUEST, 0, encode_json(request))
+        opening += encode_frame_header(_BODY, 0, len(body))
         if len(body) <= _JOIN_BYTES_MAX:
             connection.transport.write(opening + body)
         else:

@@ -32,7 +32,9 @@ from handlers.transport.frames import (
 from handlers.transport.wire import SEMANTIC, FrameKind, WireEnd, WireHead, WireRequest
 
 _JOIN_BYTES_MAX = 32 * 1024
-_DATA = int(FrameKind.DATA)
+_REQUEST, _BODY, _HEAD, _DATA, _USAGE = (
+    int(kind) for kind in (FrameKind.REQUEST, FrameKind.BODY, FrameKind.HEAD, FrameKind.DATA, FrameKind.USAGE)
+)
 
 
 class WireReply:
@@ -75,7 +77,7 @@ class WireReply:
     def head(self, head: WireHead) -> None:
         """Start the client's response."""
         if self.open:
-            self._hold(encode_frame(FrameKind.HEAD, 0, encode_json(head)))
+            self._hold(encode_frame(_HEAD, 0, encode_json(head)))
 
     def data(self, data: bytes, semantic: bool) -> None:  # noqa: FBT001 positional by protocol: called per chunk
         """Client-ready bytes."""
@@ -93,7 +95,7 @@ class WireReply:
     def usage(self, usage: Usage) -> None:
         """Cumulative usage so far."""
         if self.open:
-            self._hold(encode_frame(FrameKind.USAGE, 0, encode_json(usage)))
+            self._hold(encode_frame(_USAGE, 0, encode_json(usage)))
 
     def end(self, end: WireEnd, final: bytes = b"") -> None:
         """The one END frame."""
@@ -208,9 +210,9 @@ class _Connection(asyncio.Protocol):
     def _accept(self, kind: int, payload: bytes) -> None:
         if self.reply is not None:
             raise MalformedFrame("a gateway spoke before its turn")
-        if kind == FrameKind.REQUEST and self._request is None:
+        if kind == _REQUEST and self._request is None:
             self._request = decode_request(payload)
-        elif kind == FrameKind.BODY and self._request is not None:
+        elif kind == _BODY and self._request is not None:
             request, self._request = self._request, None
             self._dispatch(WireReply(self, self._transport, request, payload))
         else:
