@@ -87,6 +87,7 @@ class Ability(Strict, frozen=True):
     """(prompt tokens beyond which, decimal USD per million); only of providers that genai-prices does not have."""
     responses: bool = False
     """Served through OpenAI's Responses API alone."""
+    quirks: tuple[str, ...] = ()
 
 
 class Abilities(Strict, frozen=True):
@@ -98,6 +99,8 @@ class Abilities(Strict, frozen=True):
 
 PRICED = frozenset({"sambanova", "deepinfra", "jina", "dashscope"})
 """Sources whose prices come from the map."""
+_THINKER = re.compile(r"(o\d|gpt-[5-9])(?!.*chat)")
+_MAY_NOT_THINK = "supports_none_reasoning_effort"
 _ODD = re.compile(r"cost.*(above_\d+k|per_query|per_second|per_image|per_character|audio)")
 
 
@@ -122,8 +125,18 @@ def reduce_map(raw: Mapping[str, Mapping[str, object]], version: str) -> Abiliti
             output_tokens_max=_count(entry.get("max_output_tokens")),
             tiers=_tiers(entry) if source in PRICED else (),
             responses=entry.get("mode") == "responses",
+            quirks=_quirks(name, source, entry),
         )
     return Abilities(version, sources)
+
+
+def _quirks(name: str, source: str, entry: Mapping[str, object]) -> tuple[str, ...]:
+    """How a model deviates from its wire format, in the words of handlers/translation/adapters."""
+    quirks = ["adaptive_thinking"] if entry.get("supports_adaptive_thinking") is True else []
+    always_thinks = source in {"openai", "azure"} and _THINKER.match(name) and not entry.get(_MAY_NOT_THINK)
+    if entry.get("supports_sampling_params") is False or always_thinks:
+        quirks.append("no_sampling")
+    return tuple(quirks)
 
 
 def _upstream(key: str, provider: str) -> str:

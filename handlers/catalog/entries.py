@@ -165,6 +165,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Overrides the provider's."""
     wire_format: str = ""
     """Overrides the provider's: some models are served through another API of the same host."""
+    quirks: frozenset[str] = frozenset()
+    """Of this model, beside the provider's own."""
 
 
 class Model(msgspec.Struct, frozen=True):

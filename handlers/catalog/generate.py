@@ -91,6 +91,9 @@ RECIPES = (
 )
 _MAP_AUTHORS = {"jina": "jinaai", "dashscope": "qwen"}
 
+_NATIVE = frozenset({"anthropic", "azure", "bedrock", "openai"})
+"""Sources of companies whose own formats the quirks of models are about."""
+
 _SKIPPED = re.compile(r"[-.]$|ft[:-]|:batch|:extended|^moderation$|^computer-use$|^~")
 _DATED = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
 _SIZED = re.compile(r"\d+-x-|^(low|medium|high|hd|standard|us|eu|global|apac)/")
@@ -262,6 +265,7 @@ def _row(recipe: Recipe, taken: str, model: ModelInfo, name: str, namer: Namer, 
         prices=_prices(model, free=free),
         aliases=tuple(sorted(_plain_aliases(model, name))),
         wire_format="openai_responses" if responses else "",
+        quirks=ability.quirks if recipe.source in _NATIVE else (),
         slow=_SLOW.search(name) is not None,
     )
 

@@ -228,6 +228,7 @@ def _endpoint(provider: Provider, row: ModelRow, price: Price | None) -> Endpoin
         price=price,
         timeouts=SLOW if row.slow else None,
         wire_format=row.wire_format,
+        quirks=frozenset(row.quirks),
     )
 
 

@@ -108,6 +108,7 @@ class ModelRow(Strict, frozen=True):
     aliases: tuple[str, ...] = ()
     """Other names that the provider's price list gives it."""
     wire_format: str = ""
+    quirks: tuple[str, ...] = ()
     slow: bool = False
     """It may think for many minutes before its first event."""
 

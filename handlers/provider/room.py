@@ -42,11 +42,11 @@ class ServedEndpoint(msgspec.Struct, frozen=True):
         """What the catalogue says, in translation's terms."""
         able = endpoint.capabilities
         target = UpstreamTarget(
-            wire_format=provider.wire_format,
+            wire_format=endpoint.wire_format or provider.wire_format,
             upstream_model=endpoint.upstream_model,
             provider=provider.slug,
             provider_name=provider.name,
-            quirks=provider.quirks,
+            quirks=provider.quirks | endpoint.quirks,
             parameters=able.parameters,
             tools=able.tools,
             vision=able.vision,

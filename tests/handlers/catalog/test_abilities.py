@@ -35,6 +35,14 @@ MAP: dict[str, dict[str, object]] = {
         "input_cost_per_token_above_128k_tokens": 2e-06,
     },
     "someone/else": {"litellm_provider": "someone", "mode": "chat"},
+    "claude-9": {
+        "litellm_provider": "anthropic",
+        "mode": "chat",
+        "supports_adaptive_thinking": True,
+        "supports_sampling_params": False,
+    },
+    "gpt-9-chat": {"litellm_provider": "openai", "mode": "chat"},
+    "gpt-9.1": {"litellm_provider": "openai", "mode": "chat", "supports_none_reasoning_effort": True},
     "openai/video": {"litellm_provider": "openai", "mode": "video_generation"},
 }
 
@@ -42,7 +50,12 @@ MAP: dict[str, dict[str, object]] = {
 def test_the_map_is_reduced_to_what_the_catalogue_needs() -> None:
     reduced = reduce_map(MAP, "model-map/1")
     assert reduced.sources == {
-        "openai": {"gpt-9": Ability(("chat",), ("tools", "vision"), 1000, 50, responses=True)},
+        "openai": {
+            "gpt-9": Ability(("chat",), ("tools", "vision"), 1000, 50, responses=True, quirks=("no_sampling",)),
+            "gpt-9-chat": Ability(("chat",)),
+            "gpt-9.1": Ability(("chat",)),
+        },
+        "anthropic": {"claude-9": Ability(("chat",), quirks=("adaptive_thinking", "no_sampling"))},
         "sambanova": {"plain": Ability(("chat",), tiers=((0, {"input": "0.6", "output": "1.2"}),))},
         "dashscope": {
             "tiered": Ability(

@@ -156,6 +156,23 @@ def test_a_model_that_several_providers_serve_is_one_model() -> None:
     assert {"groq", "together", "cerebras", "fireworks"} <= {endpoint.provider for endpoint in model.endpoints}
 
 
+def test_every_quirk_is_a_word_that_translation_knows() -> None:
+    folder = Path(__file__).parents[3] / "handlers" / "translation"
+    spoken = "\n".join(path.read_text() for path in folder.rglob("*.py"))
+    for region in ("global", "china"):
+        catalog = load_catalog(region)
+        quirks = {quirk for provider in catalog.providers.values() for quirk in provider.quirks}
+        quirks |= {quirk for model in catalog.models.values() for e in model.endpoints for quirk in e.quirks}
+        assert {quirk for quirk in quirks if f'"{quirk}"' not in spoken} == set()
+
+
+def test_a_models_own_quirks_stand_beside_its_providers() -> None:
+    models = load_catalog("global", enabled=frozenset({"anthropic", "openai"})).models
+    assert models["anthropic/claude-opus-4.7"].endpoints[0].quirks == {"adaptive_thinking", "no_sampling"}
+    assert models["anthropic/claude-haiku-4.5"].endpoints[0].quirks == frozenset()
+    assert models["openai/o3"].endpoints[0].quirks == {"no_sampling"}
+
+
 def test_models_of_the_responses_api_say_so_and_slow_ones_have_time() -> None:
     models = load_catalog("global", enabled=frozenset({"openai"})).models
     assert models["openai/gpt-5-codex"].endpoints[0].wire_format == "openai_responses"
