@@ -101,6 +101,8 @@ class WeChatStandIn:
         self.state.amount_shift = -1 if fault is Fault.WRONG_AMOUNT else 0
         self.platforms = [new_platform(account.platform_key)]
         self.certificate_downloads = 0
+        self.settles_at_once = True
+        """Banks answer refunds as soon as they are asked; False: when `state.settle_refund` says so."""
         self._clock = clock
         key = load_pem_private_key(merchant.private_key.encode(), None)
         if not isinstance(key, RSAPrivateKey):
@@ -143,7 +145,7 @@ class WeChatStandIn:
         return reply._replace(headers=self.sign(reply.body))
 
     def _settle(self, number: str) -> None:
-        if self.state.refunds[number]["status"] == "PROCESSING":
+        if self.settles_at_once and self.state.refunds[number]["status"] == "PROCESSING":
             self.state.settle_refund(number)
 
     def _publish(self, body: bytes) -> None:
