@@ -5,4 +5,8 @@
 *Catalog*: one immutable snapshot of all of these for one region, with a version.
 
 A provider that speaks a known wire format is one row. A new wire format is one file in translation/adapters.
+
+    entries.py      the shapes            rows.py        the schema of the files        loading.py  rows -> a checked snapshot
+    names.py        finding a model       discovery.py   models found at run time
+    generate.py     genai-prices -> data/models.json; abilities.py and naming.py serve it alone, never while serving
 """
