@@ -1,1 +1,154 @@
-"""The mirror in Hangzhou."""
+"""The mirror in Hangzhou: the same intentions under the same names as in stacks/, on Alibaba Cloud.
+
+    python -m aliyun check                     synthesize offline and verify every property, reference and promise
+    python -m aliyun synth                     write the templates to aliyun.out
+    python -m aliyun deploy                    validate -> change set -> execute -> wait, stack by stack
+
+Reading order: region.py (what receives what), then one file for each stack beside the file of that name in stacks/. A ROS template is
+a plain dict (base.py); schema.json holds what ROS accepts (extract.py), check.py and rules.py judge, client.py and deploy.py deploy.
+Nothing here is shared with the other cloud but the policy table, the manifests and the rows of what runs.
+
+What code cannot do is a checklist; each line names the setting that it fills (example.toml) and is refused while it is missing:
+
+    account               an Alibaba Cloud account of the China region's own, real-name verified for a mainland entity
+    icp_filing            ICP filing (and, for a paid API, the value-added telecom licence) of the domain in zone_name
+    generative_filing     filing of the generative service and use of filed models (CAC); provider rows are mainland ones
+    esa_instance          a purchased ESA plan; the mainland coverage needs the ICP filing
+    esa_ruleset           the site's ruleset of managed firewall rules, made once in the ESA console
+    esa_origin_ranges     ESA's origin-pull addresses, after origin protection is on
+    certificate           the origin's certificate for the domain, in Certificate Management Service
+    registry, image       a purchased container registry in cn-hangzhou; push from inside the mainland, deploy by digest
+    alarm_email           a mailbox of the China team
+    (not a setting)       MLPS (dengbao) grading, a WeChat Pay merchant account, the values of the secrets
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Difference(NamedTuple):
+    """Where the mirror is not one, and why that is acceptable."""
+
+    intention: str
+    aws: str
+    aliyun: str
+    difference: str
+    acceptable: str
+    modules: tuple[str, ...] = ()
+    """Modules that only one side has."""
+    classes: tuple[str, ...] = ()
+    """`module.Class` that only one side has."""
+    numbers: tuple[str, ...] = ()
+    """Fields of the policy that the Aliyun templates cannot show."""
+
+
+DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "synthesis and deployment",
+        "app.py and the CDK's command line",
+        "app.py, base.py, __main__.py, client.py, deploy.py",
+        "we write templates and drive change sets ourselves",
+        "ROS's CDK cannot share an environment with the AWS CDK; the client is small and tested against signatures",
+        modules=("__main__", "app", "client", "deploy"),
+        classes=("base.Resource", "base.Export"),
+    ),
+    Difference(
+        "verification",
+        "the CDK's types, cdk-nag, cfn-lint",
+        "check.py, rules.py, schema.py, extract.py",
+        "properties and promises are verified by our own checker over extracted facts",
+        "no offline validator of ROS templates exists; seeded mistakes prove that ours finds them",
+        modules=("check", "rules", "schema", "extract"),
+    ),
+    Difference(
+        "numbers",
+        "stacks/policy.py",
+        "the same table",
+        "imported, not mirrored",
+        "a promise has one home",
+        modules=("policy",),
+    ),
+    Difference(
+        "record of actions",
+        "CloudTrail's event history (90 days, always on) and the cluster's audit log",
+        "trail.py: ActionTrail into a log of its own, kept for cluster_log_retention_days",
+        "here the trail is a stack",
+        "ActionTrail keeps nothing for a year unless told to",
+        modules=("trail",),
+    ),
+    Difference(
+        "who somebody is on the network",
+        "security groups that name one another (Groups)",
+        "security groups with networks (Purpose, Rule), and vSwitches by purpose; the relay has its own",
+        "the database's whitelist takes networks only, so pods get addresses by room (PodNetworking)",
+        "an address says what may run there; provider pods have no way to the internet or the database at all",
+        classes=("network.Groups", "network.Purpose", "network.Rule"),
+    ),
+    Difference(
+        "way in",
+        "internal ALB behind CloudFront's VPC origin",
+        "public ALB that admits ESA's origin-pull addresses and a token of our site's",
+        "ESA has no private origins",
+        "two locks instead of one: the addresses are shared by ESA's customers, the token is ours alone",
+    ),
+    Difference(
+        "listener and routes",
+        "ingress.py and functions.py",
+        "manifests.py: AlbConfig and Ingress",
+        "ACK's controller owns the listener of a load balancer that it serves",
+        "the same numbers, in the manifests",
+    ),
+    Difference(
+        "identity of pods",
+        "Pod Identity; roles in secrets.py",
+        "RRSA; pods' roles in cluster.py, functions' roles in secrets.py",
+        "an RRSA role trusts the cluster's own issuer, which exists after the cluster",
+        "each role still names one service account and the secrets of one row",
+        classes=("cluster.Pool",),
+    ),
+    Difference(
+        "value of a new secret",
+        "random bytes made by Secrets Manager",
+        "a placeholder that every room refuses",
+        "ROS demands a value in the template, and a template must not hold one",
+        "nothing starts until the operator has put the value",
+    ),
+    Difference(
+        "managed rules and prompts",
+        "body rules count, and one rule blocks their labels off the prompt paths",
+        "injection groups are skipped on the prompt paths",
+        "ESA's groups cannot leave out bodies alone",
+        "the gateway's strict request grammar stands behind the edge on those paths",
+    ),
+    Difference(
+        "probes",
+        "every 30 s from Route 53",
+        "every minute from each of two places",
+        "a site monitor probes once a minute at most",
+        "together they probe as often as promised",
+    ),
+    Difference(
+        "edge log",
+        "objects that expire two days early, because storage rounds up",
+        "a log store that expires to the day",
+        "no rounding here",
+        "seven days are seven days",
+    ),
+    Difference(
+        "idle connections from the edge",
+        "60 s",
+        "no such setting",
+        "ESA keeps origin connections as it sees fit",
+        "a new connection costs a handshake and nothing else",
+        numbers=("edge_keepalive_s",),
+    ),
+    Difference(
+        "sizes and alarms as values",
+        "literals of the CDK",
+        "Sizes (settings.py), Condition (alerts.py)",
+        "plain dicts need a name for what the CDK has classes for",
+        "they hold no behaviour",
+        classes=("settings.Sizes", "alerts.Condition"),
+    ),
+)
