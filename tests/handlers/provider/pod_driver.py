@@ -33,8 +33,8 @@ from handlers.transport.frames import (
 from handlers.transport.wire import FrameKind, WireDeadlines, WireEnd, WireHead, WireRequest
 
 PATIENT = WireDeadlines(
-    connect_ms=5_000, headers_ms=5_000, first_event_ms=5_000, between_bytes_ms=5_000, between_events_ms=5_000,
-    total_ms=20_000,
+    connect_ms=15_000, headers_ms=15_000, first_event_ms=15_000, between_bytes_ms=15_000, between_events_ms=15_000,
+    total_ms=30_000,
 )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ class Exchange:
 
     def __init__(self, address: str, request: WireRequest, body: bytes) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
+        self.socket.settimeout(40)
         try:
             self.socket.connect(address.removeprefix("unix:"))
         except OSError:

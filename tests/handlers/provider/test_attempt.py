@@ -54,14 +54,14 @@ BEFORE_COMMIT = {
     "endless kind=empty delay_ms=10": F.TIMEOUT,
     "endless kind=comment delay_ms=10": F.TIMEOUT,
     "endless kind=comment": F.TIMEOUT,
-    "sse kind=long mb=100": F.MALFORMED,
+    "sse kind=long mb=40": F.MALFORMED,
     "html": F.SERVER_ERROR,
     "empty": F.TRUNCATED,
     "redirect": F.SERVER_ERROR,
     "redirect code=307": F.SERVER_ERROR,
     "informational n=1000": F.MALFORMED,
     "compressed": F.MALFORMED,
-    "compressed mb=50": F.MALFORMED,
+    "compressed mb=20": F.MALFORMED,
     "headers kind=huge": F.MALFORMED,
     "headers kind=many": F.MALFORMED,
     "bent-json kind=bytes": F.MALFORMED,
@@ -112,13 +112,18 @@ def pods(upstream: ScriptedUpstream, pod: PodProcess) -> Iterator[dict[str, PodP
         yield {"openai": pod, "anthropic": other}
 
 
-def ask_all(
-    pods: dict[str, PodProcess], pair: Pair, plays: Iterable[str], *, stream: bool, deadlines: WireDeadlines = SOON
-) -> dict[str, Answer]:
-    """One exchange per play, many at a time: they must not disturb one another either."""
+SILENT = ("hang", "drip", "endless")
+
+
+def ask_all(pods: dict[str, PodProcess], pair: Pair, plays: Iterable[str], *, stream: bool) -> dict[str, Answer]:
+    """One exchange per play, many at a time: they must not disturb one another either.
+
+    Only where a deadline is what must strike is it short: a busy machine is no hostile upstream.
+    """
 
     def ask(play: str) -> Answer:
         body = chat(play, stream=stream, max_tokens=1000)
+        deadlines = SOON if play.startswith(SILENT) else PATIENT
         return pods[pair.provider].ask(
             body, stream=stream, dialect=pair.dialect, endpoint=pair.endpoint, deadlines=deadlines
         )
@@ -193,7 +198,7 @@ def test_a_collected_answer_that_breaks_off_is_not_committed(pods: dict[str, Pod
 @pytest.mark.parametrize("stream", [False, True])
 @per_pair
 def test_an_unusual_but_correct_answer_is_whole(pods: dict[str, PodProcess], pair: Pair, stream: bool) -> None:
-    for play, answer in ask_all(pods, pair, HARMLESS, stream=stream, deadlines=PATIENT).items():
+    for play, answer in ask_all(pods, pair, HARMLESS, stream=stream).items():
         assert answer.end.failure is None, play
         assert said(answer, pair.dialect, stream=stream) == "".join(WORDS), play
         assert answer.kinds[0] is FrameKind.HEAD, play
