@@ -1,10 +1,14 @@
-"""The process of one provider: assembles the room from settings, catalogue and secrets, and serves the wire until SIGTERM."""
+"""The process of one provider: assembles the room from settings, catalogue and secrets, and serves the wire until SIGTERM.
+
+SIGHUP makes it read its secrets again, so that a rotation needs no restart and breaks no stream.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import signal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
@@ -17,10 +21,10 @@ from handlers.catalog.entries import Catalog, Provider
 from handlers.catalog.loading import load_catalog
 from handlers.clouds import open_secret_store
 from handlers.hardening import harden_process, settle_memory
-from handlers.provider.credentials import load_credentials
+from handlers.provider.credentials import Credentials, load_credentials
 from handlers.provider.room import ProviderRoom, ServedEndpoint
 from handlers.settings import PodSettings, SettingError, Variable
-from handlers.telemetry.logs import Level, Log, Room, Started, Stopped, identifier
+from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, Room, Started, Stopped, identifier
 from handlers.transport.client import UpstreamPool
 from handlers.transport.wire_server import WireServer
 
@@ -42,26 +46,38 @@ async def _serve(settings: PodSettings) -> None:
     provider = catalog.providers[settings.provider]
     base_url = choose_address(provider, settings)
     store = open_secret_store(settings.deployment)
+
+    def load() -> Credentials:
+        return load_credentials(provider, base_url, settings.deployment, store, log)
+
+    async def renew() -> None:
+        await asyncio.to_thread(store.refresh)
+        try:
+            room.renew_credentials(load())
+        except SettingError:  # the last good ones stay in use
+            log.emit(DependencyLost(level=Level.ERROR, dependency=Dependency.SECRETS, name=identifier(provider.slug)))
+
     pool = UpstreamPool()
-    credentials = load_credentials(provider, base_url, settings.deployment, store, log)
-    room = ProviderRoom(credentials, served_endpoints(catalog, provider), pool, log, verbose=level is Level.DEBUG)
+    room = ProviderRoom(load(), served_endpoints(catalog, provider), pool, log, verbose=level is Level.DEBUG)
     server = WireServer(room.serve, on_fault=lambda error: log.fault(Room.PROVIDER, error))
     address = await server.listen(settings.listen)
     settle_memory()
     log.emit(Started(room=Room.PROVIDER, listen=identifier(address), provider=identifier(provider.slug)))
-    await _termination()
+    await _until_terminated(renew)
     told_at = monotonic()
     await server.drain(DRAIN_S)
     log.emit(Stopped(room=Room.PROVIDER, drained=monotonic() - told_at < DRAIN_S))
     await pool.close()
 
 
-async def _termination() -> None:
-    told = asyncio.Event()
+async def _until_terminated(renew: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Wait for SIGTERM or SIGINT; renew at each SIGHUP, one renewal at a time."""
+    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, told.set)
-    await told.wait()
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(name, told.put_nowait, name)
+    while await told.get() is signal.SIGHUP:
+        await renew()
 
 
 def pod_catalog(settings: PodSettings) -> Catalog:

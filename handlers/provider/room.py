@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic, time
 from urllib.parse import urlsplit
 
@@ -90,6 +91,11 @@ class ProviderRoom:
         address = urlsplit(credentials.base_url)
         self._origin = f"{address.scheme}://{address.netloc}"
         self._base_path = address.path
+
+    def renew_credentials(self, credentials: Credentials) -> None:
+        """Use these from now on; gateways that still sign with the wire key before this one are understood."""
+        before = tuple(key for key in self._credentials.wire_keys if key not in credentials.wire_keys)
+        self._credentials = replace(credentials, wire_keys=(*credentials.wire_keys, *before[:1]))
 
     def serve(self, reply: WireReply) -> None:
         """Begin an attempt, or refuse it: the handler of the wire server."""

@@ -138,7 +138,7 @@ class PodProcess:
     ) -> None:
         self.provider = provider
         self.credential = credential or secrets.token_urlsafe(24)
-        self.wire_key = secrets.token_hex(32).encode()
+        self.wire_key = self.wire_key_before = secrets.token_hex(32).encode()
         self._folder = Path(tempfile.mkdtemp(prefix="tr-"))
         self.address = f"unix:{self._folder}/pod.sock"
         self.log = self._folder / "log"
@@ -173,6 +173,14 @@ class PodProcess:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         shutil.rmtree(self._folder)
+
+    def rotate(self) -> None:
+        """Put a new credential and a new wire key into the store, and tell the pod."""
+        self.wire_key_before = self.wire_key
+        self.wire_key = secrets.token_hex(32).encode()
+        self.credential = secrets.token_urlsafe(24)
+        write_secrets(self._folder / "secrets", self, {})
+        self.process.send_signal(signal.SIGHUP)
 
     def request(self, **fields: Any) -> WireRequest:
         """A valid request of a gateway; fields replace its parts, and the token fits what they say."""

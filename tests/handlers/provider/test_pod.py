@@ -139,3 +139,23 @@ def test_a_killed_pod_leaves_an_exchange_without_end(upstream: ScriptedUpstream)
         exchange.socket.close()
         assert exchange.answer.ends == []
         assert exchange.answer.usages[-1].output > 0
+
+
+def test_a_rotated_credential_and_wire_key_are_taken_up_without_a_restart(upstream: ScriptedUpstream) -> None:
+    with PodProcess("openai", f"{upstream.url}/v1") as rotated:
+        old_credential = rotated.credential
+        assert rotated.ask(chat()).end.failure is None
+        stream = rotated.open(chat("well n=10 delay_ms=50", stream=True), stream=True)
+        rotated.rotate()
+        assert upstream.wait_until(lambda _: signs_with(rotated, upstream) == f"Bearer {rotated.credential}")
+        assert rotated.credential != old_credential
+        rotated.wire_key = rotated.wire_key_before
+        assert rotated.ask(chat()).end.failure is None
+        assert stream.finish().end.failure is None
+
+
+def signs_with(pod: PodProcess, upstream: ScriptedUpstream) -> str:
+    exchange = pod.open(chat())
+    if exchange.is_refused():
+        return ""
+    return upstream.received[-1].header("authorization")
