@@ -40,7 +40,7 @@ class ServerLimits:
 class ClientLimits:
     """What one pool may open, and how much of a response it accepts outside the body."""
 
-    connections_per_origin: int = 512
+    connections_per_origin: int = 2048
     waiting_per_origin: int = 512
     """Calls that wait for a connection; the next one fails at once."""
     idle_s: float = 45.0

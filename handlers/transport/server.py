@@ -19,7 +19,7 @@ __all__ = ["Exchange", "Headers", "HttpServer", "RequestHead", "ServerLimits"]
 
 
 class HttpServer:
-    """Serves whole requests to a synchronous handler.
+    """Serves whole requests to a synchronous handler, for as long as someone holds this object.
 
     Args:
         handler: called with each complete request; it answers now or later. What it raises becomes an error response.

@@ -128,7 +128,7 @@ class WireReply:
 
 
 class WireServer:
-    """Serves requests of gateways to a synchronous handler.
+    """Serves requests of gateways to a synchronous handler, for as long as someone holds this object.
 
     Args:
         handler: called with each complete request.

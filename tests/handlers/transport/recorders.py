@@ -31,13 +31,22 @@ BODY_LIMIT = 1000
 
 
 def run(main: Coroutine[Any, Any, T], timeout_s: float = 30) -> T:
-    """Run a coroutine on the loop that production uses."""
+    """Run a coroutine on the loop that production uses; an exception that reached the loop itself fails the test."""
+    stray: list[object] = []
+
+    def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # A scripted peer of ours that is cut off in the middle of its play is reported by asyncio's streams.
+        if "StreamReaderProtocol" not in context["message"] and "client_connected_cb" not in context["message"]:
+            stray.append(context)
 
     async def bounded() -> T:
+        asyncio.get_running_loop().set_exception_handler(note)
         return await asyncio.wait_for(main, timeout_s)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(bounded())
+        result = runner.run(bounded())
+    assert stray == [], stray
+    return result
 
 
 async def eventually(condition: Callable[[], bool], timeout_s: float = 5) -> None:
@@ -76,6 +85,9 @@ class MemoryTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closing
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def close(self) -> None:
         if not self.closing:

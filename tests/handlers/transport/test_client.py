@@ -207,7 +207,8 @@ def test_deadlines_of_an_answer(deadlines: CallDeadlines, answer: bytes, failure
     run(main())
 
 
-def test_bytes_keep_a_slow_answer_alive_until_the_total() -> None:
+@pytest.mark.claim("A52")
+def test_a52_bytes_keep_a_slow_answer_alive_until_the_total() -> None:
     async def main() -> None:
         async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await read_request(reader)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.errors import FailureClass
-from handlers.transport.client import CallDeadlines, HttpRequest, UpstreamPool
-from tests.handlers.transport.recorders import CallSink, read_request, run, scripted
+from handlers.transport.client import CallDeadlines, HttpRequest, UpstreamPool, parse_origin
+from handlers.transport.client_connection import UpstreamConnection
+from tests.handlers.transport.recorders import CallSink, MemoryTransport, read_request, run, scripted
 
 WITH_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: x\r\nContent-Length: 10\r\n\r\n0123456789"
 WITH_CHUNKS = (
@@ -158,3 +160,39 @@ def test_one_read_becomes_one_call() -> None:
     sink = run(call([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"]))
     assert len(sink.pieces) == 1
     assert len(sink.body) == 250
+
+
+@given(
+    st.sampled_from([WITH_LENGTH, WITH_CHUNKS, UNTIL_CLOSE]),
+    st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3)), max_size=3),
+    st.lists(st.integers(0, 300), max_size=4),
+)
+@settings(max_examples=300, deadline=None)
+def test_law_whatever_arrives_there_is_one_outcome(
+    response: bytes, damages: list[tuple[int, bytes]], positions: list[int]
+) -> None:
+    for position, damage in damages:
+        response = response[:position] + damage + response[position + len(damage) // 2 :]
+    edges = [0, *sorted(min(position, len(response)) for position in positions), len(response)]
+
+    async def main() -> CallSink:
+        pool = UpstreamPool()
+        origin = parse_origin("http://h")
+        origin.connections = 1
+        pool._origins["http://h"] = origin
+        connection = UpstreamConnection(pool, origin)
+        transport = MemoryTransport(connection)
+        connection.connection_made(transport)
+        origin.idle.append(connection)
+        sink = CallSink()
+        pool.send(HttpRequest("http://h", b"POST", b"/", []), sink, CallDeadlines())
+        for a, b in itertools.pairwise(edges):
+            if a < b and not transport.closing:
+                connection.data_received(response[a:b])
+        transport.close()
+        await pool.close()
+        return sink
+
+    sink = run(main())
+    assert sink.outcome in {None, FailureClass.TRUNCATED, FailureClass.MALFORMED}
+    assert sink.status or sink.failures
