@@ -437,8 +437,10 @@ def test_the_number_stands_in_the_aliyun_output_and_moves_with_the_policy(
     value = getattr(PRODUCTION, name)
     assert place.sees(china, shown(value)), f"{name} = {value!r} is not at {place}"
     changed = another(name, value)
-    zones = settings.zones[:changed] if name == "availability_zones" else settings.zones
-    moved = synthesized(replace(settings, policy=replace(PRODUCTION, **{name: changed}), zones=zones))
+    policy = replace(PRODUCTION, **{name: changed})
+    if name == "availability_zones":
+        policy = replace(policy, nat_gateways=changed)
+    moved = synthesized(replace(settings, policy=policy, zones=settings.zones[: policy.availability_zones]))
     assert place.sees(moved, shown(changed)), f"{name} = {changed!r} does not reach {place}"
     assert not place.sees(moved, shown(value)), f"{place} would take any value"
 
