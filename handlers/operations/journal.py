@@ -41,8 +41,8 @@ def read_event(event: object, kind: type[EventKind]) -> EventKind:
 def report(outcome: Outcome) -> dict[str, object]:
     """Log an outcome, count it, and return it as the function's answer."""
     name = type(outcome).__name__
-    fields = msgspec.to_builtins(outcome)
-    logger.info(name, extra={"outcome": msgspec.json.decode(redact(msgspec.json.encode(fields)))})
+    fields = msgspec.json.decode(redact(msgspec.json.encode(outcome)), type=dict[str, object])
+    logger.info(name, extra={"outcome": fields})
     metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
     metrics.flush_metrics()
     return {"outcome": name, **fields}

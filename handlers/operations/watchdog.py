@@ -14,6 +14,7 @@ lock; it is written before the reboot, so that a crash between the two costs a r
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -141,6 +142,7 @@ def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     return report(decision)
 
 
+@functools.cache
 def _client(service: str, region: str = REGION) -> Any:
     return boto3.client(service, region_name=region)  # type: ignore[call-overload]
 

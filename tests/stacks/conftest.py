@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-ACCOUNT = "111122223333"
+ACCOUNT = "123456789012"
 IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-2.amazonaws.com/therouter@sha256:{'ab' * 32}"
 CONTEXT: dict[str, object] = {
     "account": ACCOUNT,
@@ -67,7 +67,7 @@ def context() -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synthesize]:
+def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
     """Synthesize with a changed context; `prepare` may add checkers to the app first."""
 
     def run(prepare: Callable[[Any], None] | None = None, **changed: object) -> Assembly:
@@ -83,7 +83,7 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synthesize]
                 raise
         return Assembly(folder, str(changed.get("stage", "production")))
 
-    yield run
+    return run
 
 
 @pytest.fixture(scope="session")
