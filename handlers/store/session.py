@@ -21,6 +21,7 @@ from handlers.store.statements import TIMEOUT_MS, Statement
 ANSWER_MARGIN_S = 3.0
 """The server's own limit strikes first; this long after it we stop listening."""
 IDLE = b"I"
+ALLOW = Statement("allow", "select set_config('statement_timeout', :ms, false)", TIMEOUT_MS)
 
 
 class InDoubt(Exception):
@@ -87,7 +88,7 @@ class Session:
         return rows
 
     def _allow(self, timeout_ms: int) -> None:
-        self._connection.run("select set_config('statement_timeout', :ms, false)", ms=str(timeout_ms))
+        self._run(ALLOW, {"ms": str(timeout_ms)})
         self._connection._usock.settimeout(timeout_ms / 1000 + ANSWER_MARGIN_S)  # noqa: SLF001  as above
         self._timeout_ms = timeout_ms
 

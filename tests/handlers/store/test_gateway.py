@@ -250,6 +250,32 @@ def test_a_provisional_row_is_corrected_once(database: Database, store: GatewayS
     assert _sums_are_exact(database)
 
 
+def test_settling_and_looking_up_never_scan_a_table(database: Database) -> None:
+    """A plan made while a day's partition was empty is kept while it fills: it must be the right one from the start."""
+    admin, pool = database.pool("admin"), database.pool("gateway", connections_max=1)
+    tenant = make_tenant(admin, credit_nano=10**9)
+    admin.close()  # a session tells its statistics when it ends
+    store = GatewayStore(pool, "pod")
+    lease, request = str(uuid.uuid4()), new_request_id()
+
+    async def run() -> None:
+        for cost in range(8):
+            await store.lease(lease, tenant.tenant_id, 10, 0, 60)
+            await store.settle([usage_line(tenant, cost, lease_id=lease) for _ in range(20)])
+        await store.settle([usage_line(tenant, 1, request_id=request, final=False)])
+        await store.settle([usage_line(tenant, 2, request_id=request)])
+        await store.find_generation(tenant.tenant_id, request)
+        await store.find_key(tenant.key_id)
+        await store.key_summary(tenant.key_id)
+        await store.release(lease)
+
+    scans = "select coalesce(sum(seq_scan), 0)::int from pg_stat_user_tables where schemaname = 'therouter'"
+    before = database.query(scans)
+    asyncio.run(run())
+    pool.close()
+    assert database.query(scans) == before
+
+
 @pytest.mark.claim("C8")
 def test_a_generation_is_shown_to_its_own_account_only(database: Database, store: GatewayStore) -> None:
     mine, other = (make_tenant(database.pool("admin"), credit_nano=1_000) for _ in range(2))
