@@ -15,10 +15,68 @@ API_VERSION = "2026-10-28.endive"
 _LETTERS = string.ascii_letters + string.digits
 _NO_ADDRESS: Body = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 
+_SESSION_DEFAULTS: Body = {
+    **dict.fromkeys(
+        (
+            "after_expiration",
+            "allow_promotion_codes",
+            "billing_address_collection",
+            "client_secret",
+            "consent",
+            "consent_collection",
+            "currency_conversion",
+            "customer_account",
+            "customer_creation",
+            "customer_details",
+            "customer_email",
+            "invoice",
+            "locale",
+            "origin_context",
+            "payment_intent",
+            "payment_link",
+            "payment_method_configuration_details",
+            "permissions",
+            "recovered_from",
+            "saved_payment_method_options",
+            "setup_intent",
+            "shipping_address_collection",
+            "shipping_cost",
+            "submit_type",
+            "subscription",
+            "wallet_options",
+        )
+    ),
+    "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+    "branding_settings": {
+        "background_color": "#ffffff",
+        "border_style": "rounded",
+        "button_color": "#0074d4",
+        "display_name": "",
+        "font_family": "default",
+        "icon": None,
+        "logo": None,
+    },
+    "collected_information": dict.fromkeys(("business_name", "individual_name", "shipping_details")),
+    "custom_fields": [],
+    "custom_text": dict.fromkeys(("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")),
+    "discounts": [],
+    "livemode": False,
+    "mode": "payment",
+    "payment_method_collection": "if_required",
+    "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+    "payment_method_types": ["card"],
+    "payment_status": "unpaid",
+    "phone_number_collection": {"enabled": False},
+    "shipping_options": [],
+    "status": "open",
+    "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+    "ui_mode": "hosted",
+}
+
 
 def new_id(prefix: str, length: int = 24) -> str:
-    """An id in Stripe's manner."""
-    return f"{prefix}_{''.join(secrets.choice(_LETTERS) for _ in range(length))}"
+    """An id in Stripe's manner: the prefix, and letters and digits."""
+    return f"{prefix}{''.join(secrets.choice(_LETTERS) for _ in range(length))}"
 
 
 def error_body(kind: str, message: str, *, code: str | None = None, param: str | None = None) -> Body:
@@ -30,7 +88,7 @@ def error_body(kind: str, message: str, *, code: str | None = None, param: str |
 def customer_body(now_s: int, metadata: Body, email: str | None) -> Body:
     """A customer."""
     return {
-        "id": new_id("cus", 14),
+        "id": new_id("cus_", 14),
         "object": "customer",
         "address": None,
         "balance": 0,
@@ -42,7 +100,7 @@ def customer_body(now_s: int, metadata: Body, email: str | None) -> Body:
         "description": None,
         "discount": None,
         "email": email,
-        "invoice_prefix": new_id("x", 8)[2:].upper(),
+        "invoice_prefix": new_id("", 8).upper(),
         "invoice_settings": dict.fromkeys(("custom_fields", "default_payment_method", "footer", "rendering_options")),
         "livemode": False,
         "metadata": metadata,
@@ -58,7 +116,7 @@ def customer_body(now_s: int, metadata: Body, email: str | None) -> Body:
 def tax_id_body(now_s: int, customer: str, kind: str, value: str) -> Body:
     """A customer's tax id."""
     return {
-        "id": new_id("txi"),
+        "id": new_id("txi_"),
         "object": "tax_id",
         "country": kind[:2].upper(),
         "created": now_s,
@@ -75,7 +133,7 @@ def tax_id_body(now_s: int, customer: str, kind: str, value: str) -> Body:
 def method_body(now_s: int, customer: str | None) -> Body:
     """A card that was entered on the payment page; its number is never known here."""
     return {
-        "id": new_id("pm"),
+        "id": new_id("pm_"),
         "object": "payment_method",
         "allow_redisplay": "limited",
         "billing_details": {
@@ -92,7 +150,7 @@ def method_body(now_s: int, customer: str | None) -> Body:
             "display_brand": "visa",
             "exp_month": 12,
             "exp_year": 2034,
-            "fingerprint": new_id("f", 16)[2:],
+            "fingerprint": new_id("", 16),
             "funding": "credit",
             "generated_from": None,
             "last4": "4242",
@@ -112,69 +170,29 @@ def method_body(now_s: int, customer: str | None) -> Body:
 
 def session_body(now_s: int, params: Body, base_url: str) -> Body:
     """A checkout session in payment mode, hosted."""
-    identity = new_id("cs_test", 58)
+    identity = new_id("cs_test_", 58)
     lines = params["line_items"]
     total = sum(int(line["price_data"]["unit_amount"]) * int(line["quantity"]) for line in lines)
     return {
         "id": identity,
         "object": "checkout.session",
+        **_SESSION_DEFAULTS,
         "adaptive_pricing": {"enabled": params.get("adaptive_pricing", {}).get("enabled", "true") == "true"},
-        "after_expiration": None,
-        "allow_promotion_codes": None,
         "amount_subtotal": total,
         "amount_total": total,
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "billing_address_collection": None,
         "cancel_url": params.get("cancel_url"),
         "client_reference_id": params.get("client_reference_id"),
-        "client_secret": None,
-        "collected_information": dict.fromkeys(("business_name", "individual_name", "shipping_details")),
-        "consent": None,
-        "consent_collection": None,
         "created": now_s,
         "currency": lines[0]["price_data"]["currency"],
-        "currency_conversion": None,
-        "custom_fields": [],
-        "custom_text": dict.fromkeys(("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")),
         "customer": params.get("customer"),
-        "customer_account": None,
-        "customer_creation": None,
-        "customer_details": None,
-        "customer_email": None,
-        "discounts": [],
         "expires_at": int(params.get("expires_at", now_s + 86_400)),
-        "invoice": None,
         "invoice_creation": {
             "enabled": params.get("invoice_creation", {}).get("enabled") == "true",
             "invoice_data": {"metadata": {}},
         },
-        "livemode": False,
-        "locale": None,
         "metadata": params.get("metadata", {}),
-        "mode": "payment",
-        "origin_context": None,
-        "payment_intent": None,
-        "payment_link": None,
-        "payment_method_collection": "if_required",
-        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": ["card"],
-        "payment_status": "unpaid",
-        "permissions": None,
-        "phone_number_collection": {"enabled": False},
-        "recovered_from": None,
-        "saved_payment_method_options": None,
-        "setup_intent": None,
-        "shipping_address_collection": None,
-        "shipping_cost": None,
-        "shipping_options": [],
-        "status": "open",
-        "submit_type": None,
-        "subscription": None,
         "success_url": params.get("success_url"),
-        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-        "ui_mode": "hosted",
         "url": f"{base_url}/c/pay/{identity}",
-        "wallet_options": None,
     }
 
 
@@ -274,7 +292,7 @@ def invoice_body(now_s: int, session: Body, base_url: str) -> Body:
         "hosted_invoice_url": f"{base_url}/invoices/{identity}",
         "livemode": False,
         "metadata": {},
-        "number": new_id("n", 8)[2:].upper() + "-0001",
+        "number": new_id("", 8).upper() + "-0001",
         "status": "paid",
         "total": session["amount_total"],
     }

@@ -301,6 +301,6 @@ class StripeState:
 
     def _emit(self, kind: str, content: Body) -> None:
         event = event_body(self._now(), kind, copy.deepcopy(content))
-        event["request"]["id"] = new_id("req", 14)
+        event["request"]["id"] = new_id("req_", 14)
         self.events.append(event)
         self._publish(msgspec.json.encode(event))

@@ -150,7 +150,7 @@ class StripeStandIn:
         if request.path.startswith(("/c/pay/", "/invoices/", "/receipts/")):
             return self._page(request)
         reply = self._authorized(request)
-        identity = {"Request-Id": new_id("req", 14), "Stripe-Version": request.headers.get("stripe-version", "")}
+        identity = {"Request-Id": new_id("req_", 14), "Stripe-Version": request.headers.get("stripe-version", "")}
         return reply._replace(headers={**identity, **reply.headers})
 
     def _publish(self, body: bytes) -> None:
