@@ -213,7 +213,7 @@ FAILURES: dict[FailureClass, FailureRule] = {
         502, True, True, "provider_unavailable", "The provider failed to answer; retry or add fallbacks."
     ),
     FailureClass.CONNECT: FailureRule(
-        502, True, True, "provider_unavailable", "The provider cannot be reached; retry or add fallbacks."
+        503, True, True, "provider_unavailable", "The provider cannot be reached; retry or add fallbacks."
     ),
     FailureClass.TIMEOUT: FailureRule(
         504, True, True, "provider_timeout", "The provider did not answer in time; retry, stream, or ask for less."
