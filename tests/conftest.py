@@ -1,5 +1,5 @@
 """Fixtures that every test may use."""
 
-from tests.database import database, migrated_server
+from tests.database import cluster, database
 
-__all__ = ["database", "migrated_server"]
+__all__ = ["cluster", "database"]

@@ -19,6 +19,41 @@ from handlers.store.pool import Pool
 
 TEMPLATE = "therouter_template"
 NAME = "therouter_test"
+# Copying a database costs half a second of processor time, emptying one some milliseconds.
+KEEP_SEEDS = """
+create schema test_seed;
+do $$
+declare
+  name text;
+  is_seeded boolean;
+begin
+  for name in select relname from pg_class where relnamespace = 'therouter'::regnamespace and relkind = 'r' loop
+    execute format('select exists (select from therouter.%I)', name) into is_seeded;
+    if is_seeded then
+      execute format('create table test_seed.%I as table therouter.%I', name, name);
+    end if;
+  end loop;
+end $$
+"""
+EMPTY = """
+do $$
+declare
+  name text;
+begin
+  perform pg_terminate_backend(pid, 5000) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend';
+  set local session_replication_role = replica;
+  for name in select relname from pg_class where relnamespace = 'therouter'::regnamespace and relkind = 'r' loop
+    execute format('delete from therouter.%I', name);
+    if to_regclass(format('test_seed.%I', name)) is not null then
+      execute format('insert into therouter.%I select * from test_seed.%I', name, name);
+    end if;
+  end loop;
+  for name in select seqrelid::regclass::text from pg_sequence loop
+    perform setval(name, 1, false);
+  end loop;
+end $$
+"""
 
 
 class Database:
@@ -26,6 +61,8 @@ class Database:
 
     def __init__(self, server: PostgresServer, passwords: dict[str, str]) -> None:
         self.server = server
+        self.altered = False
+        """Set by a test that changed more than rows."""
         self._passwords = passwords
         self._pools: list[Pool] = []
 
@@ -53,32 +90,62 @@ class Database:
             pool.close()
 
 
+class Cluster:
+    """The server of this test process, and the one database that its tests use in turn."""
+
+    def __init__(self, home: Path) -> None:
+        self.server = PostgresServer(home / "data", port=0, socket_dir=home / "socket", durable=False)
+        self.passwords = {room: secrets.token_urlsafe(12) for room in ROOMS}
+        self._is_made = False
+
+    def start(self) -> None:
+        """Start, and migrate the template."""
+        self.server.start()
+        self.server.create_database(TEMPLATE)
+        apply_migrations(self.server.superuser(TEMPLATE))
+        set_passwords(self.server.superuser(TEMPLATE), self.passwords)
+
+    def hand_out(self) -> Database:
+        """The database as its migrations left it; the server runs again after a test that stopped it."""
+        self.server.start()
+        if not self._is_made:
+            with closing(open_connection(self.server.superuser(), timeout_s=60)) as connection:
+                connection.run("drop database if exists therouter_test with (force)")
+                connection.run("create database therouter_test template therouter_template")
+            apply_migrations(self.server.superuser(NAME))  # rights on a database are not copied with it
+            self._is_made = True
+            self._run(KEEP_SEEDS)
+        return Database(self.server, self.passwords)
+
+    def take_back(self, database: Database) -> None:
+        """Empty it, or, after a test that altered more than rows, forget it."""
+        database.close()
+        self.server.start()
+        self._is_made = not database.altered
+        if self._is_made:
+            self._run(EMPTY)
+
+    def _run(self, sql: str) -> None:
+        with closing(open_connection(self.server.superuser(NAME), timeout_s=60)) as connection:
+            connection.run(sql)
+
+
 @pytest.fixture(scope="session")
-def migrated_server() -> Iterator[tuple[PostgresServer, dict[str, str]]]:
-    """A server with a migrated template database, and the rooms' passwords."""
+def cluster() -> Iterator[Cluster]:
+    """A server with a migrated template database."""
     home = Path(tempfile.mkdtemp(prefix="therouter-pg-"))  # not pytest's: user `nobody` must be able to enter it
-    server = PostgresServer(home / "data", port=0, socket_dir=home / "socket", durable=False)
+    cluster = Cluster(home)
     try:
-        server.start()
-        server.create_database(TEMPLATE)
-        apply_migrations(server.superuser(TEMPLATE))
-        passwords = {room: secrets.token_urlsafe(12) for room in ROOMS}
-        set_passwords(server.superuser(TEMPLATE), passwords)
-        yield server, passwords
+        cluster.start()
+        yield cluster
     finally:
-        server.stop()
+        cluster.server.stop()
         shutil.rmtree(home)
 
 
 @pytest.fixture
-def database(migrated_server: tuple[PostgresServer, dict[str, str]]) -> Iterator[Database]:
-    """A fresh copy of the migrated database; the server runs again after a test that stopped it."""
-    server, passwords = migrated_server
-    server.start()
-    with closing(open_connection(server.superuser(), timeout_s=30)) as connection:
-        connection.run("drop database if exists therouter_test with (force)")
-        connection.run("create database therouter_test template therouter_template")
-    apply_migrations(server.superuser(NAME))  # rights on a database are not copied with it
-    fresh = Database(server, passwords)
-    yield fresh
-    fresh.close()
+def database(cluster: Cluster) -> Iterator[Database]:
+    """A migrated database without rows. A test that alters more than rows sets `altered`."""
+    database = cluster.hand_out()
+    yield database
+    cluster.take_back(database)

@@ -188,6 +188,7 @@ def test_behind_a_mistaken_grant_a_room_still_sees_only_the_tenant_it_named(data
     mine, other = "0" * 8 + "-0000-0000-0000-" + "1" * 12, "0" * 8 + "-0000-0000-0000-" + "2" * 12
     for tenant in (mine, other):
         database.query("select therouter.admin_create_tenant(:tenant, 'T')", tenant=tenant)
+    database.altered = True
     database.query("grant select on therouter.tenant, therouter.account to site")
     with closing(open_connection(database.dsn("site"), timeout_s=5)) as connection:
         assert connection.run("select * from therouter.tenant") == []

@@ -19,6 +19,7 @@ from tests.database import Database
 @pytest.fixture
 def empty(database: Database) -> Database:
     """The database before its first migration."""
+    database.altered = True
     database.query("drop schema therouter cascade")
     return database
 

@@ -22,6 +22,7 @@ def _partition_of(day: datetime) -> str:
 
 
 def test_partitions_are_made_ahead_once(database: Database) -> None:
+    database.altered = True
     operations = OperationsStore(database.pool("operations"))
     today = datetime.now(UTC)
     names = [row[0] for row in database.query(PARTITIONS)]
@@ -33,6 +34,7 @@ def test_partitions_are_made_ahead_once(database: Database) -> None:
 
 def test_a_row_is_its_requests_token_in_whatever_partition(database: Database) -> None:
     """A day without a partition falls into the default one, moves when its partition is made, and stays settled once."""
+    database.altered = True
     tenant = make_tenant(database.pool("admin"), credit_nano=1_000)
     store = GatewayStore(database.pool("gateway"), "pod")
     operations = OperationsStore(database.pool("operations"))
@@ -124,6 +126,7 @@ def test_a_purged_request_is_never_charged_again(database: Database) -> None:
 
 
 def test_partitions_that_the_purge_has_emptied_are_dropped(database: Database) -> None:
+    database.altered = True
     operations = OperationsStore(database.pool("operations"))
     store = GatewayStore(database.pool("gateway"), "pod")
     tenant = make_tenant(database.pool("admin"), credit_nano=10**6)
