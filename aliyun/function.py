@@ -32,9 +32,7 @@ class Surroundings:
     cluster: Cluster
 
 
-def build_function(
-    stack: RouterStack, workload: Workload, surroundings: Surroundings, *, timeout_s: int, concurrency: int = 1
-) -> Resource:
+def build_function(stack: RouterStack, workload: Workload, surroundings: Surroundings, *, timeout_s: int) -> Resource:
     """Make the function of a row. It has no address of its own and reaches the database only if it has a role there."""
     network = surroundings.network
     return stack.add(
@@ -55,7 +53,8 @@ def build_function(
             "Cpu": PROCESSORS,
             "DiskSize": DISK_MB,
             "Timeout": timeout_s,
-            "InstanceConcurrency": concurrency,
+            # As in Lambda: an instance serves one invocation at a time.
+            "InstanceConcurrency": 1,
             "InternetAccess": False,
             "VpcConfig": {
                 "VpcId": stack.use(network.vpc),

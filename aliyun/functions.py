@@ -10,7 +10,6 @@ from handlers.workloads import Workload
 ROOMS = {"admin": 20, "payments": 30, "site": 40}
 """Room -> order of its route; the site takes what nobody else has."""
 ANSWER_S_MAX = 29
-CONCURRENCY = 20
 
 
 class FunctionsStack(RouterStack):
@@ -24,7 +23,7 @@ class FunctionsStack(RouterStack):
         """Room -> its server group at the load balancer."""
         for workload in settings.workloads:
             if workload.name in ROOMS:
-                function = build_function(self, workload, surroundings, timeout_s=ANSWER_S_MAX, concurrency=CONCURRENCY)
+                function = build_function(self, workload, surroundings, timeout_s=ANSWER_S_MAX)
                 self.targets[workload.name] = self._build_targets(workload, function)
 
     def _build_targets(self, workload: Workload, function: Resource) -> Export:

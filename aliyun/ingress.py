@@ -5,6 +5,7 @@ from __future__ import annotations
 from aliyun.base import RouterStack
 from aliyun.network import NetworkStack
 from aliyun.settings import Settings
+from handlers.workloads import GATEWAY_PORT
 
 
 class IngressStack(RouterStack):
@@ -34,6 +35,16 @@ class IngressStack(RouterStack):
                         "Priority": 1,
                     }
                     for source in settings.esa_origin_ranges
+                ],
+                "SecurityGroupEgress": [
+                    {
+                        "IpProtocol": "tcp",
+                        "PortRange": f"{GATEWAY_PORT}/{GATEWAY_PORT}",
+                        "DestCidrIp": target,
+                        "Policy": "accept",
+                        "Priority": 1,
+                    }
+                    for target in network.networks("gateway")
                 ],
             },
         )

@@ -5,7 +5,7 @@
     monitor   a node's event in the words of the alarms function; an alarm's as it is
 
 `adapt` wraps a handler for the built-in runtimes, which call `handler(event: bytes, context)`; `function_server` uses the same
-translations where our image runs as a container. Temporary keys come with each invocation and go to `clouds.aliyun`; they are
+translations where our image runs as a container. Temporary keys come with each invocation and go to `clouds.aliyun_api`; they are
 never in an event.
 """
 
@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from handlers.clouds.acs3 import Credentials
-from handlers.clouds.aliyun import provide_identity
+from handlers.clouds.aliyun_api import provide_identity
 
 Handler = Callable[[Any, Any], Any]
 

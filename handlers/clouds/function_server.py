@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 
 from handlers.clouds.acs3 import Credentials
-from handlers.clouds.aliyun import provide_identity
+from handlers.clouds.aliyun_api import provide_identity
 from handlers.clouds.function_compute import Context, Handler, function_arn, http_event, read_answer, read_event
 
 PORT = 9_000

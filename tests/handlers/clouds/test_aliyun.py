@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,11 +13,13 @@ from urllib.parse import parse_qsl
 import msgspec
 import pytest
 
-from handlers.clouds import KeptSecrets, aliyun, open_secret_store
+from handlers.clouds import KeptSecrets, aliyun_api, open_secret_store
 from handlers.clouds.acs3 import Credentials
-from handlers.clouds.aliyun import AliyunSecretStore, endpoint, provide_identity
+from handlers.clouds.aliyun import AliyunSecretStore
+from handlers.clouds.aliyun_api import endpoint, provide_identity
 from handlers.clouds.secrets import SecretError
 from handlers.settings import Deployment
+from tests.handlers.clouds.acs3_check import refusal, signer
 
 NAME = "therouter/production/keys/mint"
 
@@ -36,6 +36,7 @@ class Hangzhou:
     down: bool = False
     given: int = 0
     endpoint: str = ""
+    nonces: set[str] = field(default_factory=set)
 
     def answer(self, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
         form = dict(parse_qsl(body.decode()))
@@ -61,17 +62,12 @@ class Hangzhou:
         return 200, {"Credentials": {"AccessKeyId": key, "AccessKeySecret": secret, "SecurityToken": token}}
 
     def _refuse(self, headers: dict[str, str], body: bytes) -> str:
-        parts = dict(piece.split("=", 1) for piece in headers["authorization"].partition(" ")[2].split(","))
-        if parts["Credential"] not in self.keys:
+        if signer(headers) not in self.keys:
             return "InvalidSecurityToken.Expired"
-        secret, token = self.keys[parts["Credential"]]
-        signed = parts["SignedHeaders"].split(";")
-        lines = ["POST", "/", "", *(f"{name}:{headers[name]}" for name in signed), "", ";".join(signed)]
-        canonical = "\n".join([*lines, hashlib.sha256(body).hexdigest()])
-        text = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
-        right = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        matches = right == parts["Signature"] and headers.get("x-acs-security-token", "") == token
-        return "" if matches else "SignatureDoesNotMatch"
+        secret, token = self.keys[signer(headers)]
+        if headers.get("x-acs-security-token", "") != token:
+            return "InvalidSecurityToken.Malformed"
+        return refusal(headers, body, secret, self.nonces)
 
 
 @pytest.fixture
@@ -106,7 +102,7 @@ def hangzhou() -> Iterator[Hangzhou]:
 @pytest.fixture(autouse=True)
 def _nothing_provided() -> Iterator[None]:
     yield
-    aliyun._provided.clear()
+    aliyun_api._provided.clear()
 
 
 def variables(hangzhou: Hangzhou, **more: str) -> dict[str, str]:

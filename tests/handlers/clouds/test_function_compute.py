@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.clouds import aliyun
+from handlers.clouds import aliyun_api
 from handlers.clouds.function_compute import Context, adapt, http_event, read_answer, read_event
 
 
 @pytest.fixture(autouse=True)
 def _nothing_provided() -> Iterator[None]:
     yield
-    aliyun._provided.clear()
+    aliyun_api._provided.clear()
 
 
 def platform_context(access_key_id: str = "STS.k") -> Any:
@@ -119,13 +119,13 @@ def test_the_context_has_what_a_lambda_handler_reads() -> None:
 def test_the_invocations_keys_go_to_the_secret_store_and_nowhere_else() -> None:
     seen: list[Any] = []
     adapt(lambda event, context: seen.append((event, repr(context))))(http_trigger(), platform_context())
-    assert aliyun._provided[-1].access_key_id == "STS.k"
+    assert aliyun_api._provided[-1].access_key_id == "STS.k"
     assert "made-up" not in repr(seen)
 
 
 def test_an_invocation_without_keys_provides_none() -> None:
     adapt(lambda _event, _context: None)(b"{}", platform_context(access_key_id=""))
-    assert aliyun._provided == []
+    assert aliyun_api._provided == []
 
 
 def test_an_answer_keeps_each_value_of_a_header() -> None:

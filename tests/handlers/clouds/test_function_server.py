@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from handlers.clouds import aliyun
+from handlers.clouds import aliyun_api
 from handlers.clouds.function_server import load_handler, make_server
 
 PLATFORM = {
@@ -59,7 +59,7 @@ def connection(room: Room) -> Iterator[http.client.HTTPConnection]:
     server.shutdown()
     server.server_close()
     thread.join()
-    aliyun._provided.clear()
+    aliyun_api._provided.clear()
 
 
 def ask(
@@ -90,7 +90,7 @@ def test_the_platforms_headers_stay_out_of_the_event(connection: http.client.HTT
     ask(connection, "GET", "/admin/keys")
     assert "made-up" not in repr(room.events)
     assert not any(name.startswith("x-fc-") for name in room.events[0]["headers"])
-    assert aliyun._provided[-1].access_key_id == "STS.k"
+    assert aliyun_api._provided[-1].access_key_id == "STS.k"
 
 
 def test_the_context_is_filled_from_the_platforms_headers(connection: http.client.HTTPConnection, room: Room) -> None:
