@@ -174,7 +174,7 @@ def _drip(play: Play, answer: Answer) -> Iterable[Step]:
 
 
 def _endless(play: Play, answer: Answer) -> Iterable[Step]:
-    """The same event for ever; options: kind (text, empty, comment, ping), delay_ms, size (characters)."""
+    """The same event for ever; options: kind (text, empty, comment, ping), k (correct events first), delay_ms, size."""
     kind = play.options.get("kind", "text")
     if not answer.stream:
         yield head(200, {"content-type": "application/json", "transfer-encoding": "chunked"}) + chunk(b'{"id":"')
@@ -182,16 +182,15 @@ def _endless(play: Play, answer: Answer) -> Iterable[Step]:
             yield chunk(b"x" * int(play.number("size", 65_536)))
             yield play.number("delay_ms", 0) / 1000
     pieces = body_pieces(replace(answer, words=("x" * int(play.number("size", 1000)),), usage=None))
-    first, word = (pieces[:2], pieces[3]) if answer.format == "anthropic_messages" else (pieces[:1], pieces[1])
-    empty = body_pieces(replace(answer, words=("",)))
+    word_at = 3 if answer.format == "anthropic_messages" else 1
     again = {
-        "text": word,
-        "empty": empty[3] if answer.format == "anthropic_messages" else empty[1],
+        "text": pieces[word_at],
+        "empty": body_pieces(replace(answer, words=("",)))[word_at],
         "comment": b": still here\n\n",
         "ping": event({"type": "ping"}, "ping"),
     }[kind]
     yield head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
-    yield from (chunk(piece) for piece in first)
+    yield from (chunk(piece) for piece in pieces[: int(play.number("k", word_at))])
     while True:
         yield play.number("delay_ms", 0) / 1000
         yield chunk(again)

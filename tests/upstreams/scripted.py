@@ -166,7 +166,7 @@ class ScriptedUpstream:
         gone = asyncio.ensure_future(reader.gone.wait())
         try:
             ending = await _act(perform(play, _answer_for(target, body)), writer, gone)
-        except _HungUpError:
+        except (_HungUpError, OSError):  # found gone while waiting, or while writing
             seen.hung_up_at = time.monotonic()
             return False
         finally:
