@@ -33,7 +33,7 @@ class Conversation:
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._dialect = DIALECTS[asked.dialect]
-        self._relay = RELAYS.get(asked.dialect) if asked.dialect == asked.upstream.wire_format else None
+        self._relay = RELAYS.get((asked.dialect, asked.upstream.wire_format))
         self._draft = self._relay.draft(asked) if self._relay else self._build()
         self._delivery: Delivery | None = None
         self._status = 0
@@ -51,7 +51,9 @@ class Conversation:
     @property
     def content_type(self) -> str:
         """Of the client's response."""
-        return STREAM_TYPE if self._asked.stream else JSON_TYPE
+        if not self._asked.stream:
+            return JSON_TYPE
+        return self._dialect.stream_encoder(self._context()).content_type
 
     @property
     def usage(self) -> Usage:
@@ -137,7 +139,7 @@ class Conversation:
             decoder = relay.decoder(streams=streams, prompt_tokens=draft.prompt_tokens)
             if draft.output_tokens_max:
                 decoder.writer.limit_output(draft.output_tokens_max)
-            if streams and asked.stream:
+            if streams and asked.stream and self.content_type == STREAM_TYPE:
                 return RawStream(relay, decoder, draft, self._dialect, context)
             if not streams and not asked.stream:
                 return RawWhole(relay, decoder, context)
@@ -158,4 +160,5 @@ class Conversation:
             exclude_reasoning=draft.exclude_reasoning,
             prompt_tokens=draft.prompt_tokens,
             request=draft.request,
+            target=asked.target,
         )

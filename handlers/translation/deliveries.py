@@ -105,6 +105,14 @@ class Delivery(ABC):
         return False
 
 
+def _break_off(decoder: Decoder, failure: FailureClass) -> None:
+    """The transport is gone: an answer that already has its finish reasons lacks at most its usage, and is whole."""
+    if decoder.writer.finished:
+        decoder.end()
+    else:
+        decoder.writer.fail(failure)
+
+
 class ErrorDelivery(Delivery):
     """An answer whose status says that the attempt failed."""
 
@@ -179,7 +187,7 @@ class EncodedDelivery(Delivery):
         """The transport failed."""
         if self.ended:
             return Output(ended=True)
-        self._decoder.writer.fail(failure)
+        _break_off(self._decoder, failure)
         return self._deliver(self._decoder.writer.take())
 
     def _deliver(self, events: list[Event]) -> Output:
@@ -234,7 +242,8 @@ class RawStream(Delivery):
         self._draft = draft
         self._dialect = dialect
         self._context = context
-        self._model = ModelName(context.model)
+        self._model = ModelName(context.model, relay.model_key)
+        self._held = NOTHING
 
     @property
     def usage(self) -> Usage:
@@ -268,15 +277,15 @@ class RawStream(Delivery):
             return output
         self._decoder.end()
         semantic = self._observe_all(self._decoder.writer.take()) or output.semantic
-        return Output(output.data, semantic, self._final(self._relay.closing()), ended=True)
+        return Output(output.data, semantic, self._final(self._held.data + self._relay.closing()), ended=True)
 
     def fail(self, failure: FailureClass) -> Output:
         """The transport failed."""
-        if not self.ended:
-            self._decoder.writer.fail(failure)
-            self._observe_all(self._decoder.writer.take())
-            return Output(final=self._final(b""), ended=True)
-        return Output(ended=True)
+        if self.ended:
+            return Output(ended=True)
+        _break_off(self._decoder, failure)
+        self._observe_all(self._decoder.writer.take())
+        return Output(final=self._final(self._held.data + self._relay.closing()), ended=True)
 
     def _forward_all(self, frames: list[SseFrame]) -> Output:
         outputs = []
@@ -312,7 +321,12 @@ class RawStream(Delivery):
         if not self.ended and self._relay.is_hidden(self._decoder, self._draft):
             return NOTHING
         raw = self._model.replace(raw, self._decoder.model)
-        return Output(b"", semantic, self._final(raw), ended=True) if self.ended else Output(raw, semantic)
+        if self.ended:
+            return Output(b"", semantic, self._final(raw), ended=True)
+        if self._relay.holds_last and self._decoder.writer.finished:
+            held, self._held = self._held, Output(raw, semantic)
+            return held
+        return Output(raw, semantic)
 
     def _observe_all(self, events: list[Event]) -> bool:
         semantic = False
@@ -334,7 +348,7 @@ class RawWhole(Delivery):
         super().__init__()
         self._relay = relay
         self._decoder = decoder
-        self._model = ModelName(context.model)
+        self._model = ModelName(context.model, relay.model_key)
 
     @property
     def usage(self) -> Usage:
@@ -370,8 +384,9 @@ class RawWhole(Delivery):
 
     def fail(self, failure: FailureClass) -> Output:
         """The transport failed."""
-        if not self.ended:
-            self._decoder.writer.fail(failure)
+        if self.ended:
+            return Output(ended=True)
+        self._decoder.writer.fail(failure)
         return self._end(b"")
 
     def _end(self, body: bytes) -> Output:

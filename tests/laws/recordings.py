@@ -73,7 +73,8 @@ def _has_prompt(request: dict[str, Any]) -> bool:
 def _recording(record: dict[str, Any]) -> Recording:
     text = record.get("body")
     body = text.encode() if text is not None else base64.b64decode(record["body_b64"])
-    return Recording(record["id"], record["provider"], record["streaming"], body, record.get("request_json"))
+    streams = record["streaming"] and body.lstrip()[:1] not in {b"{", b"["}  # some saved a stream as one body
+    return Recording(record["id"], record["provider"], streams, body, record.get("request_json"))
 
 
 def recorded(wire_format: str, *, streams: bool) -> list[Recording]:

@@ -6,16 +6,19 @@ import msgspec
 
 from handlers.translation.adapters.anthropic_messages import AnthropicAdapter
 from handlers.translation.adapters.base import Adapter
+from handlers.translation.adapters.gemini import GeminiAdapter
 from handlers.translation.adapters.openai_chat import OpenaiChatAdapter
 from handlers.translation.adapters.openai_responses import ResponsesAdapter
 from handlers.translation.canonical.events import Event
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.dialects.anthropic_messages import AnthropicMessages
-from handlers.translation.dialects.base import Dialect
+from handlers.translation.dialects.base import AnswerContext, Dialect
+from handlers.translation.dialects.google_generate import GoogleGenerate
 from handlers.translation.dialects.openai_chat import OpenaiChat
 from handlers.translation.dialects.openai_responses import OpenaiResponses
-from tests.laws.dialect_laws import DialectLaws
+from tests.laws.dialect_laws import CONTEXT, DialectLaws
 from tests.laws.observing import summary
+from tests.laws.scripts import SCRIPTS
 
 
 class TestOpenaiChat(DialectLaws):
@@ -26,6 +29,20 @@ class TestOpenaiChat(DialectLaws):
 class TestOpenaiResponses(DialectLaws):
     dialect: ClassVar[Dialect] = OpenaiResponses()
     reader: ClassVar[Adapter] = ResponsesAdapter()
+
+
+class TestGoogleGenerate(DialectLaws):
+    dialect: ClassVar[Dialect] = GoogleGenerate()
+    reader: ClassVar[Adapter] = GeminiAdapter()
+    context: ClassVar[AnswerContext] = msgspec.structs.replace(CONTEXT, target="/v1beta/models/m:x?alt=sse")
+
+    def test_without_events_a_stream_is_one_json_array(self) -> None:
+        for case, script in SCRIPTS.items():
+            encoder = self.dialect.stream_encoder(CONTEXT)
+            assert encoder.content_type == "application/json"
+            data = b"".join(encoder.encode(event) for event in script[:-1]) + b"".join(encoder.complete())
+            assert isinstance(msgspec.json.decode(data), list)
+            assert self.expected(self.read(data, streams=False)) == self.expected(script), case
 
 
 class TestAnthropicMessages(DialectLaws):

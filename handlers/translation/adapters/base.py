@@ -77,6 +77,10 @@ class Decoder(Protocol):
         """The rest; the last event of an answer is always terminal."""
         ...
 
+    def end(self) -> None:
+        """Nothing more will come: complete if the answer is whole, else fail as truncated."""
+        ...
+
 
 class Adapter(Protocol):
     """One upstream wire format. Knows no socket, clock, environment, randomness or secret."""

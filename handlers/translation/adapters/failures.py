@@ -125,7 +125,9 @@ def _decide(status: int, body: _Body) -> FailureClass:
     if failure is None or (failure in _VAGUE and by_status not in {None, FailureClass.INVALID_REQUEST}):
         failure = by_status
     if failure is FailureClass.RATE_LIMITED:
-        return FailureClass.QUOTA if _BY_PHRASE[FailureClass.QUOTA].search(body.text) else failure
+        # Google words its limits per minute as an exceeded quota, too.
+        empty = "resource_exhausted" not in body.codes and _BY_PHRASE[FailureClass.QUOTA].search(body.text)
+        return FailureClass.QUOTA if empty else failure
     if failure is None or failure in _VAGUE:
         by_phrase = (found for found, pattern in _BY_PHRASE.items() if pattern.search(body.text))
         failure = next(by_phrase, failure)

@@ -45,6 +45,8 @@ class AnswerContext(msgspec.Struct, frozen=True):
     """An estimate, for dialects that announce the prompt's size first."""
     request: CanonicalRequest | None = None
     """For dialects whose answers repeat the request."""
+    target: str = ""
+    """The client's request target, for dialects that put the form of a stream there."""
 
 
 class StreamEncoder(Protocol):

@@ -42,12 +42,13 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _refusal(str(error)) from None
+        raise refusal(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidRequest("The body is not valid JSON; send one UTF-8 JSON object.") from None
 
 
-def _refusal(text: str) -> InvalidRequest:
+def refusal(text: str) -> InvalidRequest:
+    """Our words for a validation error of msgspec: the field, the types, never a value."""
     located = _AT.search(text)
     path = located[1] if located else ""
     missing = _MISSING.search(text)

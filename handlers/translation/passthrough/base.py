@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -12,7 +12,6 @@ from handlers.translation.adapters.decoding import JsonDecoder
 from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.request import CanonicalRequest
 
-_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _encode = msgspec.json.Encoder().encode
 
 
@@ -34,6 +33,11 @@ class Draft(msgspec.Struct, frozen=True):
 
 class Relay(Protocol):
     """One format that passes through."""
+
+    model_key: ClassVar[str]
+    """The field of an answer that names the model."""
+    holds_last: ClassVar[bool]
+    """There is no end marker: the frame that may be the last is held back until the next one, or the end, has come."""
 
     def draft(self, asked: Asked) -> Draft:
         """The client's body with what must differ upstream.
@@ -66,10 +70,12 @@ class ModelName:
     Inside JSON strings quotes are escaped, so the bytes `"model":"` occur only where a key stands.
     """
 
-    __slots__ = ("_needles", "_public", "_seen")
+    __slots__ = ("_key", "_needles", "_pattern", "_public", "_seen")
 
-    def __init__(self, public: str) -> None:
+    def __init__(self, public: str, key: str = "model") -> None:
         self._public = _encode(public)
+        self._key = _encode(key)
+        self._pattern = re.compile(re.escape(self._key) + rb'\s*:\s*"(?:[^"\\]|\\.)*"')
         self._seen = ""
         self._needles: tuple[tuple[bytes, bytes], ...] = ()
 
@@ -77,12 +83,12 @@ class ModelName:
         """The frame with the public name where `model`, the name that the decoder has read, stands."""
         if model != self._seen:
             name = _encode(model)
-            spacings = (b'"model":', b'"model": ')
+            spacings = (self._key + b":", self._key + b": ")
             self._needles = tuple((key + name, key + self._public) for key in spacings if name != self._public)
             self._seen = model
         for needle, public in self._needles:
             if needle in raw:
                 return raw.replace(needle, public, 1)
-        if self._needles and b'"model"' in raw:
-            return _MODEL.sub(lambda _: b'"model":' + self._public, raw, count=1)
+        if self._needles and self._key in raw:
+            return self._pattern.sub(lambda _: self._key + b":" + self._public, raw, count=1)
         return raw

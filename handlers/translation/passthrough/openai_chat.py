@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -24,6 +24,9 @@ _NULL = b"null"
 
 class ChatRelay:
     """The format's own edits."""
+
+    model_key: ClassVar[str] = "model"
+    holds_last: ClassVar[bool] = False
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream and usage options are ours to set; fields that steered the gateway go no further."""

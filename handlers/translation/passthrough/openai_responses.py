@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -29,6 +29,9 @@ _KEPT_IDS = ("rs_", "msg_", "fc_")
 
 class ResponsesRelay:
     """The format's own edits."""
+
+    model_key: ClassVar[str] = "model"
+    holds_last: ClassVar[bool] = False
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream, cap and store are ours to set; fields that steered the gateway go no further."""
