@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import openai
@@ -76,12 +77,12 @@ def test_the_metadata_of_a_generation_can_be_read_back(client: OpenAI, system: R
     assert row["content"] is None
 
 
-def eventually(system: RunningSystem, key: str, request_id: str) -> dict[str, object]:
+def eventually(system: RunningSystem, key: str, request_id: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {key}"}
     for _ in range(100):
         answer = httpx.get(f"{system.url}/v1/generation", params={"id": request_id}, headers=headers)
         if answer.status_code == 200:
-            data: dict[str, object] = answer.json()["data"]
+            data: dict[str, Any] = answer.json()["data"]
             return data
         time.sleep(0.05)
     pytest.fail(f"no row for {request_id}: {answer.text}")

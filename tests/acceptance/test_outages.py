@@ -110,9 +110,7 @@ def test_a71_a_client_that_leaves_cancels_the_provider_within_a_second_and_pays_
     assert seen.hung_up_at - left_at < 1.0
     row = eventually(system, key, request_id)
     assert (row["http_status"], row["error_type"], row["estimated"]) == (499, "cancelled", True)
-    assert isinstance(row["completion_tokens"], int)
     assert 0 < row["completion_tokens"] < 2000
-    assert isinstance(row["cost_nano"], int)
     assert row["cost_nano"] > 0
 
 

@@ -14,7 +14,7 @@ from handlers.settings import (
     Variable,
 )
 
-GATEWAY = {
+GATEWAY: dict[str, str] = {
     Variable.LISTEN: "127.0.0.1:8080",
     Variable.PROVIDERS: "openai, local",
     Variable.WIRE: "unix:/run/{provider}.sock",
