@@ -146,6 +146,8 @@ def test_card_numbers_and_the_words_of_notifications_are_nowhere_in_the_database
 
 
 def _everything(room: StripeRoom) -> str:
-    tables = room.database.query("select tablename from pg_tables where schemaname = 'therouter' and tablename <> 'migration'")
+    tables = room.database.query(
+        "select tablename from pg_tables where schemaname = 'therouter' and tablename <> 'migration'"
+    )
     rows = [room.database.query(f"select t::text from therouter.{table} t") for (table,) in tables]
     return str(rows)
