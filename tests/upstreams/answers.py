@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from tests.upstreams.cloud_answers import bedrock_pieces, cohere_pieces, gemini_pieces
+
 WORDS = ("The ", "quick ", "brown ", "fox ", "jumps ", "over ", "the ", "lazy ", "dog.")
 
 
@@ -18,7 +20,7 @@ class Answer:
     """What to say and how."""
 
     format: str
-    """openai_chat | anthropic_messages | openai_responses | openai_embeddings."""
+    """One of those in `format_of`."""
     stream: bool
     model: str
     words: tuple[str, ...] = WORDS
@@ -29,27 +31,48 @@ class Answer:
     """input includes cached; None: the provider sends no usage."""
 
     @property
+    def content_type(self) -> str:
+        """Of the body."""
+        if not self.stream:
+            return "application/json"
+        return "application/vnd.amazon.eventstream" if self.format == "bedrock_converse" else "text/event-stream"
+
+    @property
     def text(self) -> str:
         """Everything that the model says."""
         return "".join(self.words)
 
 
+_ENDINGS = {
+    "/chat/completions": "openai_chat",
+    "/messages": "anthropic_messages",
+    "/responses": "openai_responses",
+    "/embeddings": "openai_embeddings",
+    ":generateContent": "gemini",
+    ":streamGenerateContent": "gemini",
+    "/converse": "bedrock_converse",
+    "/converse-stream": "bedrock_converse",
+    "/v2/chat": "cohere_chat",
+}
+_STREAMED = (":streamGenerateContent", "/converse-stream")
+
+
 def format_of(target: str) -> str:
     """The wire format that a request target asks for; empty when none."""
     path = target.partition("?")[0]
-    for ending, name in (
-        ("/chat/completions", "openai_chat"),
-        ("/messages", "anthropic_messages"),
-        ("/responses", "openai_responses"),
-        ("/embeddings", "openai_embeddings"),
-    ):
-        if path.endswith(ending):
-            return name
-    return ""
+    return next((name for ending, name in _ENDINGS.items() if path.endswith(ending)), "")
+
+
+def asks_for_stream(target: str, body: dict[str, Any]) -> bool:
+    """Whether the request wants a stream: some formats say so in the path."""
+    return bool(body.get("stream")) or target.partition("?")[0].endswith(_STREAMED)
 
 
 def body_pieces(answer: Answer) -> list[bytes]:
     """The correct body of an answer."""
+    clouds = {"gemini": gemini_pieces, "bedrock_converse": bedrock_pieces, "cohere_chat": cohere_pieces}
+    if answer.format in clouds:
+        return clouds[answer.format](answer)
     if answer.format == "openai_embeddings":
         return [_embedding(answer)]
     if answer.format == "openai_chat":

@@ -81,7 +81,7 @@ def whole(
 
 
 def streamed(pieces: Iterable[bytes], delay_s: float = 0.0, headers: Headers = NO_HEADERS) -> Iterator[Step]:
-    """A complete stream of server-sent events, each in its own write."""
+    """A complete stream of events, each in its own write; server-sent events unless `headers` say otherwise."""
     yield head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked", **headers})
     for piece in pieces:
         if delay_s:
@@ -106,7 +106,7 @@ def _well(play: Play, answer: Answer, headers: Headers = NO_HEADERS) -> Iterable
         pieces = [joined[at : at + size] for at in range(0, len(joined), size)]
     delay_s = play.number("delay_ms", 0) / 1000
     if answer.stream:
-        return streamed(pieces, delay_s, headers)
+        return streamed(pieces, delay_s, {"content-type": answer.content_type, **headers})
     return [delay_s, *whole(pieces[0], headers=headers)]
 
 

@@ -28,7 +28,7 @@ from typing import Any, Self
 
 import msgspec
 
-from tests.upstreams.answers import Answer, format_of
+from tests.upstreams.answers import Answer, asks_for_stream, format_of
 from tests.upstreams.plays import PLAYS, Ending, Play, Step, perform, whole
 
 MARKER = re.compile(rb"\{\{play ([a-z0-9-]+)((?: [a-z_]+=[A-Za-z0-9_.:/-]*)*)\}\}")
@@ -258,7 +258,7 @@ def _answer_for(target: str, body: bytes) -> Answer:
         usage = None  # as the real ones: only who asks is told
     return Answer(
         format=format_of(target) or "openai_chat",
-        stream=bool(request.get("stream")),
+        stream=asks_for_stream(target, request),
         model=str(request.get("model", "scripted")),
         usage=usage,
     )
