@@ -70,7 +70,7 @@ class UpstreamCall:
 
     __slots__ = (
         "_deadlines", "_phase_limit_ms", "_phase_started_at", "_pool", "_started_at", "_task", "alive", "connection",
-        "method", "origin", "paused", "retried", "sink", "wire_bytes",
+        "method", "origin", "paused", "sink", "wire_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -91,7 +91,6 @@ class UpstreamCall:
         self.alive = False
         """Bytes arrived, or a phase began, since the last sweep: the sweep starts its clock anew, so that no chunk has to."""
         self.paused = False
-        self.retried = False
 
     def cancel(self) -> None:
         """Close the connection at once. The sink hears nothing more."""
@@ -149,15 +148,11 @@ class UpstreamCall:
         """From now on silence is what is timed."""
         self._begin_phase(self._deadlines.between_bytes_ms)
 
-    def try_again(self) -> bool:
-        """Whether the one retry is still free; if so, the call waits for a fresh connection."""
-        if self.retried or self.sink is None:
-            return False
-        self.retried = True
+    def try_again(self) -> None:
+        """The one retry: it goes over a fresh connection, whose loss is never followed by another."""
         self.connection = None
         self._begin_phase(self._deadlines.connect_ms)
         self._pool.assign(self, fresh=True)
-        return True
 
     def finish(self) -> None:
         """The response is complete, and its connection has been dealt with."""

@@ -41,8 +41,8 @@ class Call(Protocol):
     def head_completed(self) -> None:
         """The final head has been read."""
 
-    def try_again(self) -> bool:
-        """Take the one retry, if it is free."""
+    def try_again(self) -> None:
+        """Send the request once more, over a fresh connection."""
 
     def finish(self) -> None:
         """The response is complete."""
@@ -122,8 +122,10 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._in_body and self._missing == UNTIL_CLOSE and exc is None:
             call.finish()
-        elif self._heard or not self._reused or not call.try_again():
+        elif self._heard or not self._reused:
             call.fail(FailureClass.TRUNCATED)
+        else:
+            call.try_again()
 
     # Reading
 
