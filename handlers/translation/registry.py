@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from handlers.translation.adapters.anthropic_messages import AnthropicAdapter
 from handlers.translation.adapters.base import Adapter
+from handlers.translation.adapters.bedrock_converse import BedrockAdapter
 from handlers.translation.adapters.gemini import GeminiAdapter
 from handlers.translation.adapters.openai_chat import OpenaiChatAdapter
 from handlers.translation.adapters.openai_responses import ResponsesAdapter
@@ -22,7 +23,8 @@ DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect for dialect in (OpenaiChat(), AnthropicMessages(), OpenaiResponses(), GoogleGenerate())
 }
 ADAPTERS: dict[str, Adapter] = {
-    adapter.name: adapter for adapter in (OpenaiChatAdapter(), AnthropicAdapter(), ResponsesAdapter(), GeminiAdapter())
+    adapter.name: adapter
+    for adapter in (OpenaiChatAdapter(), AnthropicAdapter(), ResponsesAdapter(), GeminiAdapter(), BedrockAdapter())
 }
 RELAYS: dict[tuple[str, str], Relay] = {
     ("openai_chat", "openai_chat"): ChatRelay(),

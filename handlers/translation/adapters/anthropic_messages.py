@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from handlers.errors import InvalidRequest, Unprocessable
+from handlers.errors import Unprocessable
 from handlers.translation.adapters.anthropic_decoder import AnthropicDecoder
 from handlers.translation.adapters.anthropic_options import option_fields
 from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_chat import short_id
 from handlers.translation.adapters.tool_names import rename_tools
+from handlers.translation.adapters.turns import FILLER, merge_turns, split_system
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
 from handlers.translation.canonical.request import (
     CacheControl,
@@ -35,8 +36,6 @@ from handlers.translation.dialects.anthropic_messages import arguments_object
 PATH = "/messages"
 VERSION = "2023-06-01"
 HEADERS = (("content-type", "application/json"), ("anthropic-version", VERSION))
-FILLER = "."
-"""A conversation that begins with the assistant gets a user turn before it."""
 _TOOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _encode = msgspec.json.Encoder().encode
 
@@ -50,7 +49,8 @@ class AnthropicAdapter:
         """The body of a message request."""
         names = rename_tools(request.tools, r"[A-Za-z0-9_-]{1,128}")
         warnings: list[str] = []
-        system, turns = split_system(request.messages)
+        texts, turns = split_system(request.messages)
+        system = [{"type": "text", "text": part.text, **cache_fields(part.cache)} for part in texts]
         body: dict[str, Any] = {"model": target.upstream_model, "messages": _messages(turns, target, names, warnings)}
         if system:
             body["system"] = system
@@ -73,62 +73,17 @@ def cache_fields(cache: CacheControl | None) -> dict[str, Any]:
     return {"cache_control": {"type": "ephemeral"} | ({"ttl": "1h"} if cache.ttl == "1h" else {})}
 
 
-def split_system(messages: tuple[Message, ...]) -> tuple[list[dict[str, Any]], list[Message]]:
-    """All system and developer text in order, blank ones dropped, and the other turns.
-
-    A conversation of nothing but system text is asked as the user's.
-    """
-    system = [message for message in messages if message.role in {"system", "developer"}]
-    turns = [message for message in messages if message.role not in {"system", "developer"}]
-    if not turns and system:
-        turns = [msgspec.structs.replace(system.pop(), role="user")]
-    texts = [part for message in system for part in message.parts if isinstance(part, Text) and part.text.strip()]
-    return [{"type": "text", "text": part.text, **cache_fields(part.cache)} for part in texts], turns
-
-
 def _messages(
     turns: list[Message], target: UpstreamTarget, names: dict[str, str], warnings: list[str]
 ) -> list[dict[str, Any]]:
-    """Alternating turns: neighbours of one role are merged, tool results stand first."""
-    merged: list[tuple[str, list[Part], str]] = []
-    for message in turns:
-        role = "assistant" if message.role == "assistant" else "user"
-        if merged and merged[-1][0] == role:
-            merged[-1][1].extend(message.parts)
-        else:
-            merged.append((role, list(message.parts), message.at))
-    if merged and merged[0][0] == "assistant":
-        merged.insert(0, ("user", [Text(FILLER)], ""))
-        warnings.append("adapted:messages")
-    _check_results(merged)
     messages: list[dict[str, Any]] = []
-    for role, parts, _ in merged:
-        parts.sort(key=lambda part: not isinstance(part, ToolResult))
-        content = [block for part in parts for block in _blocks(part, target, names)]
-        if content or role == "user":
-            messages.append({"role": role, "content": content or [{"type": "text", "text": FILLER}]})
+    for turn in merge_turns(turns, warnings):
+        content = [block for part in turn.parts for block in _blocks(part, target, names)]
+        if content or turn.role == "user":
+            messages.append({"role": turn.role, "content": content or [{"type": "text", "text": FILLER}]})
     if messages and messages[-1]["role"] == "assistant":
         _trim_last_text(messages[-1]["content"])
     return messages
-
-
-def _check_results(merged: list[tuple[str, list[Part], str]]) -> None:
-    """Each call needs its result in the next turn, each result its call in the one before.
-
-    Raises:
-        InvalidRequest: naming the call or the result.
-    """
-    for (_, parts, _), following in zip(merged, [*merged[1:], None], strict=True):
-        calls = {part.id: part for part in parts if isinstance(part, ToolCall)}
-        if following is None:
-            continue
-        answered = {part.call_id: part for part in following[1] if isinstance(part, ToolResult)}
-        for call_id, call in calls.items():
-            if call_id not in answered:
-                raise InvalidRequest(f"{call.at}: this tool call has no result in the next message.", param=call.at)
-        for call_id, result in answered.items():
-            if call_id not in calls:
-                raise InvalidRequest(f"{result.at}: no tool call before it has this id.", param=result.at)
 
 
 def _trim_last_text(content: list[dict[str, Any]]) -> None:

@@ -17,7 +17,8 @@ OUTPUT_TOKENS_DEFAULT = 8_192
 ANSWER_TOOL = "respond_in_json"
 """Stands in for structured output where the endpoint has none; never shown to the client."""
 _EMPTY_SCHEMA = msgspec.Raw(b'{"type":"object","properties":{}}')
-_JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
+JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
+"""Asks for JSON where the endpoint knows no other way."""
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _UNKNOWN_TO_ANTHROPIC = (
     "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logprobs",
@@ -134,7 +135,7 @@ def _response_format(
         return ""
     schema = wanted.schema
     if wanted.kind == "json_object" or schema is None:
-        body.setdefault("system", []).append({"type": "text", "text": _JSON_INSTRUCTION})
+        body.setdefault("system", []).append({"type": "text", "text": JSON_INSTRUCTION})
         warnings.append("adapted:response_format")
         return ""
     if target.json_schema:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import msgspec
 
@@ -15,18 +16,30 @@ from handlers.translation.framing.sse import FramingError, SseFrame, SseReader
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, Malformed, RecursionError)
 
 
+class FrameReader(Protocol):
+    """A framing: bytes in any splitting -> frames."""
+
+    def receive_data(self, data: bytes) -> list[SseFrame]:
+        """Frames that these bytes complete; raises FramingError."""
+        ...
+
+    def receive_eof(self) -> list[SseFrame]:
+        """The last frame, if the framing forgives what it lacks."""
+        ...
+
+
 class JsonDecoder(ABC):
     """Feeds frames, or one whole body, to `read`, and turns everything unreadable into a failure."""
 
     __slots__ = ("_reader", "_whole", "model", "response_id", "streams", "writer")
 
-    def __init__(self, *, streams: bool, prompt_tokens: int) -> None:
+    def __init__(self, *, streams: bool, prompt_tokens: int, reader: FrameReader | None = None) -> None:
         self.writer = EventWriter(prompt_tokens)
         self.streams = streams
         self.model = ""
         """The model that the provider says it used."""
         self.response_id = ""
-        self._reader = SseReader()
+        self._reader: FrameReader = reader or SseReader()
         self._whole = bytearray()
 
     @abstractmethod

@@ -12,6 +12,7 @@ from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.gemini_decoder import GeminiDecoder
 from handlers.translation.adapters.gemini_options import generation_config, tool_fields
 from handlers.translation.adapters.tool_names import rename_tools
+from handlers.translation.adapters.turns import split_system
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
 from handlers.translation.canonical.request import (
     CanonicalRequest,
@@ -51,15 +52,11 @@ class GeminiAdapter:
     def build_request(self, request: CanonicalRequest, target: UpstreamTarget) -> Built:
         """The body of a generateContent request."""
         names = rename_tools(request.tools, r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
-        system = [m for m in request.messages if m.role in {"system", "developer"}]
-        turns = [m for m in request.messages if m.role not in {"system", "developer"}]
-        if not turns and system:
-            turns = [msgspec.structs.replace(system.pop(), role="user")]
+        system, turns = split_system(request.messages)
         warnings: list[str] = []
         body: dict[str, Any] = {"contents": _contents(turns, target, names)}
-        texts = [part.text for message in system for part in message.parts if isinstance(part, Text) and part.text]
-        if texts:
-            body["systemInstruction"] = {"parts": [{"text": text} for text in texts]}
+        if system:
+            body["systemInstruction"] = {"parts": [{"text": text.text} for text in system]}
         body |= tool_fields(request, target, names)
         config = generation_config(request, target, warnings)
         if config:

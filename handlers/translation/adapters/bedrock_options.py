@@ -1,0 +1,146 @@
+"""Everything of a Converse request but its messages: inference config, tools, thinking, structured answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from handlers.errors import Unprocessable
+from handlers.translation.adapters.anthropic_options import ANSWER_TOOL, JSON_INSTRUCTION
+from handlers.translation.adapters.openai_parameters import THINKING_TOKENS_MIN, thinking_tokens
+from handlers.translation.canonical.attempt import UpstreamTarget
+from handlers.translation.canonical.request import CanonicalRequest, ToolCall
+
+_EMPTY_SCHEMA = msgspec.Raw(b'{"type":"object","properties":{}}')
+_UNKNOWN_TO_BEDROCK = (
+    "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logprobs",
+    "top_logprobs", "logit_bias",
+)  # fmt: skip
+
+
+def option_fields(
+    body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str], warnings: list[str]
+) -> str:
+    """Fill the body's options, naming what had to be dropped; the name of our answer tool, if one is in it."""
+    if request.choices > 1:
+        raise Unprocessable("n: this endpoint gives one answer at a time.", param="n")
+    if set(request.modalities) - {"text"}:
+        raise Unprocessable("modalities: this endpoint answers in text only.", param="modalities")
+    _tools(body, request, target, names, warnings)
+    config = _inference(request, warnings)
+    extra: dict[str, Any] = {}
+    _thinking(config, extra, body, request, target, warnings)
+    if request.sampling.top_k is not None and "thinking" not in extra:
+        extra["top_k"] = request.sampling.top_k
+    if config:
+        body["inferenceConfig"] = config
+    if extra:
+        body["additionalModelRequestFields"] = extra
+    warnings += [f"dropped:{name}" for name in (*request.extensions, *request.unknown)]
+    warnings += [f"dropped:{name}" for name in ("user", "service_tier") if getattr(request, name)]
+    return _response_format(body, request, target, warnings)
+
+
+def _inference(request: CanonicalRequest, warnings: list[str]) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if request.output_tokens_max is not None:
+        config["maxTokens"] = request.output_tokens_max
+    sampling = request.sampling
+    if sampling.temperature is not None:
+        config["temperature"] = min(sampling.temperature, 1)
+        warnings += ["adapted:temperature"] if sampling.temperature > 1 else []
+    if sampling.top_p is not None:
+        config["topP"] = sampling.top_p
+    stops = [stop for stop in request.stop if stop.strip()]
+    if stops:
+        config["stopSequences"] = stops
+    warnings += ["dropped:stop"] if len(stops) < len(request.stop) else []
+    warnings += [f"dropped:{name}" for name in _UNKNOWN_TO_BEDROCK if getattr(sampling, name) is not None]
+    return config
+
+
+def _tools(
+    body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str], warnings: list[str]
+) -> None:
+    """Tools; a history with calls needs them even where the client sends none, or forbids their use."""
+    called = [part.name for message in request.messages for part in message.parts if isinstance(part, ToolCall)]
+    choice = request.tool_choice
+    forbidden = choice is not None and choice.mode == "none"
+    if not called and (forbidden or not request.tools):
+        return
+    if not target.tools:
+        raise Unprocessable("tools: this endpoint cannot call tools.", param="tools")
+    specs: list[dict[str, Any]] = []
+    for tool in request.tools:
+        spec: dict[str, Any] = {"name": names.get(tool.name, tool.name)}
+        if tool.description:
+            spec["description"] = tool.description
+        spec["inputSchema"] = {"json": tool.parameters or _EMPTY_SCHEMA}
+        specs.append({"toolSpec": spec})
+        if tool.cache is not None:
+            specs.append({"cachePoint": {"type": "default"}})
+    if not request.tools:
+        unique = dict.fromkeys(names.get(name, name) for name in called)
+        specs = [{"toolSpec": {"name": name, "inputSchema": {"json": _EMPTY_SCHEMA}}} for name in unique]
+    config: dict[str, Any] = {"tools": specs}
+    if choice is not None and choice.mode == "named":
+        config["toolChoice"] = {"tool": {"name": names.get(choice.name, choice.name)}}
+    elif choice is not None and choice.mode == "required":
+        config["toolChoice"] = {"any": {}}
+    elif forbidden:
+        warnings.append("adapted:tool_choice")
+    if request.parallel_tool_calls is False:
+        warnings.append("dropped:parallel_tool_calls")
+    body["toolConfig"] = config
+
+
+def _thinking(
+    config: dict[str, Any],
+    extra: dict[str, Any],
+    body: dict[str, Any],
+    request: CanonicalRequest,
+    target: UpstreamTarget,
+    warnings: list[str],
+) -> None:
+    """Claude's thinking in Bedrock's clothes: a budget below the output cap, and no sampling beside it."""
+    control = request.reasoning
+    if control is None or control.enabled is False or control.effort == "none":
+        return
+    cap = config.get("maxTokens") or target.output_tokens_max
+    budget = thinking_tokens(control, cap)
+    budget = min(budget, cap - 1) if cap else budget
+    forced = "toolChoice" in body.get("toolConfig", {})
+    if not target.reasoning or budget < THINKING_TOKENS_MIN or forced or "no_thinking_budget" in target.quirks:
+        warnings.append("dropped:reasoning")
+        return
+    config.setdefault("maxTokens", cap or budget * 2)
+    extra["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    for name, theirs in (("temperature", "temperature"), ("top_p", "topP")):
+        if config.pop(theirs, None) is not None:
+            warnings.append(f"dropped:{name}")
+
+
+def _response_format(
+    body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, warnings: list[str]
+) -> str:
+    """Structured output natively, by a tool that must be called, or by asking for it."""
+    wanted = request.response_format
+    if wanted is None:
+        return ""
+    if wanted.kind == "json_object" or wanted.schema is None:
+        body.setdefault("system", []).append({"text": JSON_INSTRUCTION})
+        warnings.append("adapted:response_format")
+        return ""
+    if target.json_schema:
+        schema = {"schema": bytes(wanted.schema).decode(), "name": wanted.name}
+        text_format = {"type": "json_schema", "structure": {"jsonSchema": schema}}
+        body["outputConfig"] = {"textFormat": text_format}
+        return ""
+    if request.tools:
+        raise Unprocessable(
+            "response_format: this endpoint cannot combine a JSON schema with tools.", param="response_format"
+        )
+    spec = {"name": ANSWER_TOOL, "description": "Gives the answer.", "inputSchema": {"json": wanted.schema}}
+    body["toolConfig"] = {"tools": [{"toolSpec": spec}], "toolChoice": {"tool": {"name": ANSWER_TOOL}}}
+    return ANSWER_TOOL
