@@ -121,8 +121,35 @@ def messages_body(canaries: Canaries, name: str, play: str, *, stream: bool) -> 
     }
 
 
+def responses_body(canaries: Canaries, name: str, play: str, *, stream: bool) -> dict[str, Any]:
+    """An OpenAI Responses request, a canary in each place."""
+
+    def plant(position: str) -> str:
+        return canaries.plant(f"{name}: {position}")
+
+    marker = f"{{{{play {play} say={plant('answer')}}}}}"
+    call = {"type": "function_call", "call_id": "call_1", "name": "lookup"}
+    return {
+        "model": CHAT[1],
+        "stream": stream,
+        "max_output_tokens": 200,
+        "instructions": plant("instructions"),
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": plant("first user text")}]},
+            {**call, "arguments": msgspec.json.encode({"a": plant("argument")}).decode()},
+            {"type": "function_call_output", "call_id": "call_1", "output": plant("tool result")},
+            {"role": "user", "content": f"{plant('user text')} {marker}"},
+        ],
+        "tools": [
+            {"type": "function", "name": "lookup", "description": plant("tool"), "parameters": {"type": "object"}}
+        ],
+        "metadata": {"note": plant("metadata value")},
+        "user": plant("user field"),
+    }
+
+
 def send_conversations(world: WholeSystem, canaries: Canaries) -> Iterator[httpx.Response]:
-    """Both dialects, streamed and not, through every play."""
+    """Three dialects, streamed and not, through every play."""
     with world.client() as client:
         for number, play in enumerate(PLAYS):
             for stream in (False, True):
@@ -131,6 +158,9 @@ def send_conversations(world: WholeSystem, canaries: Canaries) -> Iterator[httpx
                 yield client.post(CHAT[0], json=body, headers={"x-request-source": canaries.plant(f"header {number}")})
                 body = messages_body(canaries, f"messages {name}", play, stream=stream)
                 yield client.post(MESSAGES[0], json=body, headers={"anthropic-beta": canaries.plant(f"beta {number}")})
+                yield client.post(
+                    "/v1/responses", json=responses_body(canaries, f"responses {name}", play, stream=stream)
+                )
 
 
 def send_abandoned(world: WholeSystem, canaries: Canaries) -> None:
