@@ -7,11 +7,14 @@ markup included, is divided.
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import astuple
 
 from handlers.catalog.entries import PER_MILLION, Price, Rates
 from handlers.translation.canonical.usage import Usage
 
 _RATED = tuple(name for name in Rates.__struct_fields__ if name != "per_request")
+if Usage.__struct_fields__[: len(_RATED)] != _RATED:
+    raise TypeError("usage and rates name the same units in the same order, so that each is multiplied by its own price")
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -49,11 +52,8 @@ def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> Charge:
     A negative counter, which only a broken provider reports, counts as zero.
     """
     rates = price.rates_at(usage.prompt_tokens)
-    grains: list[tuple[str, int]] = []
-    for name in _RATED:
-        part = getattr(usage, name) * getattr(rates, name)
-        if part > 0:
-            grains.append((name, part))
+    pairs = zip(_RATED, astuple(usage), astuple(rates), strict=False)
+    grains = [(name, part) for name, count, nano in pairs if (part := count * nano) > 0]
     if rates.per_request:
         grains.append(("per_request", rates.per_request * PER_MILLION))
     return Charge(round_up_to_nano(sum(part for _, part in grains), markup_ppm), tuple(grains))
