@@ -157,7 +157,8 @@ begin
     return 'already';
   end if;
   update payment_dispute set state = 'won' where provider = o.provider and dispute_id = p_reference;
-  update payment_order set disputed = false where order_id = o.order_id;
+  update payment_order set disputed = exists (
+    select from payment_dispute where payment_dispute.order_id = o.order_id and state = 'open') where order_id = o.order_id;
   perform credit_topup(o.provider || ':won:' || p_reference, o.tenant_id, payment_nano(d.amount_minor));
   return 'dispute_won';
 end $$;
