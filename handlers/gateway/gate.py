@@ -28,6 +28,9 @@ DEPTH_MAX = 64
 STRICT_BYTES_MAX = 128 * 1024
 MODELS_MAX = 8
 
+LIST_PRICE_TIERS = frozenset({"auto", "default", "standard", "standard_only", "flex"})
+"""Service tiers that cost the list price or less."""
+
 Cap = Annotated[int, Meta(ge=1, le=10_000_000)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=160)]
 
@@ -99,6 +102,8 @@ class Call(msgspec.Struct, frozen=True):
     target: str
     needs: frozenset[str]
     """Capabilities that the request cannot do without: tools, json_schema."""
+    premium: bool
+    """It asks for a service tier that costs more than the list price, so a shared credential cannot serve it."""
     searches: bool
     """It may make the provider search the web, which costs by the search."""
 
@@ -228,6 +233,7 @@ def _build(route: Route, target: bytes, path: bytes, fields: RoutingFields, body
         body=body,
         target=target.decode("ascii"),
         needs=_needs(fields),
+        premium=fields.service_tier is not None and fields.service_tier not in LIST_PRICE_TIERS,
         searches=b"search" in bytes(fields.tools) or bool(fields.web_search_options) or bool(fields.plugins),
     )
 

@@ -319,6 +319,7 @@ class Passage:
             (b"x-request-id", self.request_id.encode()),
         ]
         headers += self._facts()
+        headers += self._gateway.standing(self._grant.principal)
         for name, value in head.headers.items():
             headers.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
         return headers

@@ -114,7 +114,9 @@ def _eligible(
         record = grant.byok.get(endpoint.provider, "") if grant.byok_mode != "off" else ""
         if record:
             found.attempts.append(Attempt(endpoint, provider, "byok", record))
-        if grant.byok_mode != "only":
+        if grant.byok_mode != "only" and call.premium:
+            found.details.append((endpoint.id, "service_tier"))
+        elif grant.byok_mode != "only":
             found.attempts.append(Attempt(endpoint, provider, "shared", ""))
         elif not record:
             found.details.append((endpoint.id, "byok_only"))

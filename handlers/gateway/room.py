@@ -202,6 +202,21 @@ class Gateway:
         """Requests and tokens per minute, concurrent requests; RateLimited with the time to wait."""
         self.limiter.admit(principal, len(call.body), self.monotonic())
 
+    def standing(self, principal: Principal) -> Headers:
+        """What is left of the key's limits, for keys that have any."""
+        limits = principal.limits
+        if limits.requests_per_minute is None and limits.tokens_per_minute is None:
+            return []
+        left = self.limiter.standing(principal, self.monotonic())
+        named = (
+            (b"x-ratelimit-limit-requests", left.requests_limit),
+            (b"x-ratelimit-remaining-requests", left.requests_remaining),
+            (b"x-ratelimit-limit-tokens", left.tokens_limit),
+            (b"x-ratelimit-remaining-tokens", left.tokens_remaining),
+            (b"x-ratelimit-reset", left.reset_s),
+        )
+        return [(name, b"%d" % value) for name, value in named if value is not None]
+
     def limits_settle(self, principal: Principal, usage: Usage) -> None:
         """The request is over: free its place, book its tokens."""
         self.limiter.settle(principal, usage.prompt_tokens + usage.completion_tokens, self.monotonic())

@@ -1,0 +1,282 @@
+"""Plans: pure, reproducible, and never outside a constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from handlers.catalog.entries import Capabilities, Catalog, DataPolicy, Endpoint, Model, Price, Provider, Rates
+from handlers.errors import ClientError, FailureClass, InvalidRequest, NotFound, Unavailable
+from handlers.gateway.authorize import authorize
+from handlers.gateway.gate import Call, read_call
+from handlers.gateway.health import EVERYTHING_OK, Health
+from handlers.gateway.plan import ATTEMPTS_MAX, Attempt, RoutePlan, price_of, route_plan
+from handlers.gateway.routes import ROUTES
+from handlers.keys.principal import KeyLimits, Principal
+
+CHAT = ROUTES[b"/v1/chat/completions"]
+
+
+def provider(slug: str, **more: object) -> Provider:
+    row = {
+        "name": slug,
+        "base_url": "https://x",
+        "wire_format": "openai_chat",
+        "auth": "bearer",
+        "country": "US",
+        **more,
+    }
+    return msgspec.convert({"slug": slug, **row}, Provider)
+
+
+def endpoint(slug: str, usd: float | None, model: str = "a/m", **able: object) -> Endpoint:
+    price = None if usd is None else Price("t", ((0, Rates(input=int(usd * 1e9), output=int(usd * 2e9))),))
+    return Endpoint(f"{model}@{slug}", model, slug, "m", msgspec.convert(able, Capabilities), price)
+
+
+PROVIDERS = {
+    row.slug: row
+    for row in (
+        provider("cheap"),
+        provider("dear"),
+        provider("trainer", policy=DataPolicy(retention_days=30, trains=True)),
+        provider("zero", policy=DataPolicy(retention_days=0)),
+        provider("broken"),
+    )
+}
+MODEL = Model(
+    "a/m",
+    "M",
+    (
+        endpoint("cheap", 0.1),
+        endpoint("dear", 10.0, tools=True, json_schema=True),
+        endpoint("trainer", 1.0, tools=True),
+        endpoint("zero", 2.0),
+        endpoint("broken", None),
+    ),
+)
+CATALOG = Catalog("v1", "global", "USD", PROVIDERS, {"a/m": MODEL}, {"m": "a/m"})
+ENABLED = frozenset(PROVIDERS)
+
+
+def call(**fields: object) -> Call:
+    body = msgspec.json.encode({"model": "a/m", "messages": [], **fields})
+    return read_call(CHAT, b"/v1/chat/completions", b"/v1/chat/completions", b"application/json", body)
+
+
+def principal(**more: object) -> Principal:
+    base = {
+        "key_id": "k", "account": "a", "user": "u", "account_state": "active", "expires_at": None,
+        "limits": {}, "retention_days": 90, "byok_mode": "prefer",
+    }  # fmt: skip
+    return msgspec.convert({**base, **more}, Principal)
+
+
+def plan(
+    seed: int = 1, who: Principal | None = None, byok: dict[str, str] | None = None, **fields: object
+) -> RoutePlan:
+    grant = authorize(who or principal(), "127.0.0.1", byok)
+    return route_plan(call(**fields), grant, CATALOG, ENABLED, EVERYTHING_OK, seed)
+
+
+def slugs(made: RoutePlan) -> list[str]:
+    return [attempt.provider.slug for attempt in made.attempts]
+
+
+def test_the_same_arguments_make_the_same_plan() -> None:
+    for seed in range(50):
+        assert plan(seed) == plan(seed)
+
+
+def test_cheap_endpoints_come_first_nearly_always_and_the_rest_are_fallbacks() -> None:
+    firsts = [slugs(plan(seed))[0] for seed in range(500)]
+    assert firsts.count("cheap") > 480
+    assert set(slugs(plan())) == {"cheap", "dear", "trainer", "zero"}
+
+
+def test_an_unpriced_endpoint_is_never_used() -> None:
+    assert "broken" not in slugs(plan(provider={"order": ["broken", "cheap"]}))
+    with pytest.raises((InvalidRequest, Unavailable)) as caught:
+        plan(provider={"only": ["broken"]})
+    assert "unpriced" in str(caught.value.detail)
+
+
+def test_order_is_followed_and_the_rest_follow() -> None:
+    assert slugs(plan(provider={"order": ["zero", "dear"]}))[:2] == ["zero", "dear"]
+    assert slugs(plan(provider={"order": ["zero", "dear"], "allow_fallbacks": False})) == ["zero", "dear"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "allowed"),
+    [
+        ({"only": ["dear", "zero"]}, {"dear", "zero"}),
+        ({"ignore": ["cheap"]}, {"dear", "trainer", "zero"}),
+        ({"data_collection": "deny"}, {"cheap", "dear", "zero"}),
+        ({"zdr": True}, {"zero"}),
+        ({"max_price": {"prompt": 1.5}}, {"cheap", "trainer"}),
+        ({"max_price": {"completion": 0.5}}, {"cheap"}),
+        ({"quantizations": ["unknown"]}, {"cheap", "dear", "trainer", "zero"}),
+    ],
+)
+def test_filters_exclude(wishes: dict[str, object], allowed: set[str]) -> None:
+    assert set(slugs(plan(provider=wishes))) == allowed
+
+
+def test_needs_exclude_what_cannot() -> None:
+    assert set(slugs(plan(tools=[{"type": "function"}]))) == {"dear", "trainer"}
+    assert slugs(plan(response_format={"type": "json_schema", "json_schema": {}})) == ["dear"]
+
+
+def test_every_exclusion_is_counted_with_its_reason() -> None:
+    made = plan(provider={"zdr": True})
+    assert made.excluded == {"data_policy:zdr": 3, "unpriced": 1}
+    assert dict(made.details)["a/m@trainer"] == "data_policy:zdr"
+
+
+def test_what_is_left_of_nothing_is_explained() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        plan(provider={"only": ["trainer"], "data_collection": "deny"})
+    availability = caught.value.detail["availability"]
+    assert isinstance(availability, dict)
+    assert availability["code"] == "constraint_filtered"
+    assert availability["excluded_by"]["data_policy:training"] == 1
+
+
+def test_no_configured_provider_is_our_fault() -> None:
+    grant = authorize(principal(), "127.0.0.1")
+    with pytest.raises(Unavailable):
+        route_plan(call(), grant, CATALOG, frozenset({"other"}), EVERYTHING_OK, 1)
+
+
+def test_unknown_models_are_404_and_a_known_fallback_saves_the_request() -> None:
+    with pytest.raises(NotFound):
+        plan(model="a/nothing")
+    assert plan(model="a/nothing", models=["m"]).attempts
+
+
+def test_a_keys_model_list_is_a_filter() -> None:
+    who = principal(limits=msgspec.to_builtins(KeyLimits(models=frozenset({"b/other"}))))
+    with pytest.raises(ClientError) as caught:
+        plan(who=who)
+    assert "allowed_models" in str(caught.value.detail)
+
+
+@pytest.mark.parametrize(
+    ("policy", "allowed"), [("no_training", {"cheap", "dear", "zero"}), ("zero_retention", {"zero"})]
+)
+def test_the_stricter_policy_of_tenant_and_key_holds(policy: str, allowed: set[str]) -> None:
+    assert set(slugs(plan(who=principal(data_policy=policy)))) == allowed
+    assert set(slugs(plan(who=principal(limits={"data_policy": policy})))) == allowed
+
+
+def test_own_credentials_come_first_and_only_means_only() -> None:
+    made = plan(byok={"dear": "record"})
+    assert (made.attempts[0].provider.slug, made.attempts[0].credential) == ("dear", "byok")
+    only = plan(who=principal(byok_mode="only"), byok={"dear": "record"})
+    assert [(a.provider.slug, a.credential) for a in only.attempts] == [("dear", "byok")]
+    assert all(a.credential == "shared" for a in plan(who=principal(byok_mode="off"), byok={"dear": "record"}).attempts)
+
+
+def test_a_premium_tier_is_not_served_at_the_list_price() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        plan(service_tier="priority")
+    assert "service_tier" in str(caught.value.detail)
+    assert plan(service_tier="priority", byok={"dear": "r"}).attempts[0].credential == "byok"
+
+
+def test_what_failed_this_account_is_tried_last_by_it_and_first_by_others() -> None:
+    health = Health(seed=1)
+    health.failed("a/m@cheap", "shared", "a", FailureClass.SERVER_ERROR, 0.0, 1.0)
+    snapshot = health.snapshot(2.0)
+    mine = route_plan(call(), authorize(principal(), ""), CATALOG, ENABLED, snapshot, 3)
+    assert slugs(mine)[-1] == "cheap"
+    others = route_plan(call(), authorize(principal(account="b"), ""), CATALOG, ENABLED, snapshot, 3)
+    assert slugs(others)[0] == "cheap"
+
+
+def test_sorting() -> None:
+    assert slugs(plan(provider={"sort": "price"})) == ["cheap", "trainer", "zero", "dear"]
+    assert slugs(plan(model="a/m:floor"))[0] == "cheap"
+    health = Health(seed=1)
+    health.measured("a/m@dear", first_event_ms=10, tokens_per_s=900, now=1.0)
+    snapshot = health.snapshot(2.0)
+    fast = route_plan(call(provider={"sort": "throughput"}), authorize(principal(), ""), CATALOG, ENABLED, snapshot, 1)
+    assert slugs(fast)[0] == "dear"
+
+
+# A reference planner: the constraints written a second time, without the order.
+
+
+def permitted(wishes: dict[str, object], needs: set[str]) -> set[str]:
+    found = set()
+    for candidate in MODEL.endpoints:
+        row = PROVIDERS[candidate.provider]
+        cap = wishes.get("max_price")
+        prompt_cap = cap.get("prompt") if isinstance(cap, dict) else None
+        if (
+            candidate.price is not None
+            and (not wishes.get("only") or row.slug in wishes["only"])  # type: ignore[operator]
+            and row.slug not in wishes.get("ignore", [])  # type: ignore[operator]
+            and not (wishes.get("zdr") and row.policy.retention_days > 0)
+            and not (wishes.get("data_collection") == "deny" and row.policy.trains)
+            and not (prompt_cap is not None and candidate.price.tiers[0][1].input > prompt_cap * 1e9)
+            and all(getattr(candidate.capabilities, need) for need in needs)
+        ):
+            found.add(row.slug)
+    return found
+
+
+def random_wishes() -> Iterator[tuple[int, dict[str, object], set[str]]]:
+    import random  # noqa: PLC0415 - this generator alone needs it
+
+    generator = random.Random(20)
+    names = list(PROVIDERS)
+    for seed in range(10_000):
+        wishes: dict[str, object] = {}
+        if generator.random() < 0.4:
+            wishes["only"] = generator.sample(names, generator.randint(1, 4))
+        if generator.random() < 0.4:
+            wishes["ignore"] = generator.sample(names, generator.randint(1, 3))
+        if generator.random() < 0.3:
+            wishes["order"] = generator.sample(names, generator.randint(1, 3))
+        if generator.random() < 0.2:
+            wishes["zdr"] = True
+        if generator.random() < 0.2:
+            wishes["data_collection"] = "deny"
+        if generator.random() < 0.3:
+            wishes["max_price"] = {"prompt": generator.choice([0.05, 0.5, 1.5, 5.0, 50.0])}
+        needs = {need for need in ("tools", "json_schema") if generator.random() < 0.2}
+        yield seed, wishes, needs
+
+
+def test_ten_thousand_random_requests_keep_every_constraint_and_are_reproducible() -> None:
+    served = 0
+    for seed, wishes, needs in random_wishes():
+        fields: dict[str, object] = {"provider": wishes}
+        if "tools" in needs:
+            fields["tools"] = [{"type": "function"}]
+        if "json_schema" in needs:
+            fields["response_format"] = {"type": "json_schema"}
+        allowed = permitted(wishes, needs)
+        try:
+            made = plan(seed, **fields)
+        except (InvalidRequest, Unavailable):
+            assert not allowed, (wishes, needs)
+            continue
+        served += 1
+        tried = slugs(made)
+        assert set(tried) <= allowed
+        assert len(tried) == min(len(allowed), ATTEMPTS_MAX) == len(set(tried))
+        assert made == plan(seed, **fields)
+        wanted = [slug for slug in wishes.get("order", []) if slug in allowed]  # type: ignore[attr-defined]
+        assert tried[: len(wanted)] == wanted
+    assert served > 3_000
+
+
+def test_attempts_carry_what_dispatch_needs() -> None:
+    attempt = plan().attempts[0]
+    assert isinstance(attempt, Attempt)
+    assert attempt.health_key == "shared"
+    assert price_of(attempt.endpoint) > 0
