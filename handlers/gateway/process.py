@@ -38,10 +38,11 @@ def serve(settings: GatewaySettings) -> None:
 
 async def _serve(settings: GatewaySettings) -> None:
     gateway, pool = build(settings)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(gateway.loop_fault)
     await gateway.start(settings.listen, settings.operator_listen)
     settle_memory()
     told = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, told.set)
     await told.wait()

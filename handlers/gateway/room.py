@@ -148,6 +148,12 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes one log line
             self.log.fault(Room.GATEWAY, error)
 
+    def loop_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody caught: its type and place, never the traceback that the loop would print."""
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            self.log.fault(Room.GATEWAY, error)
+
     def _sweep(self) -> None:
         now = self.monotonic()
         for passage in list(self.passages):
