@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
