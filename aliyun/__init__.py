@@ -144,6 +144,21 @@ DIFFERENCES: tuple[Difference, ...] = (
         numbers=("edge_keepalive_s",),
     ),
     Difference(
+        "recovery of a node",
+        "two alarms for each node, with periods and counts of ours",
+        "the maintenance attribute AutoRecover, kept on each node by the alarms function, and the node pool's repair",
+        "ECS decides by itself when a node is moved or restarted",
+        "the same outcome; the watchdog stands behind both",
+        numbers=("status_check_period_s", "recover_after_failures", "restart_after_failures"),
+    ),
+    Difference(
+        "duties that ask the cloud",
+        "handlers/operations",
+        "handlers/operations/hangzhou",
+        "other APIs; the events, the outcomes and the watchdog's decision are shared",
+        "what decides is one function, tested once",
+    ),
+    Difference(
         "sizes and alarms as values",
         "literals of the CDK",
         "Sizes (settings.py), Condition (alerts.py)",

@@ -105,7 +105,12 @@ def tell_of_errors(stack: RouterStack, name: str, function: Resource, contacts: 
     )
 
 
-def run_every(stack: RouterStack, name: str, function: Resource, minutes: int, event: dict[str, Any]) -> None:
+def filled(event: dict[str, Any], values: dict[str, Any]) -> object:
+    """An event as text; `values` fill the `${...}` in it at deployment."""
+    return {"Fn::Sub": [as_json(event), values]} if values else as_json(event)
+
+
+def run_every(stack: RouterStack, name: str, function: Resource, minutes: int, payload: object) -> None:
     """Call a function on a schedule with a constant event: the numbers that it acts on are in the template."""
     stack.add(
         f"{camel(name)}Schedule",
@@ -115,7 +120,7 @@ def run_every(stack: RouterStack, name: str, function: Resource, minutes: int, e
             "TriggerName": name,
             "TriggerType": "timer",
             "Description": f"{name}: every {minutes} minutes",
-            "TriggerConfig": {"cronExpression": f"@every {minutes}m", "enable": True, "payload": as_json(event)},
+            "TriggerConfig": {"cronExpression": f"@every {minutes}m", "enable": True, "payload": payload},
         },
     )
 

@@ -62,6 +62,7 @@ class DatabaseStack(RouterStack):
             retain=True,
         )
         self._settle()
+        self.instance = self.export("InstanceId", self._instance.att("DBInstanceId"), "What operations ask about")
         self.host = self.export("Host", self._instance.att("InnerConnectionString"), "Host name inside the VPC")
         self.port = self.export("Port", self._instance.att("InnerPort"), "Port")
 

@@ -72,6 +72,7 @@ TYPES = (
     "ALIYUN::ESA::Site",
     "ALIYUN::ESA::SiteDeliveryTask",
     "ALIYUN::ESA::WafRule",
+    "ALIYUN::FC3::ConcurrencyConfig",
     "ALIYUN::FC3::Function",
     "ALIYUN::FC3::Trigger",
     "ALIYUN::KMS::Alias",

@@ -32,10 +32,20 @@ class Surroundings:
     cluster: Cluster
 
 
-def build_function(stack: RouterStack, workload: Workload, surroundings: Surroundings, *, timeout_s: int) -> Resource:
-    """Make the function of a row. It has no address of its own and reaches the database only if it has a role there."""
+def build_function(
+    stack: RouterStack,
+    workload: Workload,
+    surroundings: Surroundings,
+    *,
+    timeout_s: int,
+    concurrency: int | None = None,
+) -> Resource:
+    """Make the function of a row. It has no address of its own and reaches the database only if it has a role there.
+
+    `concurrency` is the most that may run at once; None: as many as are asked for.
+    """
     network = surroundings.network
-    return stack.add(
+    function = stack.add(
         f"{camel(workload.name)}Function",
         "ALIYUN::FC3::Function",
         {
@@ -70,6 +80,10 @@ def build_function(stack: RouterStack, workload: Workload, surroundings: Surroun
             "EnvironmentVariables": _environment(stack, workload, surroundings),
         },
     )
+    if concurrency is not None:
+        limit = {"FunctionName": function.att("FunctionName"), "ReservedConcurrency": concurrency}
+        stack.add(f"{camel(workload.name)}Limit", "ALIYUN::FC3::ConcurrencyConfig", limit)
+    return function
 
 
 def _environment(stack: RouterStack, workload: Workload, surroundings: Surroundings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aliyun.alerts import run_every, tell_of_errors
+from aliyun.alerts import filled, run_every, tell_of_errors
 from aliyun.base import Export, RouterStack
 from aliyun.function import Surroundings, build_function
 from aliyun.settings import Settings
@@ -23,8 +23,9 @@ class JobsStack(RouterStack):
         contacts = self.use(alerts)
         for name, (minutes, event) in self._schedule().items():
             (workload,) = (row for row in settings.workloads if row.name == name)
-            function = build_function(self, workload, surroundings, timeout_s=JOB_S_MAX)
-            run_every(self, name, function, minutes, event)
+            function = build_function(self, workload, surroundings, timeout_s=JOB_S_MAX, concurrency=1)
+            values = {"Database": self.use(surroundings.database.instance)} if "database" in event else {}
+            run_every(self, name, function, minutes, filled(event, values))
             tell_of_errors(self, name, function, contacts)
 
     def _schedule(self) -> dict[str, tuple[int, dict[str, Any]]]:
@@ -47,6 +48,6 @@ class JobsStack(RouterStack):
             ),
             "snapshot-check": (
                 policy.snapshot_check_interval_hours * 60,
-                {"database": self.physical("database"), "retention_days": policy.backup_retention_days},
+                {"database": "${Database}", "retention_days": policy.backup_retention_days},
             ),
         }

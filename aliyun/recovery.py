@@ -1,8 +1,9 @@
-"""What brings nodes back: the cloud moves a node off failing hardware, alarms for each node that starts, and a watchdog.
+"""What brings nodes back: the cloud moves a node off failing hardware or restarts it; a watchdog reboots one when all else fails.
 
-Every hour the alarms function compares the alarms that exist with those that should. The watchdog reboots one node when nothing
-answers: it is told by the alarm on the public address (watchdog) and by the one on the load balancer's healthy targets, and
-looks again every few minutes while either sounds. Its guard rails are in the handler; the numbers are in its event.
+When a node starts, and every hour, the alarms function makes sure that every node is set to recover by itself. The watchdog reboots
+one node when nothing answers: it is told by the alarm on the public address (watchdog) and by the one on the load balancer's
+healthy targets, and looks again every few minutes while either sounds. Its guard rails are in the handler; the numbers are in
+its event.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from aliyun.alerts import (
     build_contacts,
     call_on_alarm,
     exported_contacts,
+    filled,
     run_every,
     tell_of_errors,
     watch,
@@ -50,13 +52,9 @@ class RecoveryStack(RouterStack):
         return workload
 
     def _build_alarms(self) -> None:
-        function = build_function(self, self._workload("alarms"), self._surroundings, timeout_s=CHECK_S_MAX)
-        settings = {
-            "stage": self.settings.stage,
-            "period_s": self.policy.status_check_period_s,
-            "recover_after_failures": self.policy.recover_after_failures,
-            "restart_after_failures": self.policy.restart_after_failures,
-        }
+        function = build_function(
+            self, self._workload("alarms"), self._surroundings, timeout_s=CHECK_S_MAX, concurrency=1
+        )
         rule_name = self.physical("node-events")
         rule = self.add(
             "NodeStartsOrEnds",
@@ -77,35 +75,44 @@ class RecoveryStack(RouterStack):
             {"RuleName": rule_name, "FcParameters": [called]},
             after=(rule,),
         )
-        run_every(self, "reconcile", function, self.policy.alarm_reconcile_minutes, settings)
+        event = filled({"stage": self.settings.stage}, {})
+        run_every(self, "reconcile", function, self.policy.alarm_reconcile_minutes, event)
         tell_of_errors(self, "alarms", function, self._told)
 
     def _build_watchdog(self, ingress: IngressStack) -> Resource:
-        function = build_function(self, self._workload("watchdog"), self._surroundings, timeout_s=CHECK_S_MAX)
-        memory = self.physical("watchdog", "last-reboot")
-        self.add(
-            "LastReboot",
-            "ALIYUN::OOS::Parameter",
-            {
-                "Name": memory,
-                "Type": "String",
-                "Value": "never",
-                "Description": "when the watchdog last rebooted a node, and which",
-            },
+        function = build_function(
+            self, self._workload("watchdog"), self._surroundings, timeout_s=CHECK_S_MAX, concurrency=1
+        )
+        memory = self._parameter(
+            "LastReboot", "last-reboot", "never", "when the watchdog last rebooted a node, and which"
         )
         unhealthy = self._healthy_count_alarm(ingress)
         names = [self.physical(UNRESPONSIVE), self.physical(unhealthy.logical_id.lower())]
         settings: dict[str, Any] = {
             "stage": self.settings.stage,
             "alarms": [{"name": name, "region": REGION} for name in names],
-            "database": self.physical("database"),
+            "target_group": "${Balancer}",
+            "database": "${Database}",
             "memory": memory,
             "cooldown_minutes": self.policy.reboot_cooldown_minutes,
         }
+        values = {
+            "Balancer": self.use(ingress.balancer),
+            "Database": self.use(self._surroundings.database.instance),
+        }
+        # An alarm's call carries the alarm alone; the settings wait here.
+        self._parameter("Settings", "settings", filled(settings, values), "what the watchdog looks at")
         call_on_alarm(self, unhealthy, function.att("ARN"))
-        run_every(self, "look-again", function, self.policy.watchdog_interval_minutes, settings)
+        run_every(self, "look-again", function, self.policy.watchdog_interval_minutes, filled(settings, values))
         tell_of_errors(self, "watchdog", function, self._told)
         return function
+
+    def _parameter(self, logical_id: str, name: str, value: object, description: str) -> str:
+        """A value that the watchdog reads, and for the last reboot writes; its name."""
+        full = self.physical("watchdog", name)
+        properties = {"Name": full, "Type": "String", "Value": value, "Description": description}
+        self.add(logical_id, "ALIYUN::OOS::Parameter", properties)
+        return full
 
     def _healthy_count_alarm(self, ingress: IngressStack) -> Resource:
         return watch(

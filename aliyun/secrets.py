@@ -168,27 +168,35 @@ class SecretsStack(RouterStack):
         """What operations may do beyond reading secrets: look, and for the watchdog reboot a node that carries our tag."""
         here = f"{REGION}:{self.settings.account}"
         nodes: list[Any] = [f"acs:ecs:{here}:instance/*"]
+        secrets_here = f"acs:kms:{here}:secret"
+        database = f"acs:rds:{here}:dbinstance/*"
         duties = {
             "rotation": [
-                allow(["kms:DescribeSecret"], [f"acs:kms:{here}:secret/{store_name(self.settings.stage, '*')}"])
+                allow(["kms:ListSecrets"], [secrets_here, f"{secrets_here}/{store_name(self.settings.stage, '*')}"])
             ],
             "snapshot-check": [
-                allow(["rds:DescribeBackups", "rds:DescribeDBInstanceAttribute"], [f"acs:rds:{here}:dbinstance/*"])
+                allow(
+                    ["rds:DescribeBackups", "rds:DescribeBackupPolicy", "rds:DescribeDBInstanceEncryptionKey"],
+                    [database],
+                )
             ],
             "alarms": [
-                allow(["ecs:DescribeInstances", "ecs:ModifyInstanceMaintenanceAttributes"], nodes),
-                allow(["cms:PutResourceMetricRule", "cms:DeleteMetricRules"], [f"acs:cms:{here}:*"]),
+                allow(["ecs:DescribeInstances", "ecs:DescribeInstanceMaintenanceAttributes"], nodes),
+                allow(["ecs:ModifyInstanceMaintenanceAttributes"], nodes, Condition={"StringEquals": self._ours()}),
             ],
             "watchdog": [
-                allow(["ecs:DescribeInstances", "ecs:DescribeInstanceStatus"], nodes),
+                allow(["ecs:DescribeInstances"], nodes),
+                allow(["ecs:DescribeNetworkInterfaces"], [f"acs:ecs:{here}:networkinterface/*"]),
                 allow(["ecs:RebootInstance"], nodes, Condition={"StringEquals": self._ours()}),
+                allow(
+                    ["alb:ListListeners", "alb:GetListenerHealthStatus", "alb:ListServerGroupServers"],
+                    [f"acs:alb:{here}:{kind}/*" for kind in ("loadbalancer", "listener", "servergroup")],
+                ),
+                allow(["cms:DescribeMetricRuleList"], [f"acs:cms:{here}:*"]),
+                allow(["rds:DescribeDBInstanceAttribute"], [database]),
                 allow(
                     ["oos:GetParameter", "oos:UpdateParameter"],
                     [f"acs:oos:{here}:parameter/{self.physical('watchdog')}-*"],
-                ),
-                allow(
-                    ["cms:DescribeMetricRuleList", "rds:DescribeDBInstanceAttribute"],
-                    [f"acs:cms:{here}:*", f"acs:rds:{here}:dbinstance/*"],
                 ),
             ],
         }

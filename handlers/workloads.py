@@ -163,13 +163,14 @@ def _function(
     secrets: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
     routes: tuple[str, ...] = (),
+    folder: str = "",
 ) -> Workload:
     name = module if room == "operations" else room
     return Workload(
         name=name.replace("_", "-"),
         room=room,
         kind=Kind.FUNCTION,
-        entry=f"handlers.{room}.{module}.handler",
+        entry=f"handlers.{room}.{folder}{module}.handler",
         variables=(*_DEPLOYMENT, *(_DATABASE if role else ()), Variable.PUBLIC_URL),
         secrets=(*secrets, *((f"database/{role}",) if role else ())),
         database_role=role,
@@ -201,10 +202,11 @@ def functions(region: str) -> tuple[Workload, ...]:
         _function("operations", "purge", role="operations", secrets=("audit/checkpoint",)),
         _function("operations", "reap", role="operations"),
         _function("operations", "checkpoint", role="operations", secrets=("audit/checkpoint",)),
-        _function("operations", "rotation"),
-        _function("operations", "snapshot_check"),
-        _function("operations", "alarms"),
-        _function("operations", "watchdog"),
+        # What these ask is the cloud itself, so each region has its own.
+        *(
+            _function("operations", module, folder="hangzhou." if region == "china" else "")
+            for module in ("rotation", "snapshot_check", "alarms", "watchdog")
+        ),
     )
 
 
