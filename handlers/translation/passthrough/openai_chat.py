@@ -17,6 +17,7 @@ from handlers.translation.dialects.openai_chat import DONE
 from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, ChatFields, MessageField
 from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
 from handlers.translation.passthrough.base import Draft
+from handlers.translation.passthrough.kept_objects import refuse_kept_objects
 
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
@@ -32,6 +33,8 @@ class ChatRelay:
         """Model, stream and usage options are ours to set; fields that steered the gateway go no further."""
         fields = decode_chat(asked.body)
         top = decode_top(asked.body)
+        if asked.stateless:
+            refuse_kept_objects(fields, top)
         body: dict[str, Any] = {
             name: value for name, value in top.items() if name not in GATEWAY_FIELDS and bytes(value) != _NULL
         }

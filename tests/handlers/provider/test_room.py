@@ -171,3 +171,16 @@ def test_one_connection_serves_many_exchanges_upstream(pod: PodProcess, upstream
     for _ in range(5):
         assert pod.ask(chat(stream=True), stream=True).end.failure is None
     assert upstream.connections == before
+
+
+@pytest.mark.claim("A73")
+def test_a73_a_file_of_the_shared_account_cannot_be_named(byok_pod: PodProcess, upstream: ScriptedUpstream) -> None:
+    body = chat()
+    body["messages"] = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-of-another"}}]}]
+    before = len(upstream.received)
+    answer = byok_pod.ask(body, stateless=False)
+    assert answer.end.failure is FailureClass.INVALID_REQUEST
+    assert answer.end.param == "messages[0].content[0].file.file_id"
+    assert len(upstream.received) == before
+    own = {"account": "a1", "credential": "byok", "byok_record": "r1", "byok_sealed": sealed_for()}
+    assert byok_pod.ask(body, stateless=False, **own).end.failure is None
