@@ -5,6 +5,7 @@ from __future__ import annotations
 from handlers.translation.adapters.anthropic_messages import AnthropicAdapter
 from handlers.translation.adapters.base import Adapter
 from handlers.translation.adapters.bedrock_converse import BedrockAdapter
+from handlers.translation.adapters.cohere import CohereAdapter
 from handlers.translation.adapters.gemini import GeminiAdapter
 from handlers.translation.adapters.openai_chat import OpenaiChatAdapter
 from handlers.translation.adapters.openai_responses import ResponsesAdapter
@@ -24,7 +25,14 @@ DIALECTS: dict[str, Dialect] = {
 }
 ADAPTERS: dict[str, Adapter] = {
     adapter.name: adapter
-    for adapter in (OpenaiChatAdapter(), AnthropicAdapter(), ResponsesAdapter(), GeminiAdapter(), BedrockAdapter())
+    for adapter in (
+        OpenaiChatAdapter(),
+        AnthropicAdapter(),
+        ResponsesAdapter(),
+        GeminiAdapter(),
+        BedrockAdapter(),
+        CohereAdapter(),
+    )
 }
 RELAYS: dict[tuple[str, str], Relay] = {
     ("openai_chat", "openai_chat"): ChatRelay(),

@@ -62,6 +62,8 @@ def _speaks(record: dict[str, Any], wire_format: str) -> bool:
     """Some recordings carry another API under the same name: those of threads, skills and Ollama's own."""
     if wire_format == "cohere":
         return bool(record["provider"] == "cohere" and "/v2/" in record["path"])
+    if wire_format == "bedrock_converse" and record["streaming"] and not record.get("body_b64"):
+        return False  # saved as lines of JSON, without their framing
     request = record.get("request_json")
     return isinstance(request, dict) and _has_prompt(request)
 
