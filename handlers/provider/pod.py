@@ -43,6 +43,7 @@ def serve(settings: PodSettings) -> None:
 async def _serve(settings: PodSettings) -> None:
     level = Level(settings.deployment.log_level)
     log = Log(level)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: _tell_fault(log, context))
     catalog = pod_catalog(settings)
     provider = catalog.providers[settings.provider]
     base_url = choose_address(provider, settings)
