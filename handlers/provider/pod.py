@@ -72,6 +72,13 @@ async def _serve(settings: PodSettings) -> None:
     await pool.close()
 
 
+def _tell_fault(log: Log, context: dict[str, Any]) -> None:
+    """What nobody caught: its type and place, never the traceback that the loop would print."""
+    error = context.get("exception")
+    if isinstance(error, BaseException):
+        log.fault(Room.PROVIDER, error)
+
+
 async def _until_terminated(renew: Callable[[], Coroutine[None, None, None]]) -> None:
     """Wait for SIGTERM or SIGINT; renew at each SIGHUP, one renewal at a time."""
     told: asyncio.Queue[signal.Signals] = asyncio.Queue()
