@@ -47,7 +47,7 @@ from handlers.catalog.rows import (
 
 CURRENCIES = {"global": "USD", "china": "CNY"}
 WIRE_FORMATS = frozenset(
-    {"openai_chat", "openai_responses", "anthropic_messages", "gemini", "bedrock_converse", "cohere_chat"}
+    {"openai_chat", "openai_responses", "anthropic_messages", "gemini", "bedrock_converse", "cohere"}
 )
 CONTEXT_TOKENS_UNKNOWN = 131_072
 OUTPUT_TOKENS_UNKNOWN = 32_768
