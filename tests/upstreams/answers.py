@@ -52,7 +52,7 @@ _ENDINGS = {
     ":streamGenerateContent": "gemini",
     "/converse": "bedrock_converse",
     "/converse-stream": "bedrock_converse",
-    "/v2/chat": "cohere_chat",
+    "/v2/chat": "cohere",
 }
 _STREAMED = (":streamGenerateContent", "/converse-stream")
 
@@ -70,7 +70,7 @@ def asks_for_stream(target: str, body: dict[str, Any]) -> bool:
 
 def body_pieces(answer: Answer) -> list[bytes]:
     """The correct body of an answer."""
-    clouds = {"gemini": gemini_pieces, "bedrock_converse": bedrock_pieces, "cohere_chat": cohere_pieces}
+    clouds = {"gemini": gemini_pieces, "bedrock_converse": bedrock_pieces, "cohere": cohere_pieces}
     if answer.format in clouds:
         return clouds[answer.format](answer)
     if answer.format == "openai_embeddings":
