@@ -150,6 +150,20 @@ class StripeState:
                 self._confirm(payment, method)
             return payment
 
+    def list_payments(self, params: Body) -> Body:
+        """GET /v1/payment_intents: latest first, a page at a time."""
+        created = params.get("created", {})
+        limit, after = int(params.get("limit", 10)), params.get("starting_after")
+        found = [body for body in self.objects.values() if body["object"] == "payment_intent"]
+        found = [
+            body
+            for body in reversed(found)
+            if int(created.get("gte", 0)) <= body["created"] < int(created.get("lt", 2**62))
+        ]
+        start = next((place + 1 for place, body in enumerate(found) if body["id"] == after), 0)
+        page = found[start : start + limit]
+        return {"object": "list", "data": page, "has_more": start + limit < len(found), "url": "/v1/payment_intents"}
+
     def cancel_payment(self, identity: str) -> Body:
         """POST /v1/payment_intents/<id>/cancel."""
         with self._lock:

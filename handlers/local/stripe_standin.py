@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -94,6 +94,7 @@ def _routes(state: StripeState) -> tuple[Route, ...]:
         Route("POST", r"/v1/checkout/sessions", lambda _, params: state.create_session(params)),
         Route("POST", r"/v1/checkout/sessions/(\w+)/expire", lambda ids, _: state.expire_session(ids[0])),
         Route("POST", r"/v1/payment_intents", lambda _, params: state.create_payment(params)),
+        Route("GET", r"/v1/payment_intents", lambda _, params: state.list_payments(params)),
         Route("POST", r"/v1/payment_intents/(\w+)/cancel", lambda ids, _: state.cancel_payment(ids[0])),
         Route("POST", r"/v1/payment_methods/(\w+)/detach", lambda ids, _: state.detach_method(ids[0])),
         Route("POST", r"/v1/refunds", lambda _, params: state.create_refund(params)),
@@ -176,11 +177,12 @@ class StripeStandIn:
         return reply._replace(headers={"Idempotency-Key": idempotency_key, **reply.headers})
 
     def _call(self, request: Request) -> tuple[Reply, bool]:
+        form = urlsplit(request.target).query.encode() if request.method == "GET" else request.body
         for method, pattern, work in self._routes:
             match = re.fullmatch(pattern, request.path)
             if match and method == request.method:
                 try:
-                    return json_reply(200, self._expand(work(match.groups(), read_form(request.body)), request)), True
+                    return json_reply(200, self._expand(work(match.groups(), read_form(form)), request)), True
                 except Refused as refused:
                     return json_reply(refused.status, refused.body), refused.done
         complaint = f"Unrecognized request URL ({request.method}: {request.path})."

@@ -9,6 +9,8 @@ they are missing.
 from __future__ import annotations
 
 import argparse
+import gzip
+import hashlib
 import html
 import os
 import re
@@ -170,6 +172,11 @@ class WeChatStandIn:
                 self.certificate_downloads += 1
                 rows = [certificate_row(platform, self.secrets.api_v3_key) for platform in self.platforms]
                 return json_reply(200, {"data": rows})
+            case "GET", "/v3/bill/tradebill":
+                return self._announce_bill(dict(request.query)["bill_date"])
+            case "GET", "/v3/billdownload/file":
+                packed = gzip.compress(self.state.trade_bill(dict(request.query)["token"]))
+                return Reply(200, packed, "application/octet-stream")
             case "POST", "/v3/pay/transactions/native":
                 return json_reply(200, self.state.open_native(params))
             case "POST", "/v3/refund/domestic/refunds":
@@ -185,6 +192,11 @@ class WeChatStandIn:
                 return Reply(204)
             case _:
                 raise Refused(404, "NOT_FOUND", "no such call")
+
+    def _announce_bill(self, day: str) -> Reply:
+        digest = hashlib.sha1(self.state.trade_bill(day), usedforsecurity=False).hexdigest()
+        url = f"{self.url}/v3/billdownload/file?token={day}"
+        return json_reply(200, {"hash_type": "SHA1", "hash_value": digest, "download_url": url})
 
     def _page(self, request: Request) -> Reply:
         number = request.path.removeprefix("/pay/")

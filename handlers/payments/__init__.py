@@ -14,6 +14,7 @@ Where to look
     function, repair      the two deployed handlers           composition   settings and secrets -> the room
     routes, reading, resolver, authentication                 from an ALB event to a typed call
     topups, profiles      what customers do                   intake, questions   what the company tells us, asked or not
+    reconciliation        once a day, our list against the company's
     company               the port; stripe_*, wechat_*        behind it
     credentials, detector                                     what is refused at boot, and what in a request
 """

@@ -10,7 +10,7 @@ A notice is only ever compared with the order it names; nothing in it is believe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -114,6 +114,10 @@ class Company(Protocol):
         Raises:
             InvalidRequest: the company refuses for good.
         """
+        ...
+
+    def list_paid(self, since_s: int, until_s: int) -> Iterator[Notice]:
+        """Every payment that the company says was made in a time, given in Unix seconds; perhaps some around it."""
         ...
 
 

@@ -17,6 +17,7 @@ from handlers.payments.credentials import STRIPE_DOCUMENT, WECHAT_DOCUMENT, read
 from handlers.payments.intake import Intake
 from handlers.payments.profiles import Profiles
 from handlers.payments.questions import Questions
+from handlers.payments.reconciliation import Reconciliation
 from handlers.payments.resolver import IsolatedResolver
 from handlers.payments.routes import open_resolver
 from handlers.payments.topups import TopUps
@@ -34,6 +35,7 @@ class Room(NamedTuple):
 
     resolver: IsolatedResolver
     questions: Questions
+    reconciliation: Reconciliation
 
     def answer(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
         """Serve one ALB event."""
@@ -112,4 +114,5 @@ def open_room(
         authenticator=authenticator,
         log=log,
     )
-    return Room(resolver, Questions(store, company, wallet, intake, topups, mode=mode, clock=clock))
+    questions = Questions(store, company, wallet, intake, topups, mode=mode, clock=clock)
+    return Room(resolver, questions, Reconciliation(store, company, intake, log))

@@ -1,4 +1,4 @@
-"""The deployed function: `handler(event, context)` answers one ALB event under /payments/*, or runs the scheduled repair.
+"""The deployed function: `handler(event, context)` answers one ALB event under /payments/*, or does what a schedule asks.
 
 In a cloud the room is put together when the process starts, so that a missing, default or short secret fails the deployment and
 not a customer; elsewhere at the first call.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from handlers.keys.verification import KeyVerifier
 from handlers.payments.authentication import KeyAuthenticator
 from handlers.payments.composition import Room, mode_of, open_company, open_room
 from handlers.payments.questions import PASSES, PAUSE_S, make_passes
+from handlers.payments.reconciliation import yesterday
 from handlers.settings import FunctionSettings, SettingError, Variable
 from handlers.store.dsn import dsn_of
 from handlers.store.payments import PaymentStore
@@ -77,11 +79,19 @@ def room() -> Room:
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """Answer one ALB event, or a schedule's `{"task": "repair"}`, which no load balancer can send."""
-    if event.get("task") == "repair":
-        passes, pause_s = int(event.get("passes", PASSES)), float(event.get("pause_s", PAUSE_S))
-        return msgspec.structs.asdict(make_passes(room().questions, passes, pause_s))
-    return room().answer(event, context)
+    """Answer one ALB event, or do what a schedule asks for, which no load balancer can send.
+
+    {"task": "repair", "passes": 3, "pause_s": 20}    every minute; see `questions`
+    {"task": "reconcile", "day": "2026-11-22"}        every day, by default for the day before; see `reconciliation`
+    """
+    match event.get("task"):
+        case "repair":
+            passes, pause_s = int(event.get("passes", PASSES)), float(event.get("pause_s", PAUSE_S))
+            return msgspec.structs.asdict(make_passes(room().questions, passes, pause_s))
+        case "reconcile":
+            return msgspec.structs.asdict(room().reconciliation.run(event.get("day") or yesterday(time.time())))
+        case _:
+            return room().answer(event, context)
 
 
 if any(name in os.environ for name in PLATFORMS):

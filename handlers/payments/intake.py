@@ -81,8 +81,8 @@ class Intake:
         if notice.kind in {Kind.PENDING, Kind.IGNORED}:
             return notice.kind.value
         outcome = self._store.apply(to_application(notice))
-        if outcome == "unknown_order":
-            notice = self._look_up(notice)
+        if outcome == "unknown_order" and (order_id := self._look_up(notice)):
+            notice = msgspec.structs.replace(notice, order_id=order_id)
             outcome = self._store.apply(to_application(notice))
         if outcome == "premature":
             self._ask_first(notice)
@@ -92,10 +92,11 @@ class Intake:
             raise Conflict("The payment that this is about is not known yet; send it again later.", code="premature")
         return outcome
 
-    def _look_up(self, notice: Notice) -> Notice:
-        if self._wallet is None or notice.order_id or not notice.company_payment:
-            return notice
-        return msgspec.structs.replace(notice, order_id=self._wallet.find_order(notice.company_payment))
+    def _look_up(self, notice: Notice) -> str:
+        # A payment names its order or none of ours; a dispute or a refund in the console names the payment only.
+        if self._wallet is None or notice.kind is Kind.PAID or notice.order_id or not notice.company_payment:
+            return ""
+        return self._wallet.find_order(notice.company_payment)
 
     def _ask_first(self, notice: Notice) -> None:
         order_id = to_application(notice).order_id

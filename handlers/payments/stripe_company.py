@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 NETWORK_RETRIES = 2
 TIMEOUT_S = 20
+PAGE = 100
+"""Payments in one answer of a list; Stripe gives no more."""
 
 
 @contextlib.contextmanager
@@ -152,6 +154,15 @@ class StripeCompany:
         with _map_errors():
             answer = self._client.refunds.create(params, {"idempotency_key": f"refund:{refund.refund_id}"})
             return read_refund(answer.to_dict(), self._mode)
+
+    def list_paid(self, since_s: int, until_s: int) -> Iterator[Notice]:
+        """All payments of the account that succeeded, those of other applications too."""
+        with _map_errors():
+            listed = self._client.payment_intents.list({"created": {"gte": since_s, "lt": until_s}, "limit": PAGE})
+            for payment in listed.auto_paging_iter():
+                notice = read_payment(payment.to_dict())
+                if notice.kind is Kind.PAID:
+                    yield notice
 
     def open_customer(self, tenant: str) -> str:
         """The tenant's customer record; it holds the tenant's id and nothing else of ours."""

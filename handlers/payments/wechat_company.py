@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,6 +26,7 @@ from wechatpayv3.core import Core
 from handlers.errors import InvalidRequest, Unavailable
 from handlers.payments.company import Checkout, Kind, Notice
 from handlers.payments.credentials import WeChatSecrets
+from handlers.payments.wechat_bills import CHINA, bill_days, open_bill, read_bill
 from handlers.payments.wechat_notices import (
     CURRENCY,
     PROVIDER,
@@ -42,7 +43,6 @@ TIMEOUTS_S = (5, 15)
 """To connect, and for each read."""
 REFRESH_S_MIN = 60
 """Between two downloads of platform certificates."""
-_CHINA = dt.timezone(dt.timedelta(hours=8))
 
 
 class _Client(WeChatPay):  # type: ignore[misc]  # the library has no type information
@@ -125,7 +125,7 @@ class WeChatCompany:
     def open_checkout(self, order: Order, *, customer: str, keep_method: bool) -> Checkout:
         """Ask for the code that the customer scans; the same order number gives a code for the same order."""
         del customer, keep_method  # WeChat Pay keeps neither for us
-        expires = dt.datetime.fromtimestamp(order.expires_at, _CHINA).isoformat(timespec="seconds")
+        expires = dt.datetime.fromtimestamp(order.expires_at, CHINA).isoformat(timespec="seconds")
         answer = self._call(
             "pay",
             description="TheRouter credit",
@@ -175,6 +175,19 @@ class WeChatCompany:
             return self._refund(order, refund)
         return _understand(lambda: self._merchant.read_refund(answer))
 
+    def list_paid(self, since_s: int, until_s: int) -> Iterator[Notice]:
+        """The payments in the trade bills of the days that the time touches; a day's bill is ready at ten the next day."""
+        for day in bill_days(since_s, until_s):
+            try:
+                answer = self._call("trade_bill", bill_date=day, bill_type="SUCCESS")
+            except InvalidRequest:
+                continue  # a day without payments has no bill
+            status, content = self._ask_library("download_bill", url=str(answer.get("download_url", "")))
+            if status != 200 or not isinstance(content, bytes):
+                raise _unreachable()
+            bill = open_bill(content, str(answer.get("hash_type", "")), str(answer.get("hash_value", "")))
+            yield from read_bill(bill, self._merchant)
+
     def _refund(self, order: Order, refund: Refund) -> Notice:
         answer = self._call(
             "refund",
@@ -191,13 +204,7 @@ class WeChatCompany:
             InvalidRequest: the company refused the values (400) or knows no such order (404).
             Unavailable: no answer, a bad one, or a refusal that is not about this order.
         """
-        client = self._client()
-        try:
-            status, content = getattr(client, name)(**arguments)
-        except requests.RequestException:
-            raise _unreachable() from None
-        except Exception:  # noqa: BLE001 -- the library's only sign of an answer whose signature is wrong
-            raise _not_understood() from None
+        status, content = self._ask_library(name, **arguments)
         if status == 204:
             return {}
         if status in {400, 404}:
@@ -205,6 +212,16 @@ class WeChatCompany:
         if status != 200:
             raise _unreachable()
         return _understand(lambda: msgspec.json.decode(content, type=dict[str, object]))
+
+    def _ask_library(self, name: str, **arguments: object) -> tuple[int, str | bytes]:
+        client = self._client()
+        try:
+            status, content = getattr(client, name)(**arguments)
+        except requests.RequestException:
+            raise _unreachable() from None
+        except Exception:  # noqa: BLE001 -- the library's only sign of an answer whose signature is wrong
+            raise _not_understood() from None
+        return status, content
 
     def _client(self) -> _Client:
         client = self._opened

@@ -81,6 +81,14 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """active | frozen | closed."""
 
 
+class PaidOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What we say was paid."""
+
+    order_id: str
+    company_payment: str
+    amount_minor: int
+
+
 class Application(msgspec.Struct, frozen=True, kw_only=True):
     """A notice as the database takes it; the fields are those of `payments_apply`."""
 
@@ -239,6 +247,11 @@ class PaymentStore:
         """The tenant's credit, None when there is no such account."""
         rows = self._pool.run("account_balance", tenant=tenant)
         return Balance(balance_nano=rows[0][0], held_nano=rows[0][1], state=rows[0][2]) if rows else None
+
+    def list_paid(self, provider: str, since_s: int, until_s: int) -> list[PaidOrder]:
+        """Orders that became paid in a time, given in Unix seconds."""
+        rows = self._pool.run("payments_list_paid", provider=provider, since=since_s, until=until_s)
+        return [PaidOrder(order_id=str(row[0]), company_payment=row[1], amount_minor=row[2]) for row in rows]
 
     def forget_events(self, days: int) -> int:
         """Drop replay tokens older than this, at least a week; returns how many."""

@@ -85,3 +85,8 @@ select * from therouter.payments_key(:key_id)
 
 -- name: payments_role
 select therouter.payments_role(:user)
+
+-- name: payments_list_paid
+-- timeout_ms: 30000
+select order_id, company_payment, amount_minor from therouter.payments_list_paid(
+  :provider, to_timestamp(:since), to_timestamp(:until))

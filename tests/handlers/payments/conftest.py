@@ -20,3 +20,10 @@ def stripe_room(database: Database) -> Iterator[StripeRoom]:
 def wechat_room(database: Database, request: pytest.FixtureRequest) -> Iterator[WeChatRoom]:
     with open_wechat_room(database, public_key_mode=request.param) as room:
         yield room
+
+
+@pytest.fixture
+def certificates_room(database: Database) -> Iterator[WeChatRoom]:
+    """The china region with downloaded certificates alone."""
+    with open_wechat_room(database) as room:
+        yield room

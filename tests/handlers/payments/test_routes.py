@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from handlers.clouds.function_compute import http_event, read_answer
 from tests.handlers.payments.rooms import StripeRoom, WeChatRoom, alb_event
 
 CARD = "5555" * 3 + "4444"
@@ -98,6 +99,20 @@ def test_an_event_with_multiple_header_values_is_the_same(stripe_room: StripeRoo
     del event["headers"]
     event["multiValueHeaders"] = {"authorization": [f"Bearer {tenant.key}"], "host": ["x"]}
     assert stripe_room.room.answer(event, None)["statusCode"] == 200
+
+
+def test_function_computes_requests_are_the_same(stripe_room: StripeRoom) -> None:
+    tenant = stripe_room.tenant()
+    headers = [("Authorization", f"Bearer {tenant.key}"), ("Content-Type", "application/json")]
+    event = http_event("POST", "/payments/topups", "", headers, b'{"amount_minor": 700}', request_id="r")
+    status, fields, body = read_answer(stripe_room.room.answer(event, None))
+    assert (status, fields["cache-control"]) == (201, ["no-store"])
+    assert msgspec.json.decode(body)["amount_minor"] == 700
+    stripe_room.pay(msgspec.json.decode(body))
+    signed = stripe_room.event("checkout.session.completed")
+    event = http_event("POST", "/payments/webhooks/stripe", "", stripe_room.standin.sign(signed).items(), signed)
+    assert read_answer(stripe_room.room.answer(event, None))[0] == 200
+    assert stripe_room.credit_minor(tenant) == 700
 
 
 def test_while_the_database_is_away_nobody_is_refused_and_notifications_come_again(stripe_room: StripeRoom) -> None:

@@ -61,6 +61,7 @@ FUNCTIONS: dict[str, set[str]] = {
         "payments_key",
         "payments_list_methods",
         "payments_list_orders",
+        "payments_list_paid",
         "payments_list_receipts",
         "payments_list_refunds",
         "payments_open_automatic",

@@ -1,0 +1,98 @@
+"""Once a day: is what we say was paid what the company says was paid? A difference is told loudly.
+
+Each payment that the company lists is applied like any other notice, so that what every notification and question has missed
+is credited now. What we say was paid and the company does not list is credit without money: nothing repairs that, a person looks.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+
+import msgspec
+
+from handlers.errors import InvalidRequest
+from handlers.payments.company import Company, Kind
+from handlers.payments.intake import Intake
+from handlers.store.payments import PaymentStore
+from handlers.telemetry.logs import Level, Log, PaymentNoted, identifier
+
+DAY_S = 86_400
+MARGIN_S = DAY_S
+"""A payment may begin on the company's side long before, and be told to us after, the moment that we call paid."""
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
+    """One day compared."""
+
+    day: str
+    listed: int
+    """Payments that the company lists for the day and the days beside it."""
+    repaired: int
+    """Credited only now."""
+    mismatched: int
+    """They contradict their order, and are flagged there."""
+    foreign: int
+    """Of no order of ours: another application of the same merchant, perhaps."""
+    missing: int
+    """Paid according to us and not according to the company."""
+
+
+class Reconciliation:
+    """Compares a day."""
+
+    def __init__(self, store: PaymentStore, company: Company, intake: Intake, log: Log) -> None:
+        self._store = store
+        self._company = company
+        self._intake = intake
+        self._log = log
+
+    def run(self, day: str) -> Reconciled:
+        """Compare one day (UTC, `2026-11-22`); any number of times with the same result.
+
+        Raises:
+            InvalidRequest: the day is none.
+            Unavailable: the company cannot answer now.
+        """
+        try:
+            begin = dt.datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=dt.UTC)
+        except ValueError:
+            raise InvalidRequest("A day is written 2026-11-22.", param="day") from None
+        since_s = int(begin.timestamp())
+        outcomes: Counter[str] = Counter()
+        seen: set[tuple[str, int]] = set()
+        for notice in self._company.list_paid(since_s - MARGIN_S, since_s + DAY_S + MARGIN_S):
+            if notice.kind is Kind.PAID:
+                seen.add((notice.company_payment, notice.amount_minor))
+                outcomes[self._intake.apply(notice)] += 1
+        missing = [
+            order
+            for order in self._store.list_paid(self._company.provider, since_s, since_s + DAY_S)
+            if (order.company_payment, order.amount_minor) not in seen
+        ]
+        for order in missing:
+            self._tell(order.order_id)
+        return Reconciled(
+            day=day,
+            listed=outcomes.total(),
+            repaired=outcomes["credited"],
+            mismatched=outcomes["mismatch"],
+            foreign=outcomes["unknown_order"],
+            missing=len(missing),
+        )
+
+    def _tell(self, order_id: str) -> None:
+        self._log.emit(
+            PaymentNoted(
+                level=Level.ERROR,
+                provider=identifier(self._company.provider),
+                kind=identifier("paid"),
+                outcome=identifier("missing_at_company"),
+                order_id=identifier(order_id),
+            )
+        )
+
+
+def yesterday(now_s: float) -> str:
+    """The last whole day, UTC."""
+    return (dt.datetime.fromtimestamp(now_s, dt.UTC).date() - dt.timedelta(days=1)).isoformat()
