@@ -58,7 +58,9 @@ def adapt(handler: Handler) -> Callable[[bytes | str, Any], Any]:
             invoked_function_arn=function_arn(context.region, context.account_id, function.name),
             deadline_s=time.monotonic() + float(function.timeout),
         )
-        return handler(read_event(event), translated)
+        told = read_event(event)
+        answer = handler(told, translated)
+        return _to_http_trigger(answer) if "httpMethod" in told else answer
 
     return invoke
 
@@ -83,10 +85,7 @@ def http_event(
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value)
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
-    try:
-        text, encoded = body.decode(), False
-    except UnicodeDecodeError:
-        text, encoded = base64.b64encode(body).decode(), True
+    text, encoded = _as_text(body)
     return {
         "requestContext": {"requestId": request_id},
         "httpMethod": method,
@@ -112,6 +111,26 @@ def _from_http_trigger(event: Mapping[str, Any]) -> dict[str, Any]:
         raw,
         request_id=event["requestContext"].get("requestId", ""),
     )
+
+
+def _as_text(body: bytes) -> tuple[str, bool]:
+    """A body in an event: as text, or as base64 when it is none."""
+    try:
+        return body.decode(), False
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), True
+
+
+def _to_http_trigger(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """An ALB's answer in the HTTP trigger's form, which takes one value for each header."""
+    status, headers, body = read_answer(answer)
+    text, encoded = _as_text(body)
+    return {
+        "statusCode": status,
+        "headers": {name: ", ".join(values) for name, values in headers.items()},
+        "isBase64Encoded": encoded,
+        "body": text,
+    }
 
 
 def _payload(payload: object) -> dict[str, Any]:

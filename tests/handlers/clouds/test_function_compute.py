@@ -142,6 +142,16 @@ def test_a_binary_answer_is_decoded() -> None:
     assert read_answer(answer)[2] == b"\x00\xff"
 
 
+def test_an_answer_goes_back_in_the_triggers_form() -> None:
+    answer = {"statusCode": 200, "multiValueHeaders": {"vary": ["a", "b"]}, "body": "aGk=", "isBase64Encoded": True}
+    told = adapt(lambda _event, _context: answer)(http_trigger(), platform_context())
+    assert told == {"statusCode": 200, "headers": {"vary": "a, b"}, "isBase64Encoded": False, "body": "hi"}
+
+
+def test_a_jobs_answer_is_left_as_it_is() -> None:
+    assert adapt(lambda _event, _context: {"rows": 3})(b"{}", platform_context()) == {"rows": 3}
+
+
 headers = st.lists(st.tuples(st.from_regex(r"[A-Za-z][A-Za-z-]{0,9}", fullmatch=True), st.text("abc ,;=", max_size=9)))
 
 
