@@ -2,6 +2,8 @@
 
 secrets.py   what a secret is; the port `SecretStore`; the store that remembers
 local.py     0600 files          aws.py  Secrets Manager          aliyun.py  KMS secrets
+aliyun_api.py   signed calls and identity in Hangzhou (acs3.py signs)
+function_compute.py, function_server.py   Function Compute in front of the handlers that Lambda calls
 """
 
 from __future__ import annotations

@@ -7,4 +7,6 @@ stacks/ and aliyun/ from the policy table, so a promise, its template and its be
     checkpoint        seals the audit log                               rotation        names secrets that are too old
     snapshot_check    compares backups with what is promised            alarms          gives each node its two alarms
     watchdog          reboots one node when nothing answers any more    verify_aws      compares an account with the promises
+
+What asks the cloud itself (rotation, snapshot_check, alarms, watchdog) has its twin in hangzhou/.
 """
