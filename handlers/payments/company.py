@@ -28,6 +28,8 @@ class Kind(StrEnum):
 
     PENDING = "pending"
     """Nothing yet: the answer to a question asked early."""
+    PROCESSING = "processing"
+    """The customer has done all there is to do, and the bank takes its time: perhaps days."""
     PAID = "paid"
     DECLINED = "declined"
     """One try failed; the customer of a checkout may try again, an automatic top-up may not."""

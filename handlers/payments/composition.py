@@ -78,6 +78,7 @@ def open_company(
     base_url = check_address(deployment, base_url)
     if not public_url:
         raise SettingError(f"{Variable.PUBLIC_URL} is not set: the payment company sends its notifications there")
+    public_url = public_url.rstrip("/")
     mode = mode_of(deployment)
     if deployment.region == "china":
         from handlers.payments.wechat_company import WeChatCompany  # noqa: PLC0415 -- not loaded in the other region

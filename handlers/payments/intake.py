@@ -78,7 +78,7 @@ class Intake:
         Raises:
             Conflict: it is about a payment that, as far as we and the company know, has not been made.
         """
-        if notice.kind in {Kind.PENDING, Kind.IGNORED}:
+        if notice.kind in {Kind.PENDING, Kind.PROCESSING, Kind.IGNORED}:
             return notice.kind.value
         outcome = self._store.apply(to_application(notice))
         if outcome == "unknown_order" and (order_id := self._look_up(notice)):

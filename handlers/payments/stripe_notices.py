@@ -118,7 +118,12 @@ def mode_of(livemode: bool) -> str:  # noqa: FBT001 -- Stripe's own flag, named 
 
 def payment_notice(payment: _Payment, event_id: str = "") -> Notice:
     """What a payment intent says."""
-    kinds = {"succeeded": Kind.PAID, "canceled": Kind.EXPIRED, "requires_payment_method": Kind.DECLINED}
+    kinds = {
+        "succeeded": Kind.PAID,
+        "processing": Kind.PROCESSING,
+        "canceled": Kind.EXPIRED,
+        "requires_payment_method": Kind.DECLINED,
+    }
     kind = kinds.get(payment.status, Kind.PENDING)
     kept = payment.setup_future_usage == "off_session"
     return Notice(
@@ -143,6 +148,8 @@ def session_notice(session: _Session, event_id: str = "") -> Notice:
         kind = Kind.PAID
     elif session.status == "expired":
         kind = Kind.EXPIRED
+    elif session.status == "complete":
+        kind = Kind.PROCESSING  # a bank debit, say: the page is done, the money is not here
     payment = session.payment_intent
     full = payment if isinstance(payment, _Payment) else None
     return Notice(

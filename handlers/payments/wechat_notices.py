@@ -113,6 +113,7 @@ class Merchant(msgspec.Struct, frozen=True):
             "REFUND": Kind.PAID,
             "CLOSED": Kind.EXPIRED,
             "REVOKED": Kind.EXPIRED,
+            "USERPAYING": Kind.PROCESSING,
         }
         ours = (transaction.mchid, transaction.appid) == (self.merchant, self.application)
         return Notice(

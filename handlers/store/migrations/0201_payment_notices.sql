@@ -200,6 +200,11 @@ begin
   if p_kind = 'paid' then
     contradiction := payment_contradiction(
       o, p_tenant, p_amount, p_currency, p_mode, p_company_order, p_company_payment);
+    if contradiction = '' and p_company_payment <> '' and exists (
+      select from payment_order other where other.provider = p_provider
+        and other.company_payment = p_company_payment and other.order_id <> o.order_id) then
+      contradiction := 'payment_reused';
+    end if;
   elsif o.mode <> p_mode then
     contradiction := 'mode';
   elsif p_company_payment <> '' and o.company_payment <> '' and o.company_payment <> p_company_payment then

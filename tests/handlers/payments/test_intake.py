@@ -177,6 +177,18 @@ def test_a64_a_second_payment_for_a_paid_order_is_flagged_and_not_credited(strip
 
 
 @pytest.mark.claim("A64")
+def test_a64_one_payment_pays_one_order(stripe_room: StripeRoom) -> None:
+    tenant = stripe_room.tenant()
+    first, second = stripe_room.open(tenant, 2_000), stripe_room.open(tenant, 2_000)
+    stripe_room.pay(first)
+    stripe_room.deliver_all()
+    reused = _changed(stripe_room.event("payment_intent.succeeded"), metadata={"order_id": second["order_id"]})
+    assert stripe_room.deliver(reused).content["outcome"] == "mismatch"
+    assert stripe_room.order(second["order_id"]).flag == "payment_reused"
+    assert stripe_room.credit_minor(tenant) == 2_000
+
+
+@pytest.mark.claim("A64")
 def test_a64_duplicate_json_keys_under_a_good_signature_still_meet_the_order(stripe_room: StripeRoom) -> None:
     tenant = stripe_room.tenant()
     stripe_room.pay(stripe_room.open(tenant, 2_000))
@@ -248,6 +260,22 @@ def test_a63_a_dispute_whose_payment_was_never_notified_credits_first_and_charge
     assert stripe_room.credit_minor(tenant) == 0
     kinds = stripe_room.database.query("select kind from therouter.entry where tenant_id is not null order by entry_id")
     assert kinds == [["topup"], ["chargeback"]]
+
+
+@pytest.mark.claim("A65")
+def test_a65_a_refund_whose_payment_was_never_notified_credits_first_and_refunds_then(wechat_room: WeChatRoom) -> None:
+    tenant = wechat_room.tenant()
+    opened = wechat_room.open(tenant, 880)
+    number = opened["order_id"].replace("-", "")
+    wechat_room.pay(opened)
+    wechat_room.standin.outbox.clear()  # lost
+    amount = {"refund": 300, "total": 880, "currency": "CNY"}
+    wechat_room.state.open_refund({"out_refund_no": "by-hand-1", "out_trade_no": number, "amount": amount})
+    wechat_room.state.settle_refund("by-hand-1")
+    for _ in range(2):
+        assert wechat_room.deliver(wechat_room.standin.outbox[-1]).status == 200
+    assert wechat_room.credit_minor(tenant) == 580
+    assert wechat_room.ledger_is_exact()
 
 
 def test_the_end_of_a_dispute_before_its_beginning_is_sent_again_later(stripe_room: StripeRoom) -> None:

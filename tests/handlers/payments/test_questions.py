@@ -67,6 +67,21 @@ def test_an_order_that_nobody_paid_is_closed_here_and_at_the_company(
         assert wechat_room.state.orders[opened["order_id"].replace("-", "")]["trade_state"] == "CLOSED"
 
 
+def test_an_order_whose_bank_takes_its_time_is_not_closed(stripe_room: StripeRoom) -> None:
+    tenant = stripe_room.tenant()
+    opened = stripe_room.open(tenant, 1_500)
+    stripe_room.pay(opened)
+    session = stripe_room.state.objects[stripe_room.order(opened["order_id"]).company_order]
+    session["payment_status"] = "unpaid"  # a bank debit
+    stripe_room.age(2 * DAY_S)
+    stripe_room.room.questions.run()
+    assert stripe_room.order(opened["order_id"]).state == "pending"
+    session["payment_status"] = "paid"
+    stripe_room.age(DAY_S)
+    stripe_room.room.questions.run()
+    assert stripe_room.credit_minor(tenant) == 1_500
+
+
 def test_a_payment_at_the_last_moment_is_found_by_the_last_question(stripe_room: StripeRoom) -> None:
     tenant = stripe_room.tenant()
     opened = stripe_room.open(tenant, 1_500)

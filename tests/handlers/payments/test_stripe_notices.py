@@ -98,6 +98,7 @@ def test_a64_whatever_a_stranger_sends_is_refused_and_nothing_else_is_raised(hea
     [
         ("checkout.session.completed", {"payment_status": "paid"}, Kind.PAID),
         ("checkout.session.completed", {"payment_status": "unpaid"}, Kind.PENDING),
+        ("checkout.session.completed", {"payment_status": "unpaid", "status": "complete"}, Kind.PROCESSING),
         ("checkout.session.async_payment_succeeded", {"payment_status": "paid"}, Kind.PAID),
         ("checkout.session.expired", {"payment_status": "unpaid", "status": "expired"}, Kind.EXPIRED),
     ],
@@ -121,7 +122,7 @@ def test_sessions(kind: str, content: dict[str, object], expected: Kind) -> None
         ("succeeded", Kind.PAID),
         ("requires_payment_method", Kind.DECLINED),
         ("canceled", Kind.EXPIRED),
-        ("processing", Kind.PENDING),
+        ("processing", Kind.PROCESSING),
         ("requires_action", Kind.PENDING),
     ],
 )
