@@ -18,6 +18,7 @@ Rules
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from time import monotonic
 
@@ -36,6 +37,16 @@ HEADERS_READ = {
     name.encode(): name for name in ("content-type", "content-encoding", "retry-after", "retry-after-ms", "request-id")
 }
 """All that is read of an upstream's head."""
+
+
+_WARNING = re.compile(r"[a-z]{1,16}:[A-Za-z0-9_.\[\]-]{1,64}")
+WARNINGS_MAX = 20
+
+
+def _header_value(warnings: tuple[str, ...]) -> str:
+    """Warnings name fields of the client's body; a name that is no plain word would not be safe in a header."""
+    plain = (warning if _WARNING.fullmatch(warning) else "dropped:other" for warning in warnings[:WARNINGS_MAX])
+    return ",".join(dict.fromkeys(plain))
 
 
 class Attempt:
@@ -204,7 +215,7 @@ class Attempt:
 
     def _commit(self) -> None:
         warnings = self._translation.warnings
-        headers = {"x-therouter-warnings": ",".join(warnings)} if warnings else {}
+        headers = {"x-therouter-warnings": _header_value(warnings)} if warnings else {}
         self._committed = True
         self.reply.head(WireHead(200, self._translation.content_type, headers))
         if self._held:

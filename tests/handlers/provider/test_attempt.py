@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -347,3 +347,14 @@ def test_an_answer_that_is_no_stream_may_take_its_whole_time(pod: PodProcess) ->
     deadlines = msgspec.structs.replace(deadlines, total_ms=800)
     answer = pod.ask(chat("hang-before-headers"), upstream_stream=False, deadlines=deadlines)
     assert answer.end.failure is F.TIMEOUT
+
+
+@pytest.mark.claim("A22")
+def test_dropped_parameters_are_named_and_no_name_forges_a_header(pods: dict[str, PodProcess]) -> None:
+    pair = PAIRS[2]
+    unknown: dict[str, Any] = {"x\r\nset-cookie: a=b": 1, "caf\u00e9": 1, "plain_name": 1, "y" * 500: 1, "seed": 7}
+    answer = pods[pair.provider].ask({**chat(), **unknown}, dialect=pair.dialect, endpoint=pair.endpoint)
+    assert answer.end.failure is None
+    named = set(answer.heads[0].headers["x-therouter-warnings"].split(","))
+    assert {"dropped:plain_name", "dropped:seed", "dropped:other"} <= named
+    assert all(re.fullmatch(r"[a-z]+:[\w.\[\]-]+", name, re.ASCII) for name in named)
