@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--image", help="short for --set image=...")
     parser.add_argument("--region", default=REGION, choices=[REGION], help="there is only one")
     parser.add_argument("--out", type=Path, default=Path("aliyun.out"), help="where synth writes")
+    parser.add_argument(
+        "--new-values", action="store_true", help="deploy: the NoEcho values in the environment have changed"
+    )
     parser.add_argument("--endpoint", default=ENDPOINT, help=argparse.SUPPRESS)
     return parser
 
@@ -98,7 +101,9 @@ def _deploy(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     stacks = build_region(settings).stacks
     ros = Ros(_credentials(environment), endpoint=options.endpoint)
     try:
-        outputs = Deployment(ros=ros, operator_values=_operator_values(stacks, environment), show=_say).run(stacks)
+        outputs = Deployment(
+            ros=ros, operator_values=_operator_values(stacks, environment), show=_say, new_values=options.new_values
+        ).run(stacks)
     finally:
         ros.close()
     for stack, values in outputs.items():

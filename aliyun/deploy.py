@@ -5,7 +5,8 @@ Rules
     its template and parameters, so an interrupted deployment is taken up where it stopped. A stack that somebody else is changing is waited for.
     A failure stops the deployment: later stacks are not touched, and the message names the resource, its reason and the way on.
     Values that nobody may read back come from the deploying process's environment, go into NoEcho parameters, and are never
-    compared, shown or logged. They are passed when a stack is made or changed, as ROS keeps no readable copy.
+    compared, shown or logged. They are passed when a stack is made or changed, as ROS keeps no readable copy; `new_values` says
+    that they have changed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ import msgspec
 
 from aliyun.base import RouterStack
 from aliyun.client import CloudError, Ros
+from aliyun.secrets import PLACEHOLDER
 
 PROTECTED = frozenset({"network", "secrets", "database"})
 """Stacks whose loss would lose data; nobody deletes them by accident."""
 POLL_S = 5.0
 STACK_TIMEOUT_S = 3_600.0
+DONE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
+UPDATABLE = DONE | {"CHECK_COMPLETE", "ROLLBACK_COMPLETE", "UPDATE_FAILED"}
+"""A stack in one of these can be updated; ROLLBACK_COMPLETE and UPDATE_FAILED are what a failed update leaves."""
 NO_CHANGE_CODE = "NotSupported"
 """ROS's answer to a change set that would change nothing."""
 
@@ -44,6 +49,8 @@ class Deployment:
     operator_values: Mapping[str, str] = field(repr=False)
     """NoEcho parameter -> value."""
     show: Show
+    new_values: bool = False
+    """The operator's values have changed: stacks that take any are updated though nothing else differs."""
     pause: Callable[[float], None] = time.sleep
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     """Stack -> its outputs."""
@@ -87,7 +94,7 @@ class Deployment:
             "ExecuteChangeSet",
             {"ChangeSetId": change_set_id, "ClientToken": f"execute-{self.run_id}-{change_set_id}"[:64]},
         )
-        done = self._wait(stack, stack_id, before)
+        done = self._wait(stack, stack_id, DONE, before)
         if stack.name in PROTECTED:
             self.ros.call("SetDeletionProtection", {"StackId": stack_id, "DeletionProtection": "Enabled"})
         return _outputs(done)
@@ -106,7 +113,7 @@ class Deployment:
             if row["Status"] == "REVIEW_IN_PROGRESS":
                 self._remove_shell(stack, row["StackId"])
                 return None
-            return self._wait(stack, row["StackId"])
+            return self._wait(stack, row["StackId"], UPDATABLE)
         return None
 
     def _remove_shell(self, stack: RouterStack, stack_id: str) -> None:
@@ -131,6 +138,8 @@ class Deployment:
         except (msgspec.DecodeError, TypeError):
             same = False
         known = {row["ParameterKey"]: row["ParameterValue"] for row in existing.get("Parameters", ())}
+        if self.new_values and parameters.keys() & self.operator_values.keys() - {PLACEHOLDER}:
+            return False
         return same and all(
             known.get(name) == value for name, value in parameters.items() if name not in self.operator_values
         )
@@ -141,7 +150,10 @@ class Deployment:
         """(stack id, change set id), ready to execute; None when nothing would change."""
         readable = {name: value for name, value in parameters.items() if name not in self.operator_values}
         digest = hashlib.sha256(
-            msgspec.json.encode([stack.stack_name, body, readable, existing is None], order="sorted")
+            msgspec.json.encode(
+                [stack.stack_name, body, readable, existing is None, self.run_id if self.new_values else ""],
+                order="sorted",
+            )
         )
         name = f"therouter-{digest.hexdigest()[:24]}"
         target = (
@@ -201,15 +213,17 @@ class Deployment:
             self.pause(POLL_S)
         raise DeployError(f"{stack.stack_name}: the change set was not ready in time; run the deployment again")
 
-    def _wait(self, stack: RouterStack, stack_id: str, seen: dict[str, str] | None = None) -> dict[str, Any]:
-        """Wait for the end of the action under way; `seen` are the events that were there before it."""
+    def _wait(
+        self, stack: RouterStack, stack_id: str, good: frozenset[str], seen: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Wait for the end of the action under way, which must be `good`; `seen` are the events that were there before it."""
         seen = self._events(stack_id) if seen is None else seen
         deadline = time.monotonic() + STACK_TIMEOUT_S
         while time.monotonic() < deadline:
             answer = self.ros.call("GetStack", {"StackId": stack_id})
             self._show_new(stack_id, seen)
             status = answer["Status"]
-            if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "CHECK_COMPLETE"}:
+            if status in good:
                 return answer
             if not status.endswith("_IN_PROGRESS"):
                 raise DeployError(self._explain(stack, stack_id, answer))

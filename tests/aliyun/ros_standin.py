@@ -41,6 +41,8 @@ class StackState:
     events: list[Answer] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     """Resources that are still to be made."""
+    before: tuple[str, dict[str, str]] = ("", {})
+    """Template and parameters that a failed update goes back to."""
     protected: bool = False
 
 
@@ -161,6 +163,7 @@ class RosStandin:
         stack = self.stacks[row.stack_id]
         kind = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         row.executed = True
+        stack.before = (stack.template, stack.parameters)
         stack.status, stack.template, stack.parameters = f"{kind}_IN_PROGRESS", row.template, row.parameters
         stack.pending = list(msgspec.json.decode(row.template)["Resources"])
         return {}
@@ -195,7 +198,10 @@ class RosStandin:
             if logical_id == self.fail_resource:
                 reason = "Quota exceeded: raise it in the quota centre."
                 self._event(stack, f"{kind}_FAILED", logical_id, reason)
-                stack.status, stack.pending = ("CREATE_FAILED" if kind == "CREATE" else "ROLLBACK_COMPLETE"), []
+                stack.pending = []
+                stack.status = "CREATE_FAILED" if kind == "CREATE" else "ROLLBACK_COMPLETE"
+                if kind == "UPDATE":
+                    stack.template, stack.parameters = stack.before
                 return
             self._event(stack, f"{kind}_COMPLETE", logical_id)
         stack.pending = stack.pending[50:]

@@ -109,6 +109,38 @@ def test_a_changed_number_updates_its_stacks_alone(
     assert [standin.stacks[stack_id].name for stack_id in updated] == ["therouter-production-secrets"]
 
 
+def test_after_a_failed_update_the_next_deployment_goes_through(
+    ros: Ros, settings: Settings, stacks: dict[str, RouterStack], standin: RosStandin
+) -> None:
+    fresh(ros, []).run([stacks["network"]])
+    policy = replace(settings.policy, flow_log_retention_days=60)
+    changed = build_region(replace(settings, policy=policy)).stacks[0]
+    standin.fail_resource = "RefusedConnections"
+    with pytest.raises(DeployError, match="ROLLBACK_COMPLETE: RefusedConnections"):
+        fresh(ros, []).run([changed])
+    standin.fail_resource = ""
+    fresh(ros, []).run([changed])
+    (stack,) = standin.stacks.values()
+    assert stack.status == "UPDATE_COMPLETE"
+    assert '"TTL":60' in stack.template
+
+
+def test_new_values_reach_the_stacks_that_take_them_and_no_others(
+    ros: Ros, stacks: dict[str, RouterStack], standin: RosStandin
+) -> None:
+    fresh(ros, []).run(in_order(stacks))
+    standin.calls.clear()
+    values = VALUES | {"EdgeToken": "rotated-" * 5}
+    Deployment(
+        ros=ros, operator_values=values, show=lambda _line: None, new_values=True, pause=lambda _seconds: None
+    ).run(in_order(stacks))
+    updated = {standin.stacks[form["StackId"]].name for action, form in standin.calls if action == "CreateChangeSet"}
+    assert updated == {f"therouter-production-{name}" for name in ("database", "workloads", "edge")}
+    assert {s.parameters["EdgeToken"] for s in standin.stacks.values() if "EdgeToken" in s.parameters} == {
+        "rotated-" * 5
+    }
+
+
 def test_an_unexecuted_change_set_of_an_interrupted_update_is_taken_up(
     ros: Ros, settings: Settings, stacks: dict[str, RouterStack], standin: RosStandin
 ) -> None:
