@@ -30,6 +30,9 @@ _JSON_BEGINS = (b"{", b"[")
 class Conversation:
     """A `Translation` for operation `chat`."""
 
+    answer: Output | None = None
+    """A conversation always asks the provider."""
+
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._dialect = DIALECTS[asked.dialect]

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from handlers.errors import Unprocessable
+from handlers.translation.calls import Call, Estimate, counts_here
 from handlers.translation.canonical.attempt import Asked, Outcome, Output, Translation, UpstreamRequest, UpstreamTarget
 from handlers.translation.conversation import Conversation
 from handlers.translation.registry import ADAPTERS, DIALECTS
@@ -48,9 +48,9 @@ def translate(
     """Begin one attempt.
 
     Args:
-        dialect: what the client speaks: openai_chat, openai_responses, anthropic_messages, google_generate, openai.
-        operation: chat, completions, embeddings, moderations, rerank, images, transcriptions, translations, speech,
-            count_tokens.
+        dialect: what the client speaks: openai_chat, openai_responses, anthropic_messages, google_generate,
+            openai_completions; of no consequence for operations that have one format only.
+        operation: chat, embeddings, rerank, moderations, images, speech, transcriptions, count_tokens.
         upstream: the endpoint to call.
         body: the client's body, untouched.
         content_type: of that body.
@@ -86,4 +86,6 @@ def translate(
     )
     if operation == "chat" and dialect in DIALECTS and upstream.wire_format in ADAPTERS:
         return Conversation(asked)
-    raise Unprocessable(f"{operation} is not available from this provider; choose another model.", param="model")
+    if counts_here(asked):
+        return Estimate(asked)
+    return Call(asked)

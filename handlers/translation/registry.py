@@ -13,6 +13,7 @@ from handlers.translation.dialects.anthropic_messages import AnthropicMessages
 from handlers.translation.dialects.base import Dialect
 from handlers.translation.dialects.google_generate import GoogleGenerate
 from handlers.translation.dialects.openai_chat import OpenaiChat
+from handlers.translation.dialects.openai_completions import OpenaiCompletions
 from handlers.translation.dialects.openai_responses import OpenaiResponses
 from handlers.translation.passthrough.anthropic_messages import MessagesRelay
 from handlers.translation.passthrough.base import Relay
@@ -21,7 +22,14 @@ from handlers.translation.passthrough.openai_chat import ChatRelay
 from handlers.translation.passthrough.openai_responses import ResponsesRelay
 
 DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (OpenaiChat(), AnthropicMessages(), OpenaiResponses(), GoogleGenerate())
+    dialect.name: dialect
+    for dialect in (
+        OpenaiChat(),
+        AnthropicMessages(),
+        OpenaiResponses(),
+        GoogleGenerate(),
+        OpenaiCompletions(),
+    )
 }
 ADAPTERS: dict[str, Adapter] = {
     adapter.name: adapter

@@ -132,6 +132,11 @@ class Translation(Protocol):
     """One attempt: created for it, fed in order, thrown away."""
 
     @property
+    def answer(self) -> Output | None:
+        """The whole answer, where no provider need be asked; then `upstream` is not to be sent."""
+        ...
+
+    @property
     def upstream(self) -> UpstreamRequest:
         """The request to send."""
         ...

@@ -1,0 +1,1 @@
+"""Everything that is no conversation: one request, one answer (embeddings, rerank, moderations, images, audio, counting)."""

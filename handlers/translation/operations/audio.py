@@ -1,0 +1,122 @@
+"""Speech from text, and text from speech. Sound is neither decoded nor written anywhere: it passes through memory."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from handlers.errors import InvalidRequest, Unprocessable
+from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.openai_usage import Count, Tally
+from handlers.translation.canonical.attempt import Asked, UpstreamRequest
+from handlers.translation.canonical.usage import Usage
+from handlers.translation.dialects.base import JSON_TYPE
+from handlers.translation.dialects.reading import check_length, decode_body
+from handlers.translation.operations.base import Answered, edit_body, post, refuse_stream
+from handlers.translation.operations.multipart import read_form, write_form
+
+CHARACTERS_MAX = 100_000
+BYTES_PER_MS = 16
+"""Of sound at 128 kbit/s, for estimating how long a recording is."""
+SPEECH_TYPES = frozenset({
+    "audio/mpeg", "audio/mp3", "audio/wav", "audio/x-wav", "audio/flac", "audio/aac", "audio/opus", "audio/ogg",
+    "audio/pcm", "application/octet-stream",
+})  # fmt: skip
+_TEXT_TYPES = frozenset({"text/plain", "text/vtt", "application/x-subrip"})
+
+
+class _SpeechFields(msgspec.Struct):
+    input: str
+    stream_format: str | None = None
+
+
+_SPEECH = msgspec.json.Decoder(_SpeechFields)
+
+
+class Speech:
+    """Text to speech, billed by the character; the sound is forwarded as it comes."""
+
+    def build(self, asked: Asked) -> Built:
+        """The client's body under the provider's model name."""
+        fields = decode_body(_SPEECH, asked.body)
+        check_length("input", len(fields.input), CHARACTERS_MAX, 1)
+        if fields.stream_format not in {None, "audio"}:
+            raise Unprocessable("stream_format: only audio is supported.", param="stream_format")
+        body = edit_body(asked)
+        body.pop("stream", None)
+        return post("/audio/speech", body)
+
+    def read(self, body: bytes, content_type: str, asked: Asked) -> Answered:
+        """Sound has been forwarded already; what is left to say is what it cost."""
+        shown = content_type if content_type in SPEECH_TYPES else "application/octet-stream"
+        return Answered(body, Usage(characters=len(_SPEECH.decode(asked.body).input)), shown)
+
+
+class _TokenDetails(msgspec.Struct):
+    audio_tokens: Count = None
+
+
+class _TranscriptUsage(msgspec.Struct):
+    seconds: Count = None
+    input_tokens: Count = None
+    output_tokens: Count = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    prompt_audio_seconds: Count = None
+    input_token_details: _TokenDetails | None = None
+    prompt_tokens_details: _TokenDetails | None = None
+
+
+class _Transcript(msgspec.Struct):
+    text: str
+    usage: _TranscriptUsage | None = None
+    duration: float | None = None
+
+
+_TRANSCRIPT = msgspec.json.Decoder(_Transcript)
+
+
+class Transcriptions:
+    """Speech to text; the form is edited, never stored."""
+
+    def build(self, asked: Asked) -> Built:
+        """The client's form under the provider's model name."""
+        refuse_stream(asked)
+        form = read_form(asked.body, asked.content_type)
+        if not any(part.name == "file" for part in form.parts):
+            raise InvalidRequest("file is required.", param="file")
+        body = write_form(form, {"model": asked.upstream.upstream_model})
+        headers = (("content-type", f"multipart/form-data; boundary={form.boundary}"),)
+        return Built(UpstreamRequest("POST", "/audio/transcriptions", headers, body, streams=False))
+
+    def read(self, body: bytes, content_type: str, asked: Asked) -> Answered:
+        """JSON, or the text alone if the client asked for that."""
+        if content_type in _TEXT_TYPES or not re.match(rb"\s*\{", body):
+            body.decode()
+            return Answered(body, _estimate(asked), content_type if content_type in _TEXT_TYPES else "text/plain")
+        answer = _TRANSCRIPT.decode(body)
+        return Answered(body, _usage(answer) or _estimate(asked), JSON_TYPE)
+
+
+def _usage(answer: _Transcript) -> Usage | None:
+    tally = Tally()
+    raw = answer.usage or _TranscriptUsage()
+    seconds = raw.seconds or raw.prompt_audio_seconds or answer.duration
+    prompt = tally.count(raw.input_tokens if raw.input_tokens is not None else raw.prompt_tokens)
+    details = raw.input_token_details or raw.prompt_tokens_details or _TokenDetails()
+    heard = tally.count(details.audio_tokens)
+    said = tally.count(raw.output_tokens if raw.output_tokens is not None else raw.completion_tokens)
+    if not (seconds or prompt or said):
+        return None
+    return Usage(
+        input=max(prompt - heard, 0),
+        audio_input=heard,
+        output=said,
+        seconds_ms=int(min(max(seconds or 0, 0), 1_000_000) * 1_000),
+        estimated=tally.corrected,
+    )
+
+
+def _estimate(asked: Asked) -> Usage:
+    return Usage(seconds_ms=len(asked.body) // BYTES_PER_MS, estimated=True)

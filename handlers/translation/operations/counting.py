@@ -1,0 +1,94 @@
+"""Counting the tokens of a prompt: by the provider where the format is its own, else by our estimate, which says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from handlers.translation.adapters.anthropic_messages import PATH
+from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.gemini import method_path
+from handlers.translation.canonical.attempt import Asked, UpstreamRequest
+from handlers.translation.canonical.estimate import estimate_request
+from handlers.translation.canonical.usage import NO_USAGE
+from handlers.translation.dialects.anthropic_parse import decode_messages, parse_messages
+from handlers.translation.dialects.base import ClientBody
+from handlers.translation.dialects.google_fields import camel_body
+from handlers.translation.dialects.google_parse import parse_generate
+from handlers.translation.operations.base import Answered, edit_body, post
+from handlers.translation.passthrough.anthropic_messages import protocol_headers
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _AnthropicCount(msgspec.Struct):
+    input_tokens: int
+
+
+class _GeminiCount(msgspec.Struct, rename="camel"):
+    total_tokens: int = 0
+
+
+_ANTHROPIC = msgspec.json.Decoder(_AnthropicCount)
+_GEMINI = msgspec.json.Decoder(_GeminiCount)
+
+
+def client_body(asked: Asked) -> ClientBody:
+    """What the client sent."""
+    return ClientBody(asked.body, asked.stream, asked.stateless, asked.target, asked.client_headers)
+
+
+class AnthropicCounting:
+    """Anthropic's dialect at Anthropic."""
+
+    def build(self, asked: Asked) -> Built:
+        """The client's body under the provider's model name."""
+        decode_messages(client_body(asked), counting=True)
+        headers, warnings = protocol_headers(asked)
+        body = edit_body(asked)
+        body.pop("max_tokens", None)
+        body.pop("stream", None)
+        upstream = UpstreamRequest("POST", f"{PATH}/count_tokens", headers, _encode(body), streams=False)
+        return Built(upstream, tuple(warnings))
+
+    def read(self, body: bytes, content_type: str, asked: Asked) -> Answered:
+        """The count; counting costs nothing."""
+        del content_type, asked
+        _ANTHROPIC.decode(body)
+        return Answered(body, NO_USAGE)
+
+
+class GeminiCounting:
+    """Google's dialect at Gemini."""
+
+    def build(self, asked: Asked) -> Built:
+        """The client's contents; the model stands in the path."""
+        body = camel_body(asked.body)
+        inner: Any = body.get("generateContentRequest")
+        if isinstance(inner, dict):
+            body = {"generateContentRequest": inner | {"model": f"models/{asked.upstream.upstream_model}"}}
+        body.pop("model", None)
+        return post(method_path(asked.upstream, streams=False, method="countTokens"), body)
+
+    def read(self, body: bytes, content_type: str, asked: Asked) -> Answered:
+        """The count; counting costs nothing."""
+        del content_type, asked
+        _GEMINI.decode(body)
+        return Answered(body, NO_USAGE)
+
+
+def estimate_count(asked: Asked) -> bytes:
+    """Our own count, in the client's dialect.
+
+    Raises:
+        InvalidRequest, Unprocessable: as for the conversation that is counted.
+    """
+    if asked.dialect == "google_generate":
+        body = camel_body(asked.body)
+        inner = body.get("generateContentRequest")
+        whole = inner if isinstance(inner, dict) else body
+        client = msgspec.structs.replace(client_body(asked), body=_encode(whole))
+        return _encode({"totalTokens": max(1, estimate_request(parse_generate(client)))})
+    request = parse_messages(client_body(asked), counting=True)
+    return _encode({"input_tokens": max(1, estimate_request(request))})
