@@ -3,6 +3,7 @@
     python -m aliyun check                     synthesize offline and verify every property, reference and promise
     python -m aliyun synth                     write the templates to aliyun.out
     python -m aliyun deploy                    validate -> change set -> execute -> wait, stack by stack
+    python -m aliyun differences               where the mirror is not one, and why that is acceptable
 
 Reading order: region.py (what receives what), then one file for each stack beside the file of that name in stacks/. A ROS template is
 a plain dict (base.py); schema.json holds what ROS accepts (extract.py), check.py and rules.py judge, client.py and deploy.py deploy.

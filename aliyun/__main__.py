@@ -1,4 +1,4 @@
-"""`python -m aliyun synth|check|deploy`: the China region's infrastructure from the command line.
+"""`python -m aliyun synth|check|deploy|differences`: the China region's infrastructure from the command line.
 
 Values that nobody may read back come from the environment (see `deploy.environment_name`), as does the deploying identity
 (ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN).
@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aliyun import app, check, rules
+from aliyun import DIFFERENCES, app, check, rules
 from aliyun.base import RouterStack
 from aliyun.client import ENDPOINT, CloudError, Ros
 from aliyun.deploy import DeployError, Deployment, environment_name
@@ -41,7 +41,11 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m aliyun", description="The China region on Alibaba Cloud.")
-    parser.add_argument("command", choices=sorted(_COMMANDS), help="write the templates, verify them, or deploy them")
+    parser.add_argument(
+        "command",
+        choices=sorted(_COMMANDS),
+        help="write the templates, verify them, deploy them, or list the differences",
+    )
     parser.add_argument("--settings", type=Path, default=Path(".aliyun.toml"), help="the operator's values (TOML)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one value, over the file's")
     parser.add_argument("--image", help="short for --set image=...")
@@ -112,6 +116,15 @@ def _deploy(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return 0
 
 
+def _differences(_options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
+    """The table of differences from the other cloud, in Markdown."""
+    _say("| intention | AWS | Aliyun | difference | why acceptable |")
+    _say("|---|---|---|---|---|")
+    for row in DIFFERENCES:
+        _say(f"| {' | '.join(row[:5])} |")
+    return 0
+
+
 def _operator_values(stacks: Sequence[RouterStack], environment: Mapping[str, str]) -> dict[str, str]:
     """Those NoEcho parameters that the environment has; the placeholder of new secrets is no secret."""
     names = {name for stack in stacks for name, body in stack.template()["Parameters"].items() if body.get("NoEcho")}
@@ -133,7 +146,7 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-_COMMANDS = {"synth": _synth, "check": _check, "deploy": _deploy}
+_COMMANDS = {"synth": _synth, "check": _check, "deploy": _deploy, "differences": _differences}
 
 if __name__ == "__main__":
     sys.exit(main())

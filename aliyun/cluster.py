@@ -72,11 +72,17 @@ class ClusterStack(RouterStack):
                 },
                 "Addons": [
                     *({"Name": name, "Config": as_json(config)} for name, config in ADDONS.items()),
+                    {"Name": "managed-aliyun-acr-credential-helper", "Config": as_json(self._pulling())},
                     *({"Name": name, "Disabled": True} for name in DISABLED_ADDONS),
                 ],
             },
             retain=True,
         )
+
+    def _pulling(self) -> dict[str, object]:
+        """Pods of our namespace pull from our registry, without a password in the cluster."""
+        registry = {"instanceId": self.settings.registry, "regionId": REGION}
+        return {"AcrInstanceInfo": [registry], "watchNamespace": NAMESPACE, "serviceAccount": "*"}
 
     def _pool(self, pool: str) -> None:
         policy, network = self.settings.policy, self._network

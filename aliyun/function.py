@@ -55,6 +55,7 @@ def build_function(
             "Runtime": "custom-container",
             "CustomContainerConfig": {
                 "Image": stack.settings.image,
+                "AcrInstanceId": stack.settings.registry,
                 "Command": ["-m", RUNTIME_INTERFACE, workload.entry],
                 "Port": SERVER_PORT,
             },

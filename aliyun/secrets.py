@@ -153,12 +153,23 @@ class SecretsStack(RouterStack):
                 },
                 "Policies": [
                     policy(f"{name}-log", allow(["log:PostLogStoreLogs"], [log])),
+                    policy(f"{name}-image", *self._pulling()),
                     *self.reading(workload, self),
                     *(policy(f"{name}-duty", *rows) for rows in [self._duty(workload)] if rows),
                 ],
             },
         )
         return self.export(f"{camel(workload.name)}RoleArn", role.att("Arn"), f"The role of {workload.name}")
+
+    def _pulling(self) -> list[dict[str, Any]]:
+        """A function's image comes from our repository alone."""
+        here = f"acs:cr:{REGION}:{self.settings.account}"
+        namespace, repository = self.settings.repository
+        instance = f"{here}:instance/{self.settings.registry}"
+        return [
+            allow(["cr:GetAuthorizationToken", "cr:ListInstanceEndpoint"], [instance]),
+            allow(["cr:PullRepository"], [f"{here}:repository/{self.settings.registry}/{namespace}/{repository}"]),
+        ]
 
     def _ours(self) -> dict[str, list[str]]:
         """The tags of our nodes."""

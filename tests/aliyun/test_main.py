@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aliyun import DIFFERENCES
 from aliyun.__main__ import EXAMPLE, main
 from tests.aliyun.ros_standin import RosStandin, serve
 
@@ -48,6 +49,13 @@ def test_deploy_deploys_and_shows_outputs(monkeypatch: pytest.MonkeyPatch, capsy
     shown = capsys.readouterr().out
     assert "edge.SiteId = therouter-production-edge/SiteId" in shown
     assert not any(value in shown for value in VALUES.values())
+
+
+def test_the_differences_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["differences"], {}) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(DIFFERENCES)
+    assert {line.count("|") for line in lines} == {6}
 
 
 @pytest.mark.claim("C45")
