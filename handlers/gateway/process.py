@@ -38,6 +38,11 @@ def serve(settings: GatewaySettings) -> None:
 
 async def _serve(settings: GatewaySettings) -> None:
     gateway, pool = build(settings)
+    await run(gateway, pool, settings)
+
+
+async def run(gateway: Gateway, pool: Pool, settings: GatewaySettings) -> None:
+    """Serve with a room that is built, until SIGTERM or SIGINT; then drain."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(gateway.loop_fault)
     await gateway.start(settings.listen, settings.operator_listen)

@@ -81,9 +81,13 @@ class _Reader(asyncio.StreamReader):
 
 
 class ScriptedUpstream:
-    """A loopback HTTP server in a thread of its own; a context manager."""
+    """A loopback HTTP server in a thread of its own; a context manager.
 
-    def __init__(self, port: int = 0) -> None:
+    One that is not `obedient` follows no markers: the healthy provider beside one that does as it is told.
+    """
+
+    def __init__(self, port: int = 0, *, obedient: bool = True) -> None:
+        self._obedient = obedient
         self.received: list[Received] = []
         self.connections = 0
         self._queue: deque[Play] = deque()
@@ -175,7 +179,7 @@ class ScriptedUpstream:
         return ending is None
 
     def _choose(self, headers: tuple[tuple[str, str], ...], body: bytes) -> Play:
-        marker = MARKER.search(body)
+        marker = MARKER.search(body) if self._obedient else None
         if marker is not None:
             options = dict(pair.split("=", 1) for pair in marker[2].decode().split())
             return Play(marker[1].decode(), options, headers, body)
