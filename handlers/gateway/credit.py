@@ -40,8 +40,10 @@ OUTPUT_TOKENS_MIN = 16
 class LeaseStore(Protocol):
     """The part of the store that credit needs; see handlers.store.gateway."""
 
-    async def lease(self, lease_id: str, account: str, need_nano: int, want_nano: int, ttl_s: int) -> LeaseGrant:
-        """Grow the lease by `want` if credit is ample, by `need` if available, else by nothing."""
+    async def lease_for_key(
+        self, lease_id: str, account: str, key_id: str, need_nano: int, want_nano: int, ttl_s: int
+    ) -> LeaseGrant:
+        """Grow the lease by `want` if credit and budgets are ample, by `need` if available, else by nothing."""
 
     async def renew(self, lease_ids: list[str], ttl_s: int) -> set[str]:
         """Keep leases alive; returns those that still exist."""
@@ -53,7 +55,7 @@ class LeaseStore(Protocol):
 class Hold(msgspec.Struct, frozen=True):
     """The most that one request can cost, set aside."""
 
-    account: str
+    key_id: str
     amount_nano: int
     lease_id: str
     output_tokens_max: int = 0
@@ -61,7 +63,7 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class _Account:
-    """One account's leased credit in this process."""
+    """What one key may spend in this process: a lease on its tenant's credit, within the key's budgets."""
 
     __slots__ = (
         "allowance",
@@ -88,7 +90,7 @@ class _Account:
 
 
 class Credit:
-    """All accounts' leased credit in this process."""
+    """The leased credit of all keys in this process."""
 
     def __init__(
         self, store: LeaseStore, monotonic: Callable[[], float], spawn: Callable[[Coroutine[Any, Any, None]], None]
@@ -107,29 +109,29 @@ class Credit:
         """A hold from credit that is already leased, or None: then `hold` asks the database."""
         amount = _worst_case(plan, call, principal)
         if amount == 0:
-            return Hold(principal.account, 0, "")
-        account = self._accounts.get(principal.account)
+            return Hold(principal.key_id, 0, "")
+        account = self._accounts.get(principal.key_id)
         if account is None or not account.allowance.try_hold(amount):
             return None
-        return self._taken(account, principal.account, amount)
+        return self._taken(account, principal.key_id, amount)
 
     async def hold(self, principal: Principal, plan: RoutePlan, call: Call) -> Hold:
         """A hold, leasing what is missing. PaymentRequired when the balance does not cover the least of it."""
         amount = _worst_case(plan, call, principal)
-        account = self._accounts.setdefault(principal.account, _Account())
+        account = self._accounts.setdefault(principal.key_id, _Account())
         async with account.lock:
             while not account.allowance.try_hold(amount):
                 # What is granted here may be taken by requests that do not wait: ask until it is ours or refused.
                 lease = await self._grow(account, principal, amount)
                 if not lease.granted_nano and account.allowance.remaining < amount:
                     return await self._clamped(account, principal, plan, call, lease)
-            return self._taken(account, principal.account, amount)
+            return self._taken(account, principal.key_id, amount)
 
     async def _grow(self, account: _Account, principal: Principal, amount: int) -> LeaseGrant:
         need = amount - max(account.allowance.remaining, 0)
         try:
-            lease = await self._store.lease(
-                account.lease_id, principal.account, need, max(BLOCK_NANO, need), LEASE_TTL_S
+            lease = await self._store.lease_for_key(
+                account.lease_id, principal.account, principal.key_id, need, max(BLOCK_NANO, need), LEASE_TTL_S
             )
         except Unavailable:
             return self._outage(account, need)
@@ -174,10 +176,11 @@ class Credit:
                 if not (await self._grow(account, principal, amount)).granted_nano:
                     break
             else:
-                return self._taken(account, principal.account, amount, tokens)
+                return self._taken(account, principal.key_id, amount, tokens)
+        message, code = _REFUSALS.get(lease.state, _REFUSALS["active"])
         raise PaymentRequired(
-            "The balance does not cover this request. Top up, lower max_tokens, or choose a cheaper model.",
-            code="insufficient_credit",
+            message,
+            code=code,
             detail={"available_nano": lease.available_nano, "needed_nano": _worst_case(plan, call, principal)},
         )
 
@@ -188,21 +191,28 @@ class Credit:
 
     def settle(self, hold: Hold, cost_nano: int) -> None:
         """The request is over: free the hold, keep the cost until the database has it."""
-        account = self._accounts.get(hold.account) if hold.lease_id else None
+        account = self._accounts.get(hold.key_id) if hold.lease_id else None
         if account is None:
             return
         account.allowance.settle(hold.amount_nano, cost_nano)
         account.open_holds -= 1
         account.unsettled += 1
 
-    def line_settled(self, tenant: str) -> None:
-        """PostgreSQL has one more usage line of this account."""
-        account = self._accounts.get(tenant)
+    def release(self, hold: Hold) -> None:
+        """The request was never dispatched: free its hold; no usage line will come."""
+        account = self._accounts.get(hold.key_id) if hold.lease_id else None
+        if account is not None:
+            account.allowance.settle(hold.amount_nano, 0)
+            account.open_holds -= 1
+
+    def line_settled(self, key_id: str) -> None:
+        """PostgreSQL has one more usage line of this key."""
+        account = self._accounts.get(key_id)
         if account is None:
             return
         account.unsettled = max(0, account.unsettled - 1)
         if account.exact and not account.open_holds and not account.unsettled:
-            self._let_go(tenant, account)
+            self._let_go(key_id, account)
 
     def sweep(self) -> None:
         """Once a second: renew what is used, hand back what is idle."""
@@ -239,6 +249,26 @@ class Credit:
             if not account.open_holds and not account.unsettled:
                 del self._accounts[name]
                 await self._store.release(account.lease_id)
+
+
+_REFUSALS = {
+    "active": (
+        "The balance does not cover this request. Top up, lower max_tokens, or choose a cheaper model.",
+        "insufficient_credit",
+    ),
+    "budget_key": (
+        "This key's budget does not cover the request. Wait for its reset, raise it, or lower max_tokens.",
+        "key_budget_exceeded",
+    ),
+    "budget_user": (
+        "This user's budget does not cover the request. Wait for its reset or ask an administrator to raise it.",
+        "user_budget_exceeded",
+    ),
+    "budget_tenant": (
+        "The account's budget does not cover the request. Wait for its reset or ask an administrator to raise it.",
+        "account_budget_exceeded",
+    ),
+}
 
 
 def _worst_case(plan: RoutePlan, call: Call, principal: Principal) -> int:

@@ -295,7 +295,9 @@ class Passage:
         )
         gateway.recorder.record(line)
         gateway.credit.settle(self._hold, line.cost_nano)
-        gateway.limits_settle(self._grant.principal, end.usage)
+        gateway.rates.settle(
+            self._grant.principal, len(self._call.body), end.usage.prompt_tokens + end.usage.completion_tokens
+        )
         gateway.count(line)
 
     def _tell(self, end: WireEnd, failure: FailureClass) -> None:

@@ -3,8 +3,8 @@
     read -> authenticate -> authorize -> plan -> hold -> dispatch -> meter -> record
 
 Each stage takes frozen values and returns a new one, or raises an error of handlers.errors that is answered in the client's
-dialect. Two stages may have to wait, and only when memory does not hold the answer: authenticate for an unknown key, hold
-for credit that is not leased yet. A request that waits for neither passes all stages in one call, without a task.
+dialect. Three stages may have to wait, and only when memory does not hold the answer: authenticate for an unknown key,
+authorize for a key with limits per minute, hold for credit that is not leased yet. A request that waits for none passes all stages in one call, without a task.
 Dispatch, meter and record are driven by the provider pod's frames: passage.py.
 """
 
@@ -65,13 +65,32 @@ async def _authenticate_first(gateway: Gateway, exchange: Exchange, call: Call, 
 
 
 def _admit(gateway: Gateway, exchange: Exchange, call: Call, principal: Principal, request_id: str) -> None:
-    """Authorize, plan and hold with what memory holds; wait for credit only when it does not."""
+    """Authorize, then go on with what memory holds; a key with limits per minute is counted in the database first."""
     if exchange.closed:
         return
     if not gateway.recorder.can_write:
         raise Unavailable("Usage cannot be recorded at the moment, so nothing is admitted; retry shortly.")
     grant = authorize(principal, exchange.head.peer, gateway.byok_of(principal))
-    gateway.admit_rate(principal, call)
+    if gateway.rates.passes(principal):
+        _plan_and_hold(gateway, exchange, call, grant, request_id)
+    else:
+        gateway.spawn(_count_first(gateway, exchange, call, grant, request_id))
+
+
+async def _count_first(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, request_id: str) -> None:
+    async def stage() -> None:
+        await gateway.rates.admit(grant.principal, call)
+        try:
+            _plan_and_hold(gateway, exchange, call, grant, request_id)
+        except TheRouterError:
+            gateway.rates.settle(grant.principal, len(call.body), 0)
+            raise
+
+    await _answering(gateway, exchange, call, request_id, stage())
+
+
+def _plan_and_hold(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, request_id: str) -> None:
+    principal = grant.principal
     plan = route_plan(
         call, grant, gateway.catalog, gateway.enabled, gateway.health.snapshot(gateway.monotonic()), gateway.next_seed()
     )
@@ -86,9 +105,14 @@ async def _hold_first(
     gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, plan: RoutePlan, request_id: str
 ) -> None:
     async def stage() -> None:
-        hold = await gateway.credit.hold(grant.principal, plan, call)
+        try:
+            hold = await gateway.credit.hold(grant.principal, plan, call)
+        except TheRouterError:
+            gateway.rates.settle(grant.principal, len(call.body), 0)
+            raise
         if exchange.closed:
-            gateway.credit.settle(hold, 0)
+            gateway.credit.release(hold)
+            gateway.rates.settle(grant.principal, len(call.body), 0)
             return
         Passage(gateway, exchange, call, grant, plan, hold, request_id).start()
 

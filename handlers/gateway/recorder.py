@@ -36,10 +36,10 @@ Settle = Callable[[list[bytes]], Awaitable[list[tuple[str, str]]]]
 
 
 class _LeaseOnly(msgspec.Struct):
-    tenant_id: str = ""
+    key_id: str = ""
 
 
-_decode_tenant = msgspec.json.Decoder(_LeaseOnly).decode
+_decode_key = msgspec.json.Decoder(_LeaseOnly).decode
 
 
 class Recorder:
@@ -141,7 +141,7 @@ class Recorder:
             self._spool.commit(segment, offset)
             if self._settled is not None:
                 for payload in payloads:
-                    self._settled(_decode_tenant(payload).tenant_id)
+                    self._settled(_decode_key(payload).key_id)
 
     def _write_again(self) -> None:
         while self._unwritten:

@@ -16,10 +16,10 @@ from handlers.catalog.entries import Catalog
 from handlers.errors import TheRouterError
 from handlers.gateway import pipeline, queries
 from handlers.gateway.credit import Credit
-from handlers.gateway.gate import Call
 from handlers.gateway.health import Health
 from handlers.gateway.observations import GatewayMetrics
 from handlers.gateway.passage import Passage
+from handlers.gateway.rates import RateGate
 from handlers.gateway.recorder import Recorder
 from handlers.gateway.refusals import Headers, render
 from handlers.gateway.retries import RetryBudget
@@ -29,10 +29,8 @@ from handlers.gateway.spool import Spool
 from handlers.gateway.usage_line import UsageLine
 from handlers.keys.principal import Principal
 from handlers.keys.verification import KeyVerifier
-from handlers.ledger.limits import KeyLimiter
 from handlers.store.gateway import GatewayStore
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, Room, Started, Stopped, identifier
-from handlers.translation.canonical.usage import Usage
 from handlers.transport.server import Exchange, HttpServer, RequestHead
 from handlers.transport.wire_client import WireClient
 
@@ -64,7 +62,7 @@ class Gateway:
         self.recorder = Recorder(spool, store.settle, log, settled=self.credit.line_settled)
         self.health = Health(seed=int.from_bytes(os.urandom(4), "big"))
         self.retries = RetryBudget(time.monotonic)
-        self.limiter = KeyLimiter()
+        self.rates = RateGate(store, time.monotonic, self.spawn)
         self.metrics = GatewayMetrics(sorted(enabled))
         self.revocation = RevocationPoller(store, verifier, log)
         self.passages: set[Passage] = set()
@@ -159,6 +157,7 @@ class Gateway:
         for passage in list(self.passages):
             passage.sweep(now)
         self.credit.sweep()
+        self.rates.sweep()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     # Requests
@@ -204,16 +203,12 @@ class Gateway:
         """The sealed credential of a BYOK record."""
         return ""
 
-    def admit_rate(self, principal: Principal, call: Call) -> None:
-        """Requests and tokens per minute, concurrent requests; RateLimited with the time to wait."""
-        self.limiter.admit(principal, len(call.body), self.monotonic())
-
     def standing(self, principal: Principal) -> Headers:
         """What is left of the key's limits, for keys that have any."""
         limits = principal.limits
         if limits.requests_per_minute is None and limits.tokens_per_minute is None:
             return []
-        left = self.limiter.standing(principal, self.monotonic())
+        left = self.rates.limiter.standing(principal, self.monotonic())
         named = (
             (b"x-ratelimit-limit-requests", left.requests_limit),
             (b"x-ratelimit-remaining-requests", left.requests_remaining),
@@ -222,10 +217,6 @@ class Gateway:
             (b"x-ratelimit-reset", left.reset_s),
         )
         return [(name, b"%d" % value) for name, value in named if value is not None]
-
-    def limits_settle(self, principal: Principal, usage: Usage) -> None:
-        """The request is over: free its place, book its tokens."""
-        self.limiter.settle(principal, usage.prompt_tokens + usage.completion_tokens, self.monotonic())
 
     def pod_lost(self, provider: str) -> None:
         """A pod went away in the middle of an exchange."""

@@ -33,6 +33,14 @@ class LeaseGrant(NamedTuple):
     """Of the account: active | frozen | closed."""
 
 
+class RateGrant(NamedTuple):
+    """`granted` is 0 when the window is full; then `wait_s` says for how long."""
+
+    granted: int
+    remaining: int
+    wait_s: int
+
+
 class ByokRecord(NamedTuple):
     """One sealed provider key."""
 
@@ -107,6 +115,35 @@ class GatewayStore:
             ttl_s=ttl_s,
         )
         return LeaseGrant(*rows[0])
+
+    async def lease_for_key(
+        self, lease_id: str, account: str, key_id: str, need_nano: int, want_nano: int, ttl_s: int
+    ) -> LeaseGrant:
+        """As `lease`, within every budget of the key, its user and its tenant.
+
+        When a budget is too tight the state is budget_key, budget_user or budget_tenant, and `available_nano` is what
+        that budget still allows.
+        """
+        rows = await self._pool.call(
+            "credit_lease_for_key",
+            lease=lease_id,
+            tenant=account,
+            key_id=key_id,
+            pod=self._pod,
+            need_nano=need_nano,
+            want_nano=want_nano,
+            ttl_s=ttl_s,
+        )
+        return LeaseGrant(*rows[0])
+
+    async def take_rate(self, key_id: str, kind: str, need: int, want: int, limit: int) -> RateGrant:
+        """Take from a key's limit per minute (kind: requests | tokens); the limit holds over all replicas together."""
+        rows = await self._pool.call("rate_take", key_id=key_id, kind=kind, need=need, want=want, limit=limit)
+        return RateGrant(*rows[0])
+
+    async def correct_rate(self, key_id: str, kind: str, difference: int) -> None:
+        """Book the difference between what was taken and what was used."""
+        await self._pool.call("rate_correct", key_id=key_id, kind=kind, difference=difference)
 
     async def renew(self, lease_ids: Iterable[str], ttl_s: int) -> set[str]:
         """Keep leases alive; returns those that still exist."""

@@ -13,6 +13,9 @@ select * from therouter.gateway_byok(:tenant, :provider)
 -- name: credit_lease
 select * from therouter.credit_lease(:lease, :tenant, :pod, :need_nano, :want_nano, :ttl_s)
 
+-- name: credit_lease_for_key
+select * from therouter.credit_lease_for_key(:lease, :tenant, :key_id, :pod, :need_nano, :want_nano, :ttl_s)
+
 -- name: credit_renew
 select therouter.credit_renew(:leases, :ttl_s)
 
@@ -34,3 +37,9 @@ select therouter.spend_since(:tenant, :user, :key_id, :since)
 
 -- name: account_balance
 select * from therouter.account_balance(:tenant)
+
+-- name: rate_take
+select * from therouter.rate_take(:key_id, :kind, :need, :want, :limit)
+
+-- name: rate_correct
+select therouter.rate_correct(:key_id, :kind, :difference)

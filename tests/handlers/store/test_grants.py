@@ -17,6 +17,7 @@ FUNCTIONS: dict[str, set[str]] = {
     "gateway": {
         "account_balance",
         "credit_lease",
+        "credit_lease_for_key",
         "credit_release",
         "credit_renew",
         "gateway_byok",
@@ -24,6 +25,8 @@ FUNCTIONS: dict[str, set[str]] = {
         "gateway_changes",
         "gateway_key",
         "key_summary",
+        "rate_correct",
+        "rate_take",
         "spend_since",
         "usage_find",
         "usage_settle",
