@@ -18,7 +18,7 @@ from handlers.telemetry.logs import AttemptEnded, Identifier, Level, Log, Room, 
 from handlers.translation.canonical.attempt import Translation, UpstreamRequest, UpstreamTarget
 from handlers.translation.exchange import translate
 from handlers.transport.client import CallDeadlines, HttpRequest, UpstreamPool
-from handlers.transport.wire import WireEnd, WireRequest
+from handlers.transport.wire import WireEnd, WireHead, WireRequest
 from handlers.transport.wire_server import WireReply
 
 SWEEP_S = 0.25
@@ -111,6 +111,9 @@ class ProviderRoom:
         try:
             signer = self._credentials.signer_for(request)
             translation = _translate(request, endpoint.target, reply.body, int(now_s))
+            if translation.answer is not None:
+                _answer_here(reply, translation, translation.answer.final)
+                return
             upstream = translation.upstream
             call = self._http_request(upstream, signer(upstream, now_s))
             self._begin(reply, translation, endpoint.answer_bytes_max(request.operation), call)
@@ -177,6 +180,13 @@ class ProviderRoom:
                 upstream_status=end.upstream_status,
             )
         )
+
+
+def _answer_here(reply: WireReply, translation: Translation, final: bytes) -> None:
+    """An answer that needs no provider."""
+    headers = {"x-therouter-warnings": ",".join(translation.warnings)}
+    reply.head(WireHead(200, translation.content_type, headers))
+    reply.end(WireEnd(finish_reason=translation.outcome.finish_reason, semantic=True), final)
 
 
 _EXPECTED = {None, FailureClass.CANCELLED}
