@@ -21,6 +21,7 @@ from handlers.catalog.entries import Catalog
 from handlers.catalog.loading import load_catalog
 from handlers.local.aws import AwsStandIn, ensure_secrets
 from handlers.local.home import Home
+from handlers.local.payments_beside import PaymentsBeside
 from handlers.local.postgres import PostgresServer, free_port
 from handlers.local.processes import Child, plain_environment
 from handlers.settings import Variable
@@ -56,6 +57,8 @@ class Options:
     durable: bool = True
     """False trades crash safety of the database for speed (tests)."""
     log_level: str = "info"
+    payments: bool = False
+    """Run the payments room and a stand-in of its company, so that a person can try a top-up."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -83,6 +86,7 @@ class LocalSystem:
         self.pods: dict[str, Child] = {}
         self.gateway: Child
         self.schedules: Child | None = None
+        self.payments: PaymentsBeside | None = None
         self.port = 0
 
     @property
@@ -113,6 +117,7 @@ class LocalSystem:
             self._await_pods()
             self.start_gateway()
             self._start_schedules()
+            self._start_payments()
             self._describe()
         except BaseException:
             self.stop()
@@ -120,6 +125,8 @@ class LocalSystem:
 
     def stop(self) -> None:
         """Stop everything, clients' side first."""
+        if self.payments is not None:
+            self.payments.stop()
         if self.schedules is not None:
             self.schedules.stop()
         if hasattr(self, "gateway"):
@@ -151,7 +158,8 @@ class LocalSystem:
     def children(self) -> list[Child]:
         """The processes to watch, the gateway last."""
         optional = [child for child in (self.model, self.schedules) if child is not None]
-        return [*optional, *self.pods.values(), self.gateway]
+        payments = self.payments.children if self.payments is not None else []
+        return [*optional, *payments, *self.pods.values(), self.gateway]
 
     def _claim_port(self) -> int:
         if not self.options.port:
@@ -272,6 +280,14 @@ class LocalSystem:
         command = [sys.executable, "-m", "handlers.local.schedules"]
         self.schedules = Child("schedules", command, plain_environment(variables), self.home.logs / "schedules.log")
         self.schedules.start()
+
+    def _start_payments(self) -> None:
+        if not self.options.payments:
+            return
+        self._progress("payments, with a stand-in of the payment company")
+        variables = {**self._deployment_variables(), **self._database_variables("payments")}
+        self.payments = PaymentsBeside(self.options.region, self.home.secrets, self.home.logs, variables)
+        self.payments.start()
 
     def _models_file(self) -> Path:
         path = self.home.run / "models.json"

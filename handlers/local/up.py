@@ -80,6 +80,7 @@ def _options(options: argparse.Namespace, tell: object) -> Options:
         credentials=credentials,
         addresses=addresses,
         models=models,
+        payments=True,
     )
 
 
@@ -115,10 +116,22 @@ The same as a stream: add "stream": true, and -N to curl. With the OpenAI SDK:
   answer = client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "Say hello."}}])
   print(answer.choices[0].message.content)
 
+Top up 20.00 and pay on the page that the answer names ({_where_to_pay(system)}; no money moves):
+
+  curl {_payments_url(system)}/topups -H "Authorization: Bearer {key}" -d '{{"amount_minor": 2000}}'
+
 Then: therouter usage        Stop: Ctrl-C
 """,
         flush=True,
     )
+
+
+def _payments_url(system: LocalSystem) -> str:
+    return system.payments.url if system.payments is not None else ""
+
+
+def _where_to_pay(system: LocalSystem) -> str:
+    return f"a stand-in at {system.payments.company_url}" if system.payments is not None else ""
 
 
 def _example_model(system: LocalSystem) -> str | None:
@@ -149,7 +162,7 @@ def _restart(system: LocalSystem, child: Child) -> None:
     time.sleep(RESTART_PAUSE_S)
     if child is system.gateway:
         system.start_gateway()
-    elif child in {system.model, system.schedules}:
-        child.start()
-    else:
+    elif child.name.startswith("provider "):
         system.start_pod(child.name.removeprefix("provider "))
+    else:
+        child.start()

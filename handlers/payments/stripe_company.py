@@ -121,14 +121,18 @@ class StripeCompany:
         return read_event(body)
 
     def ask(self, order: Order) -> Notice:
-        """What became of a checkout or of an automatic payment."""
+        """What became of a checkout or of an automatic payment; one that Stripe does not know is pending."""
+        unknown = Notice(kind=Kind.PENDING, provider=PROVIDER, mode=self._mode, order_id=order.order_id)
         if not order.company_order:
-            return Notice(kind=Kind.PENDING, provider=PROVIDER, mode=self._mode, order_id=order.order_id)
-        with _map_errors():
-            if order.company_order.startswith("pi_"):
-                return read_payment(self._client.payment_intents.retrieve(order.company_order).to_dict())
-            session = self._client.checkout.sessions.retrieve(order.company_order, {"expand": ["payment_intent"]})
-            return read_session(session.to_dict())
+            return unknown
+        try:
+            with _map_errors():
+                if order.company_order.startswith("pi_"):
+                    return read_payment(self._client.payment_intents.retrieve(order.company_order).to_dict())
+                session = self._client.checkout.sessions.retrieve(order.company_order, {"expand": ["payment_intent"]})
+                return read_session(session.to_dict())
+        except InvalidRequest:
+            return unknown
 
     def close(self, order: Order) -> None:
         """Expire the checkout page, or cancel the payment; one that is over already stays as it is."""

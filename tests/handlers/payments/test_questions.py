@@ -82,6 +82,18 @@ def test_an_order_whose_bank_takes_its_time_is_not_closed(stripe_room: StripeRoo
     assert stripe_room.credit_minor(tenant) == 1_500
 
 
+def test_an_order_that_the_company_does_not_know_is_closed_at_its_time(stripe_room: StripeRoom) -> None:
+    tenant = stripe_room.tenant()
+    opened = stripe_room.open(tenant, 1_500)
+    stripe_room.state.objects.clear()
+    stripe_room.age(60)
+    assert stripe_room.room.questions.run().failed == 0
+    assert stripe_room.order(opened["order_id"]).state == "pending"
+    stripe_room.age(DAY_S)
+    stripe_room.room.questions.run()
+    assert stripe_room.order(opened["order_id"]).state == "closed"
+
+
 def test_a_payment_at_the_last_moment_is_found_by_the_last_question(stripe_room: StripeRoom) -> None:
     tenant = stripe_room.tenant()
     opened = stripe_room.open(tenant, 1_500)
