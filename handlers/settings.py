@@ -124,6 +124,21 @@ class Deployment:
         return "u" if self.region == "global" else "c"
 
 
+DATABASE_DOMAINS = {"aws": ".us-east-2.rds.amazonaws.com", "aliyun": ".rds.aliyuncs.com"}
+"""Where a cloud's databases are named; on one machine any host will do."""
+
+
+def _database_host(environment: Mapping[str, str], deployment: Deployment) -> str:
+    host = _read(environment, Variable.DATABASE_HOST)
+    domain = DATABASE_DOMAINS.get(deployment.cloud, "")
+    if not host.endswith(domain):
+        raise SettingError(
+            f"{Variable.DATABASE_HOST} must end in {domain}: the {deployment.region} region reaches its own database "
+            "and no other (region_restricted)"
+        )
+    return host
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSettings:
     """How one room reaches PostgreSQL. The password is a secret named after the role."""
@@ -141,7 +156,7 @@ class DatabaseSettings:
         if not authorities and deployment.cloud != "local":
             raise SettingError(f"{Variable.DATABASE_CA} is not set: the database is only reached over verified TLS")
         return cls(
-            host=_read(environment, Variable.DATABASE_HOST),
+            host=_database_host(environment, deployment),
             port=_port(environment, Variable.DATABASE_PORT, 5432),
             name=_read(environment, Variable.DATABASE_NAME, "therouter"),
             role=_read(environment, Variable.DATABASE_ROLE),

@@ -61,11 +61,36 @@ def test_c45_a_region_never_runs_on_the_other_cloud(cloud: str, region: str) -> 
 
 
 def test_outside_one_machine_the_database_needs_verified_tls() -> None:
-    environment = {**GATEWAY, Variable.CLOUD: "aws", Variable.ENVIRONMENT: "production"}
+    host = "therouter.x.us-east-2.rds.amazonaws.com"
+    environment = {**GATEWAY, Variable.CLOUD: "aws", Variable.ENVIRONMENT: "production", Variable.DATABASE_HOST: host}
     with pytest.raises(SettingError, match=Variable.DATABASE_CA.value):
         GatewaySettings.parse(environment)
     parsed = GatewaySettings.parse({**environment, Variable.DATABASE_CA: "/etc/ca.pem"})
     assert parsed.database.authorities == "/etc/ca.pem"
+
+
+@pytest.mark.claim("C45", "C46", "C47")
+@pytest.mark.parametrize(
+    ("cloud", "region", "host"),
+    [
+        ("aws", "global", "pgm-1.pg.rds.aliyuncs.com"),
+        ("aws", "global", "therouter.x.eu-west-1.rds.amazonaws.com"),
+        ("aws", "global", "/run/postgres"),
+        ("aliyun", "china", "therouter.x.us-east-2.rds.amazonaws.com"),
+        ("aliyun", "china", "pgm-1.pg.rds.aliyuncs.com.example"),
+        ("aliyun", "china", "10.0.0.1"),
+    ],
+)
+def test_c46_the_other_regions_database_is_refused_at_start(cloud: str, region: str, host: str) -> None:
+    environment = {
+        **GATEWAY,
+        Variable.CLOUD: cloud,
+        Variable.REGION: region,
+        Variable.DATABASE_CA: "/etc/ca.pem",
+        Variable.DATABASE_HOST: host,
+    }
+    with pytest.raises(SettingError, match=rf"{Variable.DATABASE_HOST.value}.*{region} region.*region_restricted"):
+        GatewaySettings.parse(environment)
 
 
 @pytest.mark.claim("C63")
