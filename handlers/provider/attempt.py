@@ -43,10 +43,12 @@ _WARNING = re.compile(r"[a-z]{1,16}:[A-Za-z0-9_.\[\]-]{1,64}")
 WARNINGS_MAX = 20
 
 
-def _header_value(warnings: tuple[str, ...]) -> str:
+def warning_headers(warnings: tuple[str, ...]) -> dict[str, str]:
     """Warnings name fields of the client's body; a name that is no plain word would not be safe in a header."""
+    if not warnings:
+        return {}
     plain = (warning if _WARNING.fullmatch(warning) else "dropped:other" for warning in warnings[:WARNINGS_MAX])
-    return ",".join(dict.fromkeys(plain))
+    return {"x-therouter-warnings": ",".join(dict.fromkeys(plain))}
 
 
 class Attempt:
@@ -214,8 +216,7 @@ class Attempt:
             self._semantic_at = monotonic()
 
     def _commit(self) -> None:
-        warnings = self._translation.warnings
-        headers = {"x-therouter-warnings": _header_value(warnings)} if warnings else {}
+        headers = warning_headers(self._translation.warnings)
         self._committed = True
         self.reply.head(WireHead(200, self._translation.content_type, headers))
         if self._held:

@@ -12,7 +12,7 @@ import msgspec
 
 from handlers.catalog.entries import Endpoint, Provider
 from handlers.errors import FAILURES, ClientError, FailureClass, Unprocessable
-from handlers.provider.attempt import Attempt
+from handlers.provider.attempt import Attempt, warning_headers
 from handlers.provider.credentials import Credentials, NoCredential
 from handlers.telemetry.logs import AttemptEnded, Identifier, Level, Log, Room, WireRefused, identifier
 from handlers.translation.canonical.attempt import Translation, UpstreamRequest, UpstreamTarget
@@ -184,8 +184,7 @@ class ProviderRoom:
 
 def _answer_here(reply: WireReply, translation: Translation, final: bytes) -> None:
     """An answer that needs no provider."""
-    headers = {"x-therouter-warnings": ",".join(translation.warnings)}
-    reply.head(WireHead(200, translation.content_type, headers))
+    reply.head(WireHead(200, translation.content_type, warning_headers(translation.warnings)))
     reply.end(WireEnd(finish_reason=translation.outcome.finish_reason, semantic=True), final)
 
 
