@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
-from handlers.errors import PermissionDenied, Unauthenticated, Unavailable
+from handlers.errors import PermissionDenied
 from handlers.keys.principal import KeyLimits
 from handlers.keys.verification import KeyVerifier
-
-WAIT_S_MAX = 10
+from handlers.keys.waiting import WaitingVerifier
 
 
 class Customer(msgspec.Struct, frozen=True):
@@ -49,30 +46,17 @@ class KeyAuthenticator:
     """
 
     def __init__(self, verifier: KeyVerifier, role: Callable[[str], str]) -> None:
-        self._verifier = verifier
+        self._verifier = WaitingVerifier(verifier)
         self._role = role
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="key-verifier", daemon=True)
-        self._thread.start()
 
     def authenticate(self, headers: Mapping[str, str]) -> Customer:
         """The tenant and user of the key."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.isascii():
-            raise Unauthenticated("Send your API key as Authorization: Bearer sk-tr-...")
-        verdict = asyncio.run_coroutine_threadsafe(self._verifier.authenticate(token.strip().encode()), self._loop)
-        try:
-            principal = verdict.result(WAIT_S_MAX)
-        except TimeoutError:
-            verdict.cancel()
-            raise Unavailable("The API key cannot be verified now; retry shortly.", retry_after_s=2) from None
+        principal = self._verifier.authenticate(headers.get("authorization", ""))
         if principal.limits.ip_ranges:
             raise PermissionDenied("A key that is bound to IP ranges cannot be used for payments; use another.")
-        unlimited = principal.limits == KeyLimits()
+        unlimited = msgspec.structs.replace(principal.limits, management=False) == KeyLimits()
         return Customer(principal.account, unlimited and self._role(principal.user) in {"owner", "admin"})
 
     def close(self) -> None:
-        """Stop the loop."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """Stop the verifier."""
+        self._verifier.close()

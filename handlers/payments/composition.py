@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from handlers.clouds.resolver import IsolatedResolver
 from handlers.payments.authentication import Authenticator
 from handlers.payments.company import Company, Wallet
 from handlers.payments.credentials import STRIPE_DOCUMENT, WECHAT_DOCUMENT, read_stripe_secrets, read_wechat_secrets
@@ -18,7 +19,6 @@ from handlers.payments.intake import Intake
 from handlers.payments.profiles import Profiles
 from handlers.payments.questions import Questions
 from handlers.payments.reconciliation import Reconciliation
-from handlers.payments.resolver import IsolatedResolver
 from handlers.payments.routes import open_resolver
 from handlers.payments.topups import TopUps
 from handlers.settings import Deployment, SettingError, Variable

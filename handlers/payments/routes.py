@@ -17,13 +17,14 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
+from handlers.clouds.alb import read_body, read_headers
+from handlers.clouds.resolver import IsolatedResolver
 from handlers.errors import ClientError, NotFound, TheRouterError, Unavailable
 from handlers.payments.authentication import Authenticator, Customer
 from handlers.payments.company import NOTIFICATION_BYTES_MAX, Company
 from handlers.payments.intake import Intake
 from handlers.payments.profiles import Profiles, StandingOrder, TaxId
-from handlers.payments.reading import BODY_BYTES_MAX, read_body, read_headers, read_json, read_request_key
-from handlers.payments.resolver import IsolatedResolver
+from handlers.payments.reading import BODY_BYTES_MAX, read_json, read_request_key
 from handlers.payments.topups import RefundRequest, TopUp, TopUps
 from handlers.telemetry.logs import Log, Room
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from aws_lambda_powertools.event_handler import ALBResolver, Response
 
-from handlers.payments.resolver import IsolatedResolver
+from handlers.clouds.resolver import IsolatedResolver
 from tests.handlers.payments.rooms import alb_event
 
 THREADS = 8
