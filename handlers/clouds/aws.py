@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from handlers.clouds.secrets import Secret, SecretError, store_name
 
 SERVICE = "secretsmanager"
 REGION = "us-east-2"
+_OURS = re.compile(rf"([a-z0-9-]+\.)+{REGION}(\.[a-z]+)*\.amazonaws\.com|127\.0\.0\.1|::1|localhost")
 _CONTAINER_HOSTS = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23", "127.0.0.1", "::1", "localhost"})
 
 
@@ -58,6 +60,10 @@ class AwsSecretStore:
         self._endpoint = variables.get(
             "AWS_ENDPOINT_URL_SECRETS_MANAGER", f"https://{SERVICE}.{REGION}.amazonaws.com"
         ).rstrip("/")
+        if not _OURS.fullmatch(urlsplit(self._endpoint).hostname or ""):
+            raise SecretError(
+                f"AWS_ENDPOINT_URL_SECRETS_MANAGER is no address in {REGION} or on this machine (region_restricted)"
+            )
         self._identity: Identity | None = None
 
     def get(self, name: str) -> Secret:

@@ -17,6 +17,7 @@ from handlers.clouds import KeptSecrets, aliyun_api, open_secret_store
 from handlers.clouds.acs3 import Credentials
 from handlers.clouds.aliyun import AliyunSecretStore
 from handlers.clouds.aliyun_api import endpoint, provide_identity
+from handlers.clouds.aws import AwsSecretStore
 from handlers.clouds.secrets import SecretError
 from handlers.settings import Deployment
 from tests.handlers.clouds.acs3_check import refusal, signer
@@ -238,3 +239,13 @@ def test_the_china_deployment_opens_this_store(hangzhou: Hangzhou) -> None:
         {"THEROUTER_CLOUD": "aliyun", "THEROUTER_REGION": "china", "THEROUTER_ENVIRONMENT": "production"}
     )
     assert open_secret_store(deployment, keys(hangzhou)).get("keys/mint").text() == "worth-keeping"
+
+
+@pytest.mark.claim("C45", "C46")
+@pytest.mark.parametrize(
+    "address",
+    ["https://kms.cn-hangzhou.aliyuncs.com", "https://secretsmanager.eu-west-1.amazonaws.com", "https://x.example"],
+)
+def test_c45_the_global_region_refuses_this_one_just_so(address: str) -> None:
+    with pytest.raises(SecretError, match="region_restricted"):
+        AwsSecretStore("production", {"AWS_ENDPOINT_URL_SECRETS_MANAGER": address})
