@@ -85,6 +85,8 @@ class LocalSystem:
         self.model: Child | None = None
         self.pods: dict[str, Child] = {}
         self.gateway: Child
+        self.replicas: list[Child] = []
+        """Further gateways, for those who want to see several at work."""
         self.schedules: Child | None = None
         self.payments: PaymentsBeside | None = None
         self.port = 0
@@ -129,8 +131,8 @@ class LocalSystem:
             self.payments.stop()
         if self.schedules is not None:
             self.schedules.stop()
-        if hasattr(self, "gateway"):
-            self.gateway.stop()
+        for gateway in (*self.replicas, *([self.gateway] if hasattr(self, "gateway") else [])):
+            gateway.stop()
         for pod in self.pods.values():
             pod.stop()
         if self.model is not None:
@@ -253,9 +255,23 @@ class LocalSystem:
     def start_gateway(self) -> None:
         """Start the gateway's process and wait until it is ready."""
         self._progress("gateway")
+        self.gateway = self._gateway_child("gateway", self.port)
+        self.gateway.start()
+        self.gateway.await_ready(lambda: _answers(f"{self.url}/readyz"), START_TIMEOUT_S)
+
+    def add_replica(self) -> int:
+        """Start one more gateway over the same database and pods; returns its port."""
+        port = free_port()
+        replica = self._gateway_child(f"gateway-{len(self.replicas) + 2}", port)
+        self.replicas.append(replica)
+        replica.start()
+        replica.await_ready(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), START_TIMEOUT_S)
+        return port
+
+    def _gateway_child(self, name: str, port: int) -> Child:
         variables = {
             **self._deployment_variables(),
-            Variable.LISTEN: f"127.0.0.1:{self.port}",
+            Variable.LISTEN: f"127.0.0.1:{port}",
             Variable.PROVIDERS: ",".join(self.enabled),
             Variable.WIRE: f"unix:{self.home.run}/{{provider}}.sock",
             Variable.SPOOL: str(self.home.spool),
@@ -263,9 +279,7 @@ class LocalSystem:
             **self._database_variables("gateway"),
         }
         command = [sys.executable, "-m", "handlers.gateway"]
-        self.gateway = Child("gateway", command, plain_environment(variables), self.home.logs / "gateway.log")
-        self.gateway.start()
-        self.gateway.await_ready(lambda: _answers(f"{self.url}/readyz"), START_TIMEOUT_S)
+        return Child(name, command, plain_environment(variables), self.home.logs / f"{name}.log")
 
     def _database_variables(self, role: str) -> dict[str, str]:
         return {

@@ -70,7 +70,7 @@ def test_lines_are_settled_and_the_account_hears_of_it(tmp_path: Path) -> None:
             recorder.record(line())
         await until(database, 50)
         await recorder.stop(1.0)
-        assert heard == ["t"] * 50
+        assert heard == ["k"] * 50
         assert list((tmp_path / "spool").iterdir()) == []
 
     asyncio.run(scene())
