@@ -25,7 +25,7 @@ from handlers.settings import Deployment, SettingError, Variable
 from handlers.store.payments import PaymentStore
 from handlers.telemetry.logs import Log
 
-RETURN_PATH = "/console/credit"
+RETURN_PATH = "/payments/return"
 """Where the company's page sends the customer back to."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

@@ -29,12 +29,27 @@ from handlers.payments.topups import RefundRequest, TopUp, TopUps
 from handlers.telemetry.logs import Log, Room
 
 _JSON = "application/json"
+_PAGE = (
+    "<!doctype html><html lang=en><meta charset=utf-8><title>TheRouter</title>"
+    "<p>Thank you. If you paid, your credit appears as soon as the payment company has confirmed it. "
+    "If you did not, nothing was charged. You can close this page.</p></html>"
+)
 
 
 def answer(status: int, content: object) -> Response[str]:
     """A JSON answer that nobody caches."""
     body = "" if status == 204 else msgspec.json.encode(content).decode()
     return Response(status, _JSON, body, headers={"cache-control": "no-store", "x-content-type-options": "nosniff"})
+
+
+def page() -> Response[str]:
+    """The page that people come back to: one sentence, no script, no form."""
+    headers = {
+        "content-security-policy": "default-src 'none'",
+        "cache-control": "no-store",
+        "referrer-policy": "no-referrer",
+    }
+    return Response(200, "text/html; charset=utf-8", _PAGE, headers=headers)
 
 
 def refusal(error: TheRouterError) -> Response[str]:
@@ -84,6 +99,7 @@ def open_resolver(
     _add_orders(resolver, calls, topups)
     _add_receipts(resolver, calls, profiles)
     _add_notifications(resolver, calls, company, intake)
+    _add_return(resolver)
     if wallet:
         _add_wallet(resolver, calls, profiles)
     _add_errors(resolver, log)
@@ -135,6 +151,12 @@ def _add_notifications(resolver: IsolatedResolver, calls: _Calls, company: Compa
         notice = company.read_notification(calls.headers(), calls.body(NOTIFICATION_BYTES_MAX))
         # What contradicts an order is recorded and answered 200: sending it again would change nothing.
         return answer(200, {"code": "SUCCESS", "outcome": intake.apply(notice)})
+
+
+def _add_return(resolver: IsolatedResolver) -> None:
+    @resolver.get("/payments/return")
+    def come_back() -> Response[str]:
+        return page()
 
 
 def _add_wallet(resolver: IsolatedResolver, calls: _Calls, profiles: Profiles) -> None:

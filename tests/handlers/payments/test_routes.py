@@ -93,6 +93,17 @@ def test_answers_are_not_cached(stripe_room: StripeRoom) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
+def test_the_page_that_people_come_back_to_says_nothing_about_anybody(stripe_room: StripeRoom) -> None:
+    tenant = stripe_room.tenant()
+    opened = stripe_room.open(tenant)
+    session = stripe_room.state.objects[stripe_room.order(opened["order_id"]).company_order]
+    assert session["success_url"].startswith("https://api.therouter.example/payments/return?")
+    answer = stripe_room.room.answer(alb_event("GET", "/payments/return"), None)
+    assert (answer["statusCode"], answer["headers"]["content-security-policy"]) == (200, "default-src 'none'")
+    assert "<form" not in answer["body"]
+    assert "<script" not in answer["body"]
+
+
 def test_an_event_with_multiple_header_values_is_the_same(stripe_room: StripeRoom) -> None:
     tenant = stripe_room.tenant()
     event = alb_event("GET", "/payments/orders")

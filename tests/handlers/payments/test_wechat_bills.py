@@ -74,10 +74,10 @@ def test_a_bill_is_what_the_signed_answer_says_or_nothing() -> None:
             open_bill(content, kind, value)
 
 
-@pytest.mark.parametrize("bill", [b"", b"\xff\xff", b"a,b\r\n`1,`2\r\n", _bill(100).replace(b"1.00", b"1.001")])
-def test_a_bill_of_another_form_is_not_guessed_at(bill: bytes) -> None:
-    with pytest.raises(Unavailable):
-        list(read_bill(bill, MERCHANT))
+def test_a_bill_of_another_form_is_not_guessed_at() -> None:
+    for bill in (b"", b"\xff\xff", b"a,b\r\n`1,`2\r\n", _bill(100).replace(b"1.00", b"1.001")):
+        with pytest.raises(Unavailable):
+            list(read_bill(bill, MERCHANT))
 
 
 def test_the_days_that_a_time_touches() -> None:
