@@ -522,6 +522,38 @@ def test_each_workload_is_told_whose_it_is(china: Templates) -> None:
             assert (variables["THEROUTER_REGION"], variables["THEROUTER_CLOUD"]) == ("china", "aliyun")
 
 
+def minutes_of(expression: str) -> int:
+    """`rate(1 day)` or `@every 1440m` in minutes."""
+    if match := re.fullmatch(r"@every (\d+)m", expression):
+        return int(match[1])
+    match = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
+    assert match, expression
+    return int(match[1]) * {"minute": 1, "hour": 60, "day": 1440}[match[2]]
+
+
+def schedules(templates: Templates, kind: str, function_of: Callable[[Template], str]) -> dict[str, set[int]]:
+    """Duty -> minutes between its runs."""
+    found: dict[str, set[int]] = {}
+    for template in templates.values():
+        for row in template["Resources"].values():
+            properties = row.get("Properties", {})
+            expression = properties.get("ScheduleExpression") or properties.get("TriggerConfig", {}).get(
+                "cronExpression"
+            )
+            if row["Type"] == kind and expression:
+                function = template["Resources"][function_of(properties)]["Properties"]
+                entry = function.get("Handler") or function["ImageConfig"]["Command"][0]
+                found.setdefault(_duty(entry), set()).add(minutes_of(expression))
+    return found
+
+
+def test_the_same_duties_run_as_often(aws: Templates, china: Templates) -> None:
+    there = schedules(aws, RULE, lambda rule: rule["Targets"][0]["Arn"]["Fn::GetAtt"][0])
+    here = schedules(china, TIMER, lambda timer: timer["FunctionName"]["Fn::GetAtt"][0])
+    assert here == there
+    assert len(here) >= 8
+
+
 # Nothing between the two
 
 
