@@ -100,6 +100,8 @@ class Call(msgspec.Struct, frozen=True):
     session: str
     body: bytes
     target: str
+    content_type: str
+    """application/json, or the whole multipart type with its boundary."""
     needs: frozenset[str]
     """Capabilities that the request cannot do without: tools, json_schema."""
     premium: bool
@@ -112,7 +114,8 @@ def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | No
     """Decode and check one request; raises InvalidRequest or UnsupportedMediaType with the field named."""
     if route.multipart:
         from_form = _form_fields(content_type, body)
-        return _build(route, target, path, from_form, body)
+        form_type = (content_type or b"").decode("latin-1")
+        return _build(route, target, path, from_form, body, form_type)
     if content_type is not None and b"json" not in content_type:
         raise UnsupportedMediaType("Send the body as application/json.", param="Content-Type")
     if not body:
@@ -214,7 +217,9 @@ def _field_error(message: str) -> InvalidRequest:
     return InvalidRequest(f"`{param}`: {what[0].lower()}{what[1:]}.", param=param, code="invalid_type")
 
 
-def _build(route: Route, target: bytes, path: bytes, fields: RoutingFields, body: bytes) -> Call:
+def _build(
+    route: Route, target: bytes, path: bytes, fields: RoutingFields, body: bytes, content_type: str = "application/json"
+) -> Call:
     model, stream = fields.model, bool(fields.stream)
     google = google_model(path)
     if google is not None:
@@ -232,6 +237,7 @@ def _build(route: Route, target: bytes, path: bytes, fields: RoutingFields, body
         session=fields.session_id or fields.prompt_cache_key or "",
         body=body,
         target=target.decode("ascii"),
+        content_type=content_type,
         needs=_needs(fields),
         premium=fields.service_tier is not None and fields.service_tier not in LIST_PRICE_TIERS,
         searches=b"search" in bytes(fields.tools) or bool(fields.web_search_options) or bool(fields.plugins),

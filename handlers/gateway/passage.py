@@ -125,6 +125,7 @@ class Passage:
             stream=call.stream,
             deadlines=_deadlines(timeouts),
             target=call.target,
+            content_type=call.content_type,
             client_headers=_protocol_headers(self._exchange),
             credential=attempt.credential,
             byok_sealed=gateway.sealed(principal.account, attempt.record) if attempt.record else "",
