@@ -123,6 +123,11 @@ def _eligible(
     return found
 
 
+def _served_as(operation: str) -> str:
+    """Whoever can chat can have its tokens counted: by the provider, or by our estimate in the pod."""
+    return "chat" if operation == "count_tokens" else operation
+
+
 def _exclusion(
     endpoint: Endpoint, provider: Provider, call: Call, grant: Grant, enabled: frozenset[str], suffix: str
 ) -> str:
@@ -132,7 +137,7 @@ def _exclusion(
         return "provider_not_configured"
     if endpoint.price is None:
         return "unpriced"
-    if call.route.operation not in endpoint.capabilities.operations:
+    if _served_as(call.route.operation) not in endpoint.capabilities.operations:
         return "wrong_endpoint"
     if wishes.only and provider.slug not in wishes.only:
         return "allowed_providers"
