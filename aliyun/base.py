@@ -103,12 +103,10 @@ class RouterStack:
         self._outputs[key] = {"Value": value, "Description": description}
         return Export(self.name, key)
 
-    def value(self, exported: Export) -> object:
-        """What this stack exported itself."""
-        return self._outputs[exported.key]["Value"]
-
-    def use(self, exported: Export) -> dict[str, str]:
-        """A value that an earlier stack exported."""
+    def use(self, exported: Export) -> object:
+        """A value that an earlier stack or this one exported."""
+        if exported.stack == self.name:
+            return self._outputs[exported.key]["Value"]
         name = exported.parameter
         self.imports[name] = exported
         self._parameters[name] = {

@@ -14,7 +14,7 @@ class Purpose(NamedTuple):
 
     name: str
     block: int
-    """Third octet of the first zone's network; each zone takes `size` more."""
+    """Third octet of the first zone's network; the other zones' follow it."""
     prefix: int
     outbound: bool
     """Has a way to the internet."""

@@ -49,13 +49,11 @@ class SecretsStack(RouterStack):
             return []
         arns = [self.secrets[name] for name in workload.secrets]
         keys = dict.fromkeys(self._key_arns[self._owner(name)] for name in workload.secrets)
-        values = [stack.use(arn) if stack is not self else self.value(arn) for arn in arns]
-        decrypting = [stack.use(arn) if stack is not self else self.value(arn) for arn in keys]
         return [
             policy(
                 f"{self.physical(workload.name)}-secrets",
-                allow(["kms:GetSecretValue"], values),
-                allow(["kms:Decrypt"], decrypting),
+                allow(["kms:GetSecretValue"], [stack.use(arn) for arn in arns]),
+                allow(["kms:Decrypt"], [stack.use(arn) for arn in keys]),
             )
         ]
 

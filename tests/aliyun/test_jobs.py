@@ -1,0 +1,77 @@
+"""The events that the templates send are events that the handlers take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from aliyun.base import RouterStack
+from handlers.clouds.function_compute import read_event
+from handlers.operations.hangzhou.alarms import NodeEvent
+from handlers.operations.hangzhou.watchdog import settings_parameter
+from handlers.operations.purge import PurgeEvent
+from handlers.operations.rotation import RotationEvent
+from handlers.operations.snapshot_check import CheckEvent
+from handlers.operations.watchdog import WatchEvent
+
+
+def resources(stack: RouterStack, kind: str) -> dict[str, dict[str, Any]]:
+    rows = stack.template()["Resources"].items()
+    return {name: row["Properties"] for name, row in rows if row["Type"] == f"ALIYUN::{kind}"}
+
+
+def told(payload: Any) -> dict[str, Any]:
+    """What the handler gets from a timer with this payload, after ROS has filled it in."""
+    if isinstance(payload, dict):
+        text, values = payload["Fn::Sub"]
+        for name in values:
+            text = text.replace(f"${{{name}}}", f"filled-{name}")
+        payload = text
+    return read_event(msgspec.json.encode({"triggerTime": "t", "triggerName": "n", "payload": payload}))
+
+
+@pytest.mark.parametrize(
+    ("stack", "timer", "kind"),
+    [
+        ("jobs", "PurgeSchedule", PurgeEvent),
+        ("jobs", "RotationSchedule", RotationEvent),
+        ("jobs", "SnapshotCheckSchedule", CheckEvent),
+        ("recovery", "ReconcileSchedule", NodeEvent),
+        ("recovery", "LookAgainSchedule", WatchEvent),
+    ],
+)
+def test_a_timers_event_is_one_of_its_handlers(
+    stacks: dict[str, RouterStack], stack: str, timer: str, kind: type
+) -> None:
+    payload = resources(stacks[stack], "FC3::Trigger")[timer]["TriggerConfig"]["payload"]
+    assert msgspec.convert(told(payload), kind) is not None
+
+
+def test_the_repair_is_asked_for_in_the_payments_functions_words(stacks: dict[str, RouterStack]) -> None:
+    (timer,) = resources(stacks["functions"], "FC3::Trigger").values()
+    assert told(timer["TriggerConfig"]["payload"]) == {"task": "repair"}
+
+
+def test_an_alarms_call_finds_the_same_settings_as_the_timer(stacks: dict[str, RouterStack]) -> None:
+    parameters = {row["Name"]: row["Value"] for row in resources(stacks["recovery"], "OOS::Parameter").values()}
+    timer = resources(stacks["recovery"], "FC3::Trigger")["LookAgainSchedule"]["TriggerConfig"]["payload"]
+    assert parameters[settings_parameter("production")] == timer
+    assert parameters[told(timer)["memory"]] == "never"
+
+
+def test_the_watchdog_asks_for_alarms_that_exist(stacks: dict[str, RouterStack]) -> None:
+    timer = resources(stacks["recovery"], "FC3::Trigger")["LookAgainSchedule"]["TriggerConfig"]["payload"]
+    rules = {
+        row["RuleId"]
+        for name in ("recovery", "watchdog")
+        for row in resources(stacks[name], "CMS::ResourceMetricRule").values()
+    }
+    assert {alarm["name"] for alarm in told(timer)["alarms"]} <= rules
+
+
+@pytest.mark.claim("C72")
+def test_c72_the_watchdog_runs_one_at_a_time(stacks: dict[str, RouterStack]) -> None:
+    limits = resources(stacks["recovery"], "FC3::ConcurrencyConfig")
+    assert limits["WatchdogLimit"]["ReservedConcurrency"] == 1
