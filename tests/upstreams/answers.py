@@ -48,6 +48,7 @@ _ENDINGS = {
     "/messages": "anthropic_messages",
     "/responses": "openai_responses",
     "/embeddings": "openai_embeddings",
+    "/messages/count_tokens": "anthropic_count_tokens",
     ":generateContent": "gemini",
     ":streamGenerateContent": "gemini",
     "/converse": "bedrock_converse",
@@ -71,6 +72,8 @@ def asks_for_stream(target: str, body: dict[str, Any]) -> bool:
 def body_pieces(answer: Answer) -> list[bytes]:
     """The correct body of an answer."""
     clouds = {"gemini": gemini_pieces, "bedrock_converse": bedrock_pieces, "cohere": cohere_pieces}
+    if answer.format == "anthropic_count_tokens":
+        return [_encode({"input_tokens": 12})]
     if answer.format in clouds:
         return clouds[answer.format](answer)
     if answer.format == "openai_embeddings":
