@@ -17,6 +17,7 @@ from handlers.local.commands import (
     show_usage,
 )
 from handlers.local.home import HomeBusy
+from handlers.local.replay import replay
 from handlers.local.up import up
 
 EXAMPLES = """examples:
@@ -49,6 +50,10 @@ def build_parser() -> argparse.ArgumentParser:
     usage.add_argument("--wide", action="store_true", help="all columns, not only the nine of the trust page")
     models = _command(commands, "models", "what can be asked for now, with prices per million tokens", list_models)
     models.add_argument("--search", default="", help="only models whose name contains this")
+    recorded = _command(commands, "replay", "play recorded provider traffic through the whole gateway", replay)
+    recorded.add_argument("folder", help="recordings: one gzipped JSON-lines file per provider")
+    recorded.add_argument("--sample", type=int, default=0, help="at most so many of each kind (all)")
+    recorded.add_argument("--dialects", choices=("all", "own"), default="all", help="ask in every dialect (all)")
     ledger = commands.add_parser("ledger", help="money").add_subparsers(metavar="ACTION", required=True)
     _command(ledger, "check", "compare every sum that must agree; exits 1 on a difference", check_ledger)
     return parser

@@ -305,7 +305,9 @@ class LocalSystem:
 
     def _models_file(self) -> Path:
         path = self.home.run / "models.json"
-        path.write_bytes(msgspec.json.encode({slug: list(names) for slug, names in self.options.models.items()}))
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode({slug: list(names) for slug, names in self.options.models.items()}))
+        fresh.replace(path)  # pods that start now may be reading it
         return path
 
 
