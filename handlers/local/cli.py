@@ -15,6 +15,7 @@ from handlers.local.commands import (
     list_models,
     revoke_key,
     show_usage,
+    verify_aws,
 )
 from handlers.local.home import HomeBusy
 from handlers.local.replay import replay
@@ -54,6 +55,11 @@ def build_parser() -> argparse.ArgumentParser:
     recorded.add_argument("folder", help="recordings: one gzipped JSON-lines file per provider")
     recorded.add_argument("--sample", type=int, default=0, help="at most so many of each kind (all)")
     recorded.add_argument("--dialects", choices=("all", "own"), default="all", help="ask in every dialect (all)")
+    verify = commands.add_parser("verify", help="compare a live cloud account with what the trust page promises")
+    live = verify.add_subparsers(metavar="CLOUD", required=True).add_parser(
+        "aws", add_help=False, help="us-east-2, read-only"
+    )
+    live.set_defaults(run=verify_aws)
     ledger = commands.add_parser("ledger", help="money").add_subparsers(metavar="ACTION", required=True)
     _command(ledger, "check", "compare every sum that must agree; exits 1 on a difference", check_ledger)
     return parser
@@ -97,7 +103,10 @@ def _command(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 refused or failed, 2 misspelt."""
-    options = build_parser().parse_args(arguments)
+    options, rest = build_parser().parse_known_args(arguments)
+    if rest and options.run is not verify_aws:
+        build_parser().error(f"unknown argument: {rest[0]}")
+    options.rest = rest
     run: Command = options.run
     try:
         return run(options)

@@ -149,3 +149,10 @@ def check_ledger(options: argparse.Namespace) -> int:
     if not options.json:
         print("all sums exact" if not wrong else f"{len(wrong)} sums differ: this must be looked into")
     return 1 if wrong else 0
+
+
+def verify_aws(options: argparse.Namespace) -> int:
+    """`therouter verify aws`: everything behind it is handed on to the operations room."""
+    from handlers.operations import verify_aws as room  # noqa: PLC0415 - boto3 is loaded by this command alone
+
+    return room.main(options.rest)
