@@ -210,7 +210,7 @@ def _open_account(home: Home) -> str:
     access = Access.open(home)
     try:
         access.ensure_tenant()
-        access.store.adjust_credit("replay", str(LOCAL_TENANT), CREDIT_NANO, "replay")
+        access.store.adjust_credit("replay", str(LOCAL_TENANT), CREDIT_NANO, "local")
         return access.create_key("replay")
     finally:
         access.close()
