@@ -59,7 +59,7 @@ class Gateway:
         self.wire_keys, self.pods, self.log = wire_keys, pods, log
         self.clock, self.monotonic = time.time, time.monotonic
         self.credit = Credit(store, time.monotonic, self.spawn)
-        self.recorder = Recorder(spool, store.settle, log, settled=self.credit.line_settled)
+        self.recorder = Recorder(spool, store.settle_quietly, log, settled=self.credit.line_settled)
         self.health = Health(seed=int.from_bytes(os.urandom(4), "big"))
         self.retries = RetryBudget(time.monotonic)
         self.rates = RateGate(store, time.monotonic, self.spawn)

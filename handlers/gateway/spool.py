@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SEGMENT_BYTES_MAX = 4 * 1024 * 1024
-SYNC_GROUP_S = 0.01
+SYNC_GROUP_S = 0.1
+"""More often would cost a busy process more in hand-overs between threads than all else that it does with a line."""
 _LOCK = "owner.lock"
 
 

@@ -160,18 +160,26 @@ class GatewayStore:
         Returns (request id, outcome) for each distinct request id; the outcome is `ok`, `exists`, `upgraded` or
         `rejected:<reason>`. A line is one JSON object with the fields of the SQL type `usage_line`.
         """
-        readable = [line for line in lines if _is_object(line)]
-        return [("", "rejected:unreadable")] * (len(lines) - len(readable)) + await self._settle(readable)
+        return await self._settle_readable("usage_settle", lines)
 
-    async def _settle(self, lines: Sequence[bytes]) -> list[tuple[str, str]]:
+    async def settle_quietly(self, lines: Sequence[bytes]) -> list[tuple[str, str]]:
+        """As `settle`, but only rejected lines are named: all others cost neither the database nor us an answer."""
+        return await self._settle_readable("usage_settle_rejects", lines)
+
+    async def _settle_readable(self, statement: str, lines: Sequence[bytes]) -> list[tuple[str, str]]:
+        readable = [line for line in lines if _is_object(line)]
+        unreadable = [("", "rejected:unreadable")] * (len(lines) - len(readable))
+        return unreadable + await self._settle(statement, readable)
+
+    async def _settle(self, statement: str, lines: Sequence[bytes]) -> list[tuple[str, str]]:
         if not lines:
             return []
         try:
-            rows = await self._pool.call("usage_settle", rows=(b"[" + b",".join(lines) + b"]").decode())
+            rows = await self._pool.call(statement, rows=(b"[" + b",".join(lines) + b"]").decode())
         except StatementRefused as refused:  # PostgreSQL could not even take the batch apart (a \u0000, say)
             if len(lines) == 1:
                 return [("", f"rejected:{refused.sqlstate.lower()}")]
-            return [outcome for line in lines for outcome in await self._settle([line])]
+            return [outcome for line in lines for outcome in await self._settle(statement, [line])]
         return [(str(request_id or ""), _outcome(word, reason)) for request_id, word, reason in rows]
 
     async def find_generation(self, account: str, request_id: str) -> UsageRow | None:
@@ -203,11 +211,19 @@ def _outcome(word: str, reason: str) -> str:
     return f"{word}:{reason.lower()}" if reason else word
 
 
+class _Object(msgspec.Struct):
+    """Any JSON object; decoding checks its grammar and keeps nothing."""
+
+
+_decode_object = msgspec.json.Decoder(_Object).decode
+
+
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(msgspec.json.decode(line), dict)
+        _decode_object(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
+    return True
 
 
 def _key_row(

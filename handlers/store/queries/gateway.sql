@@ -26,6 +26,10 @@ select therouter.credit_release(:lease, :keep_nano)
 -- timeout_ms: 20000
 select * from therouter.usage_settle(:rows)
 
+-- name: usage_settle_rejects
+-- timeout_ms: 20000
+select * from therouter.usage_settle(:rows) where outcome = 'rejected'
+
 -- name: usage_find
 select * from therouter.usage_find(:tenant, :request)
 

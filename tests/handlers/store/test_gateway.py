@@ -222,6 +222,8 @@ def test_a_bad_line_costs_only_itself_and_says_why(database: Database, store: Ga
     good = [usage_line(tenant, 3) for _ in range(3)]
     outcomes = asyncio.run(store.settle([good[0], *bad.values(), *good[1:]]))
     assert sorted(outcome for _, outcome in outcomes) == sorted(["ok"] * 3 + [f"rejected:{reason}" for reason in bad])
+    again = asyncio.run(store.settle_quietly([*good, *bad.values()]))
+    assert sorted(outcome for _, outcome in again) == sorted(f"rejected:{reason}" for reason in bad)
     assert _sums_are_exact(database)
     assert asyncio.run(store.settle([b"[1]", b"", b"nonsense"])) == [("", "rejected:unreadable")] * 3
 
