@@ -209,6 +209,8 @@ class Passage:
         attempt, gateway = self._attempt, self._gateway
         now = monotonic()
         gateway.health.succeeded(attempt.endpoint.id, attempt.health_key, self._grant.principal.account, now)
+        if self._index:
+            gateway.retries.ended(attempt.provider.slug, failed=False)
         produced = end.usage.completion_tokens
         if produced and self.first_event_ms is not None:
             span_s = max(now - self._started_at - self.first_event_ms / 1000, 0.001)
@@ -240,7 +242,7 @@ class Passage:
         retry_after_s = end.retry_after_ms / 1000
         gateway.health.failed(attempt.endpoint.id, attempt.health_key, account, failure, retry_after_s, monotonic())
         if self._index:
-            gateway.retries.failed(attempt.provider.slug)
+            gateway.retries.ended(attempt.provider.slug, failed=FAILURES[failure].try_next or None)
         self._previous.append((attempt.provider.slug, failure))
         if self._may_try_next(failure):
             self._try_next()

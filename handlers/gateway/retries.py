@@ -1,8 +1,10 @@
 """The retry budget: an outage is not amplified, and a healthy alternative is never refused.
 
 Falling back costs upstream attempts only when it fails too. So what is bounded, per provider, is failed fallbacks: at most a
-tenth of the requests of the window, with a small floor for quiet times. While everything is down, requests fail at once
-instead of trying every provider in vain; while the alternative answers, every request may use it.
+tenth of the requests of the window, with a small floor for quiet times. Once a fallback to a provider has failed, those
+that are still under way count as failed until one succeeds, so that many at once cannot overdraw the budget. While
+everything is down, requests fail at once instead of trying every provider in vain; while the alternative answers, every
+request may use it.
 """
 
 from __future__ import annotations
@@ -16,29 +18,48 @@ FLOOR = 3
 _EVENTS_MAX = 100_000
 
 
+class _Fallbacks:
+    """To one provider."""
+
+    __slots__ = ("failed_at", "is_failing", "under_way")
+
+    def __init__(self) -> None:
+        self.failed_at: deque[float] = deque(maxlen=_EVENTS_MAX)
+        self.under_way = 0
+        self.is_failing = False
+        """The last one that ended has failed."""
+
+
 class RetryBudget:
     """Counts requests, and failed fallbacks per provider, over the window."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._requests: deque[float] = deque(maxlen=_EVENTS_MAX)
-        self._failures: dict[str, deque[float]] = {}
+        self._fallbacks: dict[str, _Fallbacks] = {}
 
     def requested(self) -> None:
         """A request makes its first attempt."""
         self._requests.append(self._monotonic())
 
     def allow(self, provider: str) -> bool:
-        """Whether a failed attempt may be followed by one at this provider."""
-        failures = self._failures.get(provider)
-        if not failures:
-            return True
-        now = self._monotonic()
-        for series in (failures, self._requests):
-            while series and now - series[0] > WINDOW_S:
-                series.popleft()
-        return len(failures) < max(FLOOR, SHARE * len(self._requests))
+        """Whether a failed attempt may be followed by one at this provider; if so, it is under way until `ended`."""
+        to_it = self._fallbacks.setdefault(provider, _Fallbacks())
+        if to_it.is_failing:
+            now = self._monotonic()
+            for series in (to_it.failed_at, self._requests):
+                while series and now - series[0] > WINDOW_S:
+                    series.popleft()
+            if len(to_it.failed_at) + to_it.under_way >= max(FLOOR, SHARE * len(self._requests)):
+                return False
+        to_it.under_way += 1
+        return True
 
-    def failed(self, provider: str) -> None:
-        """A fallback to this provider failed as well."""
-        self._failures.setdefault(provider, deque(maxlen=_EVENTS_MAX)).append(self._monotonic())
+    def ended(self, provider: str, *, failed: bool | None) -> None:
+        """A fallback to this provider is over; None: for a reason that says nothing about the provider."""
+        to_it = self._fallbacks.setdefault(provider, _Fallbacks())
+        to_it.under_way -= 1
+        if failed is not None:
+            to_it.is_failing = failed
+        if failed:
+            to_it.failed_at.append(self._monotonic())

@@ -18,7 +18,7 @@ def test_a_healthy_alternative_serves_every_request() -> None:
     budget = RetryBudget(Clock())
     for _ in range(1_000):
         budget.requested()
-        assert budget.allow("healthy")
+        assert budget.allow("healthy")  # none of them has ended yet
 
 
 @pytest.mark.claim("A80")
@@ -32,7 +32,7 @@ def test_a80_in_a_total_outage_attempts_stay_within_a_fifth_more() -> None:
         attempts += 1
         if budget.allow("second"):
             attempts += 1
-            budget.failed("second")
+            budget.ended("second", failed=True)
     assert attempts <= 1.2 * requests
 
 
@@ -43,7 +43,31 @@ def test_a_quiet_gateway_may_fall_back_a_few_times_and_again_later() -> None:
     for _ in range(10):
         if budget.allow("p"):
             allowed += 1
-            budget.failed("p")
+            budget.ended("p", failed=True)
     assert allowed == FLOOR
     clock.now += WINDOW_S + 1
     assert budget.allow("p")
+
+
+def test_fallbacks_under_way_cannot_overdraw_the_budget_together() -> None:
+    budget = RetryBudget(Clock())
+    for _ in range(100):
+        budget.requested()
+    assert budget.allow("p")
+    budget.ended("p", failed=True)
+    assert sum(budget.allow("p") for _ in range(100)) == 9
+
+
+def test_one_success_opens_the_way_again() -> None:
+    budget = RetryBudget(Clock())
+    while budget.allow("p"):
+        budget.ended("p", failed=True)
+    budget.ended("p", failed=False)
+    assert all(budget.allow("p") for _ in range(100))
+
+
+def test_a_client_that_leaves_says_nothing_about_the_provider() -> None:
+    budget = RetryBudget(Clock())
+    for _ in range(100):
+        assert budget.allow("p")
+        budget.ended("p", failed=None)
