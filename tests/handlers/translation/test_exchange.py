@@ -9,47 +9,10 @@ import msgspec
 import pytest
 
 from handlers.errors import ClientError, FailureClass, InvalidRequest, Unprocessable
-from handlers.translation.canonical.attempt import Output, Translation, UpstreamTarget
-from handlers.translation.exchange import translate
+from handlers.translation.canonical.attempt import UpstreamTarget
+from tests.handlers.translation.driving import JSON_HEAD, SSE_HEAD, attempt, play, sent
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
-SSE_HEAD = {"content-type": "text/event-stream"}
-JSON_HEAD = {"content-type": "application/json"}
-
-
-def attempt(
-    body: dict[str, Any] | None = None,
-    *,
-    dialect: str = "openai_chat",
-    wire_format: str = "openai_chat",
-    stream: bool = True,
-    quirks: frozenset[str] = frozenset(),
-    **changes: Any,
-) -> Translation:
-    body = {"model": "author/model", "messages": [{"role": "user", "content": "hi"}]} | (body or {})
-    if dialect == "anthropic_messages":
-        body.setdefault("max_tokens", 100)
-    values: dict[str, Any] = {
-        "operation": "chat",
-        "upstream": UpstreamTarget(wire_format, "model-1", "maker", "Maker", quirks),
-        "body": msgspec.json.encode(body),
-        "content_type": "application/json",
-        "target": "/v1/chat/completions",
-        "client_headers": {},
-        "public_model": "author/model",
-        "stateless": True,
-        "output_tokens_max": 0,
-        "upstream_stream": stream,
-        "now_s": 1_700_000_000,
-        "response_id": "gen-0123456789abcdef",
-    }
-    return translate(dialect=dialect, stream=stream, **(values | changes))
-
-
-def sent(translation: Translation) -> dict[str, Any]:
-    decoded = msgspec.json.decode(translation.upstream.body)
-    assert isinstance(decoded, dict)
-    return decoded
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -68,16 +31,6 @@ DONE = b"data: [DONE]\n\n"
 STREAM = (
     chunk({"role": "assistant", "content": ""}) + chunk({"content": "Hello"}) + chunk({}, "stop") + USAGE_CHUNK + DONE
 )
-
-
-def play(
-    translation: Translation, *pieces: bytes, status: int = 200, head: dict[str, str] | None = None
-) -> list[Output]:
-    translation.start(status, head or SSE_HEAD)
-    outputs = [translation.receive_data(piece) for piece in pieces]
-    if not outputs or not outputs[-1].ended:
-        outputs.append(translation.receive_eof())
-    return outputs
 
 
 def test_a_stream_passes_through_with_the_public_name_and_without_the_unasked_usage() -> None:

@@ -1,0 +1,77 @@
+"""Driving the façade as the provider room does: one attempt, its upstream request, an answer in pieces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from handlers.translation.canonical.attempt import Output, Translation, UpstreamTarget
+from handlers.translation.exchange import translate
+
+SSE_HEAD = {"content-type": "text/event-stream"}
+JSON_HEAD = {"content-type": "application/json"}
+
+
+def attempt(
+    body: dict[str, Any] | None = None,
+    *,
+    dialect: str = "openai_chat",
+    wire_format: str = "openai_chat",
+    stream: bool = True,
+    quirks: frozenset[str] = frozenset(),
+    **changes: Any,
+) -> Translation:
+    body = {"model": "author/model", "messages": [{"role": "user", "content": "hi"}]} | (body or {})
+    if dialect == "anthropic_messages":
+        body.setdefault("max_tokens", 100)
+    values: dict[str, Any] = {
+        "operation": "chat",
+        "upstream": UpstreamTarget(wire_format, "model-1", "maker", "Maker", quirks),
+        "body": msgspec.json.encode(body),
+        "content_type": "application/json",
+        "target": "/v1/chat/completions",
+        "client_headers": {},
+        "public_model": "author/model",
+        "stateless": True,
+        "output_tokens_max": 0,
+        "upstream_stream": stream,
+        "now_s": 1_700_000_000,
+        "response_id": "gen-0123456789abcdef",
+    }
+    return translate(dialect=dialect, stream=stream, **(values | changes))
+
+
+def sent(translation: Translation) -> dict[str, Any]:
+    decoded = msgspec.json.decode(translation.upstream.body)
+    assert isinstance(decoded, dict)
+    return decoded
+
+
+def play(
+    translation: Translation, *pieces: bytes, status: int = 200, head: dict[str, str] | None = None
+) -> list[Output]:
+    translation.start(status, head or SSE_HEAD)
+    outputs = [translation.receive_data(piece) for piece in pieces]
+    if not outputs or not outputs[-1].ended:
+        outputs.append(translation.receive_eof())
+    return outputs
+
+
+def told(translation: Translation, *pieces: bytes, head: dict[str, str] | None = None) -> bytes:
+    """Everything that the client gets."""
+    return b"".join(output.data + output.final for output in play(translation, *pieces, head=head))
+
+
+def told_json(translation: Translation, *pieces: bytes) -> dict[str, Any]:
+    """The one JSON body that the client gets."""
+    decoded = msgspec.json.decode(told(translation, *pieces))
+    assert isinstance(decoded, dict)
+    return decoded
+
+
+def told_events(translation: Translation, *pieces: bytes) -> list[dict[str, Any]]:
+    """The payloads of the stream that the client gets, the end marker left out."""
+    lines = told(translation, *pieces).split(b"\n")
+    payloads = [line[6:] for line in lines if line.startswith(b"data: ") and line != b"data: [DONE]"]
+    return [msgspec.json.decode(payload) for payload in payloads]
