@@ -29,6 +29,8 @@ class FunctionsStack(RouterStack):
                 if workload.name == "payments":
                     # What a lost notification left undone is asked of the payment company again.
                     run_every(self, "repair-payments", function, 1, filled({"task": "repair"}, {}))
+                    # What we say was paid is compared with what the company says.
+                    run_every(self, "reconcile-payments", function, 24 * 60, filled({"task": "reconcile"}, {}))
                 self.targets[workload.name] = self._build_targets(workload, function)
 
     def _build_targets(self, workload: Workload, function: Resource) -> Export:

@@ -37,6 +37,8 @@ class FunctionsStack(RouterStack):
             if workload.name == "payments":
                 # What a lost notification left undone is asked of the payment company again.
                 run_every(self, "RepairPayments", function, cdk.Duration.minutes(1), {"task": "repair"})
+                # What we say was paid is compared with what the company says.
+                run_every(self, "ReconcilePayments", function, cdk.Duration.days(1), {"task": "reconcile"})
             elbv2.ApplicationListenerRule(
                 self,
                 f"To-{workload.name}",

@@ -87,6 +87,8 @@ class Company(Protocol):
     provider: str
     currency: str
     """Of every order in this region, lower case."""
+    list_days: int
+    """After so many days the company's list of a day (UTC) is complete."""
 
     def open_checkout(self, order: Order, *, customer: str, keep_method: bool) -> Checkout:
         """Let the customer pay this order; asking again for the same order gives the same checkout."""

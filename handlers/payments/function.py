@@ -21,7 +21,6 @@ from handlers.keys.verification import KeyVerifier
 from handlers.payments.authentication import KeyAuthenticator
 from handlers.payments.composition import Room, mode_of, open_company, open_room
 from handlers.payments.questions import PASSES, PAUSE_S, make_passes
-from handlers.payments.reconciliation import yesterday
 from handlers.settings import FunctionSettings, SettingError, Variable
 from handlers.store.dsn import dsn_of
 from handlers.store.payments import PaymentStore
@@ -82,14 +81,17 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answer one ALB event, or do what a schedule asks for, which no load balancer can send.
 
     {"task": "repair", "passes": 3, "pause_s": 20}    every minute; see `questions`
-    {"task": "reconcile", "day": "2026-11-22"}        every day, by default for the day before; see `reconciliation`
+    {"task": "reconcile", "day": "2026-11-22"}        every day, by default for the last complete one; see `reconciliation`
     """
     match event.get("task"):
         case "repair":
             passes, pause_s = int(event.get("passes", PASSES)), float(event.get("pause_s", PAUSE_S))
             return msgspec.structs.asdict(make_passes(room().questions, passes, pause_s))
         case "reconcile":
-            return msgspec.structs.asdict(room().reconciliation.run(event.get("day") or yesterday(time.time())))
+            reconciliation = room().reconciliation
+            return msgspec.structs.asdict(
+                reconciliation.run(event.get("day") or reconciliation.complete_day(time.time()))
+            )
         case _:
             return room().answer(event, context)
 

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import msgspec
 
+from handlers.clouds.alb import misshapen
 from handlers.errors import InvalidRequest
 from handlers.payments.detector import refuse_account_numbers
 
 BODY_BYTES_MAX = 16 * 1024
 """Of a customer's request; notifications have their own limit."""
-_PLACE = re.compile(r"at `\$\.([a-z_]+)|required field `([a-z_]+)`")
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def read_json(body: bytes, shape: type[T]) -> T:
     try:
         return msgspec.convert(content, type=shape)
     except msgspec.ValidationError as error:
-        raise _misshapen(str(error), shape) from None
+        raise misshapen(str(error), shape) from None
 
 
 def read_request_key(headers: Mapping[str, str]) -> str:
@@ -44,12 +44,3 @@ def read_request_key(headers: Mapping[str, str]) -> str:
         )
     refuse_account_numbers({"idempotency-key": key})
     return key
-
-
-def _misshapen(complaint: str, shape: type[object]) -> InvalidRequest:
-    place = _PLACE.search(complaint)
-    name = next((group for group in place.groups() if group), None) if place else None
-    known = ", ".join(getattr(shape, "__struct_fields__", ()))
-    if name is None:
-        return InvalidRequest(f"The body has an unknown field; allowed are: {known}.")
-    return InvalidRequest(f"The field {name} is missing, of the wrong type or out of range.", param=name)

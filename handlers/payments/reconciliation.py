@@ -18,8 +18,10 @@ from handlers.store.payments import PaymentStore
 from handlers.telemetry.logs import Level, Log, PaymentNoted, identifier
 
 DAY_S = 86_400
-MARGIN_S = DAY_S
-"""A payment may begin on the company's side long before, and be told to us after, the moment that we call paid."""
+EARLIER_S = DAY_S
+"""A payment may begin on the company's side so long before the moment that we call paid."""
+LATER_S = 3_600
+"""Clocks differ."""
 
 
 class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,12 @@ class Reconciliation:
         self._intake = intake
         self._log = log
 
+    def complete_day(self, now_s: float) -> str:
+        """The last day (UTC) of which the company's list is complete."""
+        return (
+            dt.datetime.fromtimestamp(now_s, dt.UTC).date() - dt.timedelta(days=self._company.list_days)
+        ).isoformat()
+
     def run(self, day: str) -> Reconciled:
         """Compare one day (UTC, `2026-11-22`); any number of times with the same result.
 
@@ -61,7 +69,7 @@ class Reconciliation:
         since_s = int(begin.timestamp())
         outcomes: Counter[str] = Counter()
         seen: set[tuple[str, int]] = set()
-        for notice in self._company.list_paid(since_s - MARGIN_S, since_s + DAY_S + MARGIN_S):
+        for notice in self._company.list_paid(since_s - EARLIER_S, since_s + DAY_S + LATER_S):
             if notice.kind is Kind.PAID:
                 seen.add((notice.company_payment, notice.amount_minor))
                 outcomes[self._intake.apply(notice)] += 1
@@ -91,8 +99,3 @@ class Reconciliation:
                 order_id=identifier(order_id),
             )
         )
-
-
-def yesterday(now_s: float) -> str:
-    """The last whole day, UTC."""
-    return (dt.datetime.fromtimestamp(now_s, dt.UTC).date() - dt.timedelta(days=1)).isoformat()

@@ -62,6 +62,7 @@ class StripeCompany:
 
     provider = PROVIDER
     currency = "usd"
+    list_days = 1
 
     def __init__(
         self,

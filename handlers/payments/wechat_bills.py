@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 
+import msgspec
+
 from handlers.errors import Unavailable
 from handlers.payments.company import Kind, Notice
 from handlers.payments.wechat_notices import PROVIDER, Merchant, order_id_of
@@ -29,6 +31,18 @@ def bill_days(since_s: int, until_s: int) -> list[str]:
     first = dt.datetime.fromtimestamp(since_s, CHINA).date()
     last = dt.datetime.fromtimestamp(max(since_s, until_s - 1), CHINA).date()
     return [(first + dt.timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    code: str = ""
+
+
+def says_no_payments(answer: str | bytes) -> bool:
+    """Whether a refusal says that the day had no payments, and not that its bill is not ready."""
+    try:
+        return msgspec.json.decode(answer, type=_Refusal).code == "NO_STATEMENT_EXIST"
+    except msgspec.MsgspecError:
+        return False
 
 
 def open_bill(packed: bytes, kind: str, value: str) -> bytes:

@@ -26,7 +26,7 @@ from wechatpayv3.core import Core
 from handlers.errors import InvalidRequest, Unavailable
 from handlers.payments.company import Checkout, Kind, Notice
 from handlers.payments.credentials import WeChatSecrets
-from handlers.payments.wechat_bills import CHINA, bill_days, open_bill, read_bill
+from handlers.payments.wechat_bills import CHINA, bill_days, open_bill, read_bill, says_no_payments
 from handlers.payments.wechat_notices import (
     CURRENCY,
     PROVIDER,
@@ -103,6 +103,9 @@ class WeChatCompany:
 
     provider = PROVIDER
     currency = CURRENCY
+    list_days = (
+        3  # the bill of a day in Beijing is ready at ten the next morning; a day of ours ends in the next of theirs
+    )
 
     def __init__(
         self,
@@ -176,12 +179,14 @@ class WeChatCompany:
         return _understand(lambda: self._merchant.read_refund(answer))
 
     def list_paid(self, since_s: int, until_s: int) -> Iterator[Notice]:
-        """The payments in the trade bills of the days that the time touches; a day's bill is ready at ten the next day."""
+        """The payments in the trade bills of the days that the time touches."""
         for day in bill_days(since_s, until_s):
-            try:
-                answer = self._call("trade_bill", bill_date=day, bill_type="SUCCESS")
-            except InvalidRequest:
-                continue  # a day without payments has no bill
+            status, content = self._ask_library("trade_bill", bill_date=day, bill_type="SUCCESS")
+            if status == 400 and says_no_payments(content):
+                continue
+            if status != 200:
+                raise _unreachable()  # being made, perhaps: a list with a hole would accuse the innocent
+            answer = _read_object(content)
             status, content = self._ask_library("download_bill", url=str(answer.get("download_url", "")))
             if status != 200 or not isinstance(content, bytes):
                 raise _unreachable()
@@ -211,7 +216,7 @@ class WeChatCompany:
             raise InvalidRequest("The payment company refused the request; check its values.", code="refused")
         if status != 200:
             raise _unreachable()
-        return _understand(lambda: msgspec.json.decode(content, type=dict[str, object]))
+        return _read_object(content)
 
     def _ask_library(self, name: str, **arguments: object) -> tuple[int, str | bytes]:
         client = self._client()
@@ -260,6 +265,10 @@ def _understand(read: Callable[[], T]) -> T:
         return read()
     except msgspec.MsgspecError:
         raise _not_understood() from None
+
+
+def _read_object(content: str | bytes) -> dict[str, object]:
+    return _understand(lambda: msgspec.json.decode(content, type=dict[str, object]))
 
 
 def _unreachable() -> Unavailable:

@@ -7,8 +7,9 @@ import datetime as dt
 import msgspec
 import pytest
 
+from handlers.errors import Unavailable
+from handlers.local.payments_wechat_state import Refused
 from handlers.payments import function
-from handlers.payments.reconciliation import yesterday
 from tests.handlers.payments.rooms import PaymentsRoom, StripeRoom, WeChatRoom
 
 
@@ -97,11 +98,23 @@ def test_many_pages_are_read_to_the_end(stripe_room: StripeRoom) -> None:
     assert (done.listed, done.foreign) == (230, 230)
 
 
-def test_the_schedule_compares_the_day_before(stripe_room: StripeRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(function, "room", lambda: stripe_room.room)
+def test_the_schedule_compares_the_last_day_that_is_complete(
+    any_room: StripeRoom | WeChatRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, "room", lambda: any_room.room)
     done = function.handler({"task": "reconcile"}, None)
-    assert done["day"] == yesterday(dt.datetime.now(dt.UTC).timestamp())
+    days = 1 if any_room.region == "global" else 3
+    assert done["day"] == (dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days)).isoformat()
     assert msgspec.json.encode(done)
+
+
+def test_a_bill_that_is_not_ready_accuses_nobody(wechat_room: WeChatRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    def being_made(day: str) -> bytes:
+        raise Refused(400, "STATEMENT_CREATING", day)
+
+    monkeypatch.setattr(wechat_room.state, "trade_bill", being_made)
+    with pytest.raises(Unavailable):
+        wechat_room.room.reconciliation.run(_today())
 
 
 def test_a_day_that_is_none_is_refused(stripe_room: StripeRoom) -> None:
