@@ -3,10 +3,11 @@
     python -m aliyun check                     synthesize offline and verify every property, reference and promise
     python -m aliyun synth                     write the templates to aliyun.out
     python -m aliyun deploy                    validate -> change set -> execute -> wait, stack by stack
+    python -m aliyun secrets --values DIR      put the values of secrets, from 0600 files, where there is none yet
     python -m aliyun differences               where the mirror is not one, and why that is acceptable
 
 Reading order: region.py (what receives what), then one file for each stack beside the file of that name in stacks/. A ROS template is
-a plain dict (base.py); schema.json holds what ROS accepts (extract.py), check.py and rules.py judge, client.py and deploy.py deploy.
+a plain dict (base.py); schema.json holds what ROS accepts (extract.py), check.py and rules.py judge, client.py, deploy.py and values.py deploy.
 Nothing here is shared with the other cloud but the policy table, the manifests and the rows of what runs.
 
 What code cannot do is a checklist; each line names the setting that it fills (example.toml) and is refused while it is missing:
@@ -111,9 +112,10 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "value of a new secret",
         "random bytes made by Secrets Manager",
-        "a placeholder that every room refuses",
+        "a placeholder that every room refuses; values.py puts the operator's",
         "ROS demands a value in the template, and a template must not hold one",
-        "nothing starts until the operator has put the value",
+        "nothing starts until the value is there",
+        modules=("values",),
     ),
     Difference(
         "managed rules and prompts",

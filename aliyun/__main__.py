@@ -1,4 +1,4 @@
-"""`python -m aliyun synth|check|deploy|differences`: the China region's infrastructure from the command line.
+"""`python -m aliyun synth|check|deploy|secrets|differences`: the China region's infrastructure from the command line.
 
 Values that nobody may read back come from the environment (see `deploy.environment_name`), as does the deploying identity
 (ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN).
@@ -15,18 +15,17 @@ from pathlib import Path
 
 from aliyun import DIFFERENCES, app, check, rules
 from aliyun.base import RouterStack
-from aliyun.client import ENDPOINT, CloudError, Ros
+from aliyun.client import KMS_ENDPOINT, ROS_ENDPOINT, CloudError, Kms, Ros
 from aliyun.deploy import DeployError, Deployment, environment_name
 from aliyun.region import build_region
 from aliyun.secrets import PLACEHOLDER
 from aliyun.settings import REGION, ROUTER_REGION, SettingError, Settings, parse
+from aliyun.values import PLACEHOLDER_VALUE, put_values
 from handlers.catalog.loading import load_catalog
 from handlers.clouds.acs3 import Credentials
 from stacks.policy import PolicyError
 
 EXAMPLE = Path(__file__).with_name("example.toml")
-PLACEHOLDER_VALUE = "placeholder: the operator puts the value"
-"""What new secrets hold; longer than nothing, and no room accepts it."""
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
@@ -44,17 +43,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         choices=sorted(_COMMANDS),
-        help="write the templates, verify them, deploy them, or list the differences",
+        help="what to do",
     )
     parser.add_argument("--settings", type=Path, default=Path(".aliyun.toml"), help="the operator's values (TOML)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one value, over the file's")
     parser.add_argument("--image", help="short for --set image=...")
     parser.add_argument("--region", default=REGION, choices=[REGION], help="there is only one")
     parser.add_argument("--out", type=Path, default=Path("aliyun.out"), help="where synth writes")
-    parser.add_argument(
-        "--new-values", action="store_true", help="deploy: the NoEcho values in the environment have changed"
-    )
-    parser.add_argument("--endpoint", default=ENDPOINT, help=argparse.SUPPRESS)
+    parser.add_argument("--new-values", action="store_true", help="deploy, secrets: pass the values anew")
+    parser.add_argument("--values", type=Path, help="secrets: a folder with one 0600 file for each secret")
+    parser.add_argument("--ros-endpoint", default=ROS_ENDPOINT, help=argparse.SUPPRESS)
+    parser.add_argument("--kms-endpoint", default=KMS_ENDPOINT, help=argparse.SUPPRESS)
     return parser
 
 
@@ -103,7 +102,7 @@ def _deploy(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if _check(options, environment):
         return 1
     stacks = build_region(settings).stacks
-    ros = Ros(_credentials(environment), endpoint=options.endpoint)
+    ros = Ros(_credentials(environment), endpoint=options.ros_endpoint)
     try:
         outputs = Deployment(
             ros=ros, operator_values=_operator_values(stacks, environment), show=_say, new_values=options.new_values
@@ -114,6 +113,21 @@ def _deploy(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         for key, value in sorted(values.items()):
             _say(f"{stack}.{key} = {value}")
     return 0
+
+
+def _secrets(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Put the values of a folder into the containers that the deployment made."""
+    settings = _settings(options, example=False)
+    if options.values is None:
+        raise DeployError("--values is missing: name the folder that holds one 0600 file for each secret")
+    kms = Kms(_credentials(environment), endpoint=options.kms_endpoint)
+    try:
+        missing = put_values(kms, settings, options.values, show=_say, anew=options.new_values)
+    finally:
+        kms.close()
+    for name in missing:
+        _say(f"{name}: no file; its rooms will not start until it has a value")
+    return 1 if missing else 0
 
 
 def _differences(_options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
@@ -146,7 +160,13 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-_COMMANDS = {"synth": _synth, "check": _check, "deploy": _deploy, "differences": _differences}
+_COMMANDS = {
+    "synth": _synth,
+    "check": _check,
+    "deploy": _deploy,
+    "secrets": _secrets,
+    "differences": _differences,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

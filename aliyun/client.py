@@ -1,4 +1,4 @@
-"""The signed client of Resource Orchestration Service (ROS), API version 2019-09-10.
+"""The signed clients of a deployment: Resource Orchestration Service (ROS), and KMS for the values of secrets.
 
 Rules
     Every call is one POST with a form body, signed with ACS3-HMAC-SHA256. Calls that change something carry a client token, so a
@@ -21,8 +21,8 @@ import msgspec
 from aliyun.settings import REGION
 from handlers.clouds import acs3
 
-ENDPOINT = "https://ros.aliyuncs.com"
-VERSION = "2019-09-10"
+ROS_ENDPOINT = "https://ros.aliyuncs.com"
+KMS_ENDPOINT = f"https://kms.{REGION}.aliyuncs.com"
 TIMEOUT_S = 30.0
 ATTEMPTS = 5
 RETRYABLE_CODES = frozenset({"Throttling", "Throttling.User", "Throttling.Api", "ServiceUnavailable", "InternalError"})
@@ -40,7 +40,7 @@ REMEDIES = {
 
 
 class CloudError(Exception):
-    """ROS refused; `code` is its error code, the message says what to do."""
+    """The service refused; `code` is its error code, the message says what to do."""
 
     def __init__(self, action: str, code: str, message: str) -> None:
         remedy = REMEDIES.get(code, "see the message of the service")
@@ -48,14 +48,17 @@ class CloudError(Exception):
         self.code = code
 
 
-class Ros:
-    """Calls to ROS in Hangzhou."""
+class Client:
+    """Calls to one service in Hangzhou."""
+
+    version = ""
+    """Of its API."""
 
     def __init__(
         self,
         credentials: acs3.Credentials,
         *,
-        endpoint: str = ENDPOINT,
+        endpoint: str,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._credentials = credentials
@@ -88,13 +91,25 @@ class Ros:
         raise AssertionError("the last attempt returns or raises")
 
     def _send(self, action: str, body: bytes) -> httpx.Response:
-        request = acs3.Request(host=self._host, action=action, version=VERSION, body=body, content_type=acs3.FORM)
+        request = acs3.Request(host=self._host, action=action, version=self.version, body=body, content_type=acs3.FORM)
         headers = acs3.sign(request, self._credentials, now=datetime.now(UTC), nonce=secrets.token_hex(16))
         return self._http.post("/", content=body, headers={**headers, "accept": "application/json"})
 
 
+class Ros(Client):
+    """Resource Orchestration Service."""
+
+    version = "2019-09-10"
+
+
+class Kms(Client):
+    """Key Management Service."""
+
+    version = "2016-01-20"
+
+
 def flatten(values: Mapping[str, Any]) -> dict[str, str]:
-    """ROS's form: lists become `Name.1.Key`, booleans `true` and `false`; None is left out."""
+    """The services' form: lists become `Name.1.Key`, booleans `true` and `false`; None is left out."""
     flat: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, list):

@@ -16,9 +16,10 @@ import pytest
 
 from aliyun import DIFFERENCES
 from aliyun import app as aliyun_app
-from aliyun.__main__ import EXAMPLE, PLACEHOLDER_VALUE
+from aliyun.__main__ import EXAMPLE
 from aliyun.rules import FOREIGN
 from aliyun.settings import Settings, parse
+from aliyun.values import PLACEHOLDER_VALUE
 from handlers.catalog.loading import load_catalog
 from handlers.clouds.aliyun import PLACEHOLDER_PREFIX
 from handlers.workloads import Kind, deployable, host_of, workloads

@@ -49,9 +49,9 @@ def test_a_timers_event_is_one_of_its_handlers(
     assert msgspec.convert(told(payload), kind) is not None
 
 
-def test_the_repair_is_asked_for_in_the_payments_functions_words(stacks: dict[str, RouterStack]) -> None:
-    (timer,) = resources(stacks["functions"], "FC3::Trigger").values()
-    assert told(timer["TriggerConfig"]["payload"]) == {"task": "repair"}
+def test_payments_is_asked_in_its_own_words(stacks: dict[str, RouterStack]) -> None:
+    timers = resources(stacks["functions"], "FC3::Trigger").values()
+    assert [told(timer["TriggerConfig"]["payload"]) for timer in timers] == [{"task": "repair"}, {"task": "reconcile"}]
 
 
 def test_an_alarms_call_finds_the_same_settings_as_the_timer(stacks: dict[str, RouterStack]) -> None:

@@ -43,7 +43,7 @@ def test_deploy_needs_an_identity(capsys: pytest.CaptureFixture[str]) -> None:
 def test_deploy_deploys_and_shows_outputs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("aliyun.deploy.POLL_S", 0.0)
     with serve(RosStandin(KEYS["ALIBABA_CLOUD_ACCESS_KEY_ID"], KEYS["ALIBABA_CLOUD_ACCESS_KEY_SECRET"])) as standin:
-        command = ["deploy", "--settings", str(EXAMPLE), "--region", "cn-hangzhou", "--endpoint", standin.endpoint]
+        command = ["deploy", "--settings", str(EXAMPLE), "--region", "cn-hangzhou", "--ros-endpoint", standin.endpoint]
         assert main([*command, "--set", "providers=deepseek"], {**KEYS, **VALUES}) == 0
         assert len(standin.stacks) == 13
     shown = capsys.readouterr().out
