@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,6 +16,7 @@ import msgspec
 
 from aliyun.check import check
 from tests.handlers.clouds.acs3_check import refusal, signer
+from tests.handlers.clouds.rpc_server import serving
 
 Answer = dict[str, Any]
 
@@ -241,36 +241,11 @@ def _method(action: str) -> str:
 def serve(standin: RosStandin) -> Iterator[RosStandin]:
     """Serve on a free loopback port; `standin.endpoint` says where."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1
+    def answer(headers: dict[str, str], body: bytes) -> tuple[int, Answer]:
+        try:
+            return 200, standin.answer(headers, body)
+        except Refusal as refused:
+            return refused.status, {"Code": refused.code, "Message": refused.message, "RequestId": "r-1"}
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            try:
-                status, answer = 200, standin.answer(headers, body)
-            except Refusal as refusal:
-                status = refusal.status
-                answer = {"Code": refusal.code, "Message": refusal.message, "RequestId": "r-1"}
-            payload = msgspec.json.encode(answer)
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    standin.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(answer) as standin.endpoint:
         yield standin
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

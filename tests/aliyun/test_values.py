@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 import pytest
 
 from aliyun.__main__ import EXAMPLE, main
@@ -21,6 +18,7 @@ from aliyun.values import PLACEHOLDER_VALUE, put_values, read_value
 from handlers.clouds.acs3 import Credentials
 from handlers.workloads import secrets, store_name
 from tests.handlers.clouds.acs3_check import refusal
+from tests.handlers.clouds.rpc_server import serving
 
 KEY_SECRET = "made-up-" * 3
 
@@ -57,30 +55,8 @@ class KeyStore:
 def store(settings: Settings) -> Iterator[KeyStore]:
     names = secrets("china", settings.providers)
     kms = KeyStore({store_name("production", name): {"placeholder": PLACEHOLDER_VALUE} for name in names})
-
-    class Handler(BaseHTTPRequestHandler):
-        wbufsize = -1
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            status, answer = kms.answer({name.lower(): value for name, value in self.headers.items()}, body)
-            payload = msgspec.json.encode(answer)
-            self.send_response(status)
-            self.send_header("content-length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    kms.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    yield kms
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(kms.answer) as kms.endpoint:
+        yield kms
 
 
 @pytest.fixture

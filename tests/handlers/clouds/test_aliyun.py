@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 import pytest
 
 from handlers.clouds import KeptSecrets, aliyun_api, open_secret_store
@@ -21,6 +18,7 @@ from handlers.clouds.aws import AwsSecretStore
 from handlers.clouds.secrets import SecretError
 from handlers.settings import Deployment
 from tests.handlers.clouds.acs3_check import refusal, signer
+from tests.handlers.clouds.rpc_server import serving
 
 NAME = "therouter/production/keys/mint"
 
@@ -74,30 +72,8 @@ class Hangzhou:
 @pytest.fixture
 def hangzhou() -> Iterator[Hangzhou]:
     cloud = Hangzhou(secrets={NAME: "worth-keeping"}, keys={"LTAI-test": ("made-up", "")})
-
-    class Handler(BaseHTTPRequestHandler):
-        wbufsize = -1
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            status, answer = cloud.answer({name.lower(): value for name, value in self.headers.items()}, body)
-            payload = msgspec.json.encode(answer)
-            self.send_response(status)
-            self.send_header("content-length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    cloud.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    yield cloud
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(cloud.answer) as cloud.endpoint:
+        yield cloud
 
 
 @pytest.fixture(autouse=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 import pytest
 
 from handlers.operations.hangzhou.api import VERSIONS
 from tests.handlers.clouds.acs3_check import refusal, signer
+from tests.handlers.clouds.rpc_server import serving
 
 KEY_ID, KEY_SECRET = "test-key-id", "made-up-" * 3
 TAGS = {"therouter:auto-recovery": "true", "therouter:stage": "production"}
@@ -160,36 +158,15 @@ class Account:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     cloud = Account()
-
-    class Handler(BaseHTTPRequestHandler):
-        wbufsize = -1
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            status, answer = cloud.answer({name.lower(): value for name, value in self.headers.items()}, body)
-            payload = msgspec.json.encode(answer)
-            self.send_response(status)
-            self.send_header("content-length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    for product in VERSIONS:
-        monkeypatch.setenv(f"ALIBABA_CLOUD_{product.upper()}_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
-    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY_ID)
-    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", KEY_SECRET)
-    monkeypatch.setenv("THEROUTER_CLOUD", "aliyun")
-    monkeypatch.setenv("THEROUTER_REGION", "china")
-    monkeypatch.setenv("THEROUTER_ENVIRONMENT", "production")
-    yield cloud
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(cloud.answer) as address:
+        for product in VERSIONS:
+            monkeypatch.setenv(f"ALIBABA_CLOUD_{product.upper()}_ENDPOINT", address)
+        monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY_ID)
+        monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", KEY_SECRET)
+        monkeypatch.setenv("THEROUTER_CLOUD", "aliyun")
+        monkeypatch.setenv("THEROUTER_REGION", "china")
+        monkeypatch.setenv("THEROUTER_ENVIRONMENT", "production")
+        yield cloud
 
 
 @pytest.fixture
