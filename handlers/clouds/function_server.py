@@ -116,6 +116,11 @@ class _Invocation(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """A request that is none: refused without its own words, which the base class would quote."""
+        self.close_connection = True
+        self._answer(code, _JSON, REFUSED)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
         """Say nothing: request lines hold paths and queries, and our log has a closed schema."""
 

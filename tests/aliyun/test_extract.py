@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from aliyun.extract import PACKAGES, Generated
-from aliyun.schema import Shape, load
+from aliyun.extract import PACKAGES, Generated, extract
+from aliyun.schema import PATH, Shape, load
 
 # Made up, in the form of the vendor's generated code.
 SOURCE = """
@@ -86,6 +89,12 @@ def test_the_committed_schema_names_its_sources() -> None:
     assert set(schema.packages) == set(PACKAGES)
     assert "Apache License 2.0" in schema.notice
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in schema.packages.values())
+
+
+@pytest.mark.skipif("THEROUTER_ROS_WHEELS" not in os.environ, reason="THEROUTER_ROS_WHEELS names no folder of wheels")
+def test_the_committed_schema_is_what_the_wheels_say() -> None:
+    extracted = extract(Path(os.environ["THEROUTER_ROS_WHEELS"]))
+    assert msgspec.json.decode(PATH.read_bytes()) == msgspec.json.decode(msgspec.json.encode(extracted))
 
 
 def test_every_pattern_of_the_schema_compiles() -> None:

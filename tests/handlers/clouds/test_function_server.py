@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -165,6 +166,17 @@ def test_a_body_without_an_honest_length_is_not_read(
     assert response.status == 400
     response.read()
     assert room.events == []
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET /canary HTTP/9.9 x", b"CANARY / HTTP/1.1", b"GET /canary HTTP/1.1\r\n" + b"x: y\r\n" * 200]
+)
+def test_what_is_no_request_is_refused_without_its_words(connection: http.client.HTTPConnection, line: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", connection.port), timeout=5) as raw:
+        raw.sendall(line + b"\r\n\r\n")
+        answer = b"".join(iter(lambda: raw.recv(4096), b""))
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5", b'{"error"'))
+    assert b"canary" not in answer.lower()
 
 
 def test_the_answer_does_not_name_the_server(connection: http.client.HTTPConnection) -> None:
