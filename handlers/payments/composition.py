@@ -105,7 +105,7 @@ def open_room(
 ) -> Room:
     """The room over its parts."""
     intake = Intake(store, company, wallet, log)
-    topups = TopUps(store, company, wallet, intake, mode=mode)
+    topups = TopUps(store, company, wallet, intake, mode=mode, clock=clock)
     resolver = open_resolver(
         company=company,
         intake=intake,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable
 from typing import Annotated
@@ -18,6 +19,8 @@ from handlers.store.payments import Order, PaymentStore, Refund
 AMOUNT_MINOR_MIN = 100
 AMOUNT_MINOR_MAX = 1_000_000
 """One unit of currency, and ten thousand."""
+REFUSAL_S_MAX = 20 * 3600
+"""So long the company surely knows a refund again that it has made: idempotency keys live for 24 hours."""
 ORDER_LIFE_S = 2 * 3600
 """Stripe takes 30 minutes to 24 hours, WeChat Pay up to 7 days."""
 
@@ -119,6 +122,7 @@ class TopUps:
         mode: live | test.
         wallet: the same company where it offers more; None otherwise.
         new_id: a fresh UUID as text.
+        clock: Unix seconds.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class TopUps:
         *,
         mode: str,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._company = company
@@ -137,6 +142,7 @@ class TopUps:
         self._intake = intake
         self._mode = mode
         self._new_id = new_id
+        self._clock = clock
 
     def open(self, customer: Customer, request: TopUp, request_key: str) -> OrderView:
         """Begin a top-up; the answer says where to pay. The order exists before the company hears of it."""
@@ -213,6 +219,9 @@ class TopUps:
         try:
             answer = self._company.ask_refund(order, refund)
         except InvalidRequest:
+            if refund.company_refund or self._clock() - refund.created_at > REFUSAL_S_MAX:
+                # It was made before, or may have been: "refused" is then no reason to give the money twice.
+                raise Unavailable("The payment company's answer contradicts itself; a person looks at it.") from None
             # Refused for good: the money goes back to the balance.
             answer = Notice(
                 kind=Kind.REFUND_FAILED,

@@ -87,6 +87,20 @@ def test_a65_a_wechat_notification_a_day_old_is_refused_although_the_library_acc
     assert wechat_room.deliver(body, at_s=now_s - 290).status == 200
 
 
+@pytest.mark.claim("A69")
+@pytest.mark.parametrize("step_s", [-3_600, 3_600])
+def test_a69_a_clock_that_is_an_hour_off_costs_time_and_no_credit(stripe_room: StripeRoom, step_s: int) -> None:
+    tenant = stripe_room.tenant()
+    stripe_room.pay(stripe_room.open(tenant, 700))
+    signed_at_s = stripe_room.clock()
+    stripe_room.clock.ahead_s += step_s
+    assert {stripe_room.deliver(body, at_s=signed_at_s).status for body in stripe_room.standin.outbox} == {401}
+    stripe_room.age(20)
+    stripe_room.room.questions.run()
+    assert stripe_room.credit_minor(tenant) == 700
+    assert stripe_room.ledger_is_exact()
+
+
 @pytest.mark.claim("A64")
 @pytest.mark.parametrize("offset_s", [-301, 301])
 def test_a64_a_stripe_timestamp_outside_five_minutes_is_refused(stripe_room: StripeRoom, offset_s: int) -> None:

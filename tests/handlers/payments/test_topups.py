@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.handlers.payments.rooms import PaymentsRoom, StripeRoom, Tenant, WeChatRoom
+from tests.handlers.payments.rooms import DAY_S, PaymentsRoom, StripeRoom, Tenant, WeChatRoom
 
 
 def _paid(room: StripeRoom, amount_minor: int = 2_000) -> tuple[Tenant, str]:
@@ -260,6 +260,22 @@ def test_a_refund_while_the_company_is_away_waits_and_is_asked_for_again(stripe_
     assert stripe_room.room.questions.run().refunds == 1
     shown = stripe_room.call(tenant.key, "GET", f"/payments/orders/{order_id}/refunds").content["refunds"]
     assert [r["state"] for r in shown] == ["succeeded"]
+
+
+@pytest.mark.claim("A63")
+def test_a63_a_refund_refused_after_a_day_of_silence_is_not_credited_back(stripe_room: StripeRoom) -> None:
+    tenant, order_id = _paid(stripe_room)
+    keys = stripe_room.standin.keys
+    stripe_room.standin.keys = keys._replace(secret_key="sk_test_" + "another" * 6)
+    stripe_room.call(tenant.key, "POST", f"/payments/orders/{order_id}/refunds", {})
+    stripe_room.standin.keys = keys
+    # The company made it, its answer and its notification were lost, and it has forgotten the idempotency key since.
+    stripe_room.state.create_refund({"payment_intent": stripe_room.order(order_id).company_payment})
+    stripe_room.age(DAY_S)
+    assert stripe_room.room.questions.run().failed == 1
+    assert stripe_room.credit_minor(tenant) == 0
+    shown = stripe_room.call(tenant.key, "GET", f"/payments/orders/{order_id}/refunds").content["refunds"]
+    assert [r["state"] for r in shown] == ["pending"]
 
 
 @pytest.mark.claim("A63")
