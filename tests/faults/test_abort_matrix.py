@@ -53,12 +53,13 @@ class Case:
         if self.dialect == "google_generate":
             verb = "streamGenerateContent?alt=sse" if self.stream else "generateContent"
             return f"/v1beta/models/{model}:{verb}", msgspec.json.encode({"contents": [{"parts": [{"text": TEXT}]}]})
-        path, body = {
+        shapes: dict[str, tuple[str, dict[str, Any]]] = {
             "openai_chat": ("/v1/chat/completions", {"messages": message}),
             "anthropic_messages": ("/v1/messages", {"messages": message, "max_tokens": 256}),
             "openai_responses": ("/v1/responses", {"input": TEXT}),
             "openai_completions": ("/v1/completions", {"prompt": TEXT}),
-        }[self.dialect]
+        }
+        path, body = shapes[self.dialect]
         return path, msgspec.json.encode({"model": model, "stream": self.stream, **body})
 
 
@@ -191,4 +192,4 @@ def full_count(case: Case) -> int:
     assert case.provider in MODELS
     usage = Answer(format="openai_chat", model="m", stream=False).usage
     assert usage is not None
-    return usage["output"]
+    return int(usage["output"])
