@@ -37,7 +37,7 @@ from handlers.local.home import Home
 from handlers.local.replay_credentials import replay_credential
 from handlers.local.replay_exchanges import DIALECT_FORMATS, Exchange, read_exchanges, says, slug_of, with_fields
 from handlers.local.replay_judges import Judge, NoJudges, load_judges
-from handlers.local.replay_reading import read_answer
+from handlers.local.replay_reading import carries_error, read_answer
 from handlers.local.replay_upstream import ReplayUpstream
 from handlers.local.system import LocalSystem, Options
 from handlers.local.tables import render
@@ -276,14 +276,14 @@ def _judge(task: Task, answer: httpx.Response, judge: Judge, *, asked: int) -> t
         code = _error_code(answer)
         if not asked and 400 <= answer.status_code < 500:
             return "refused", code
-        if exchange.status >= 400 or not exchange.body.strip():
+        if exchange.status >= 400 or not exchange.body.strip() or carries_error(exchange.wire_format, exchange.body):
             return ("error", code) if code else ("miss", "an error without a body")
         return "miss", f"{answer.status_code} {code}"
     if exchange.status >= 400:
         return "miss", "an error became a success"
     complaint = judge(answer.content, exchange.streams)
     if complaint:
-        if b'"error"' in answer.content[-2_000:] and b'"error"' in exchange.body[-4_000:]:
+        if b'"error"' in answer.content[-2_000:] and carries_error(exchange.wire_format, exchange.body):
             return "error", "in the stream"
         return "miss", complaint
     recorded = read_answer(exchange.wire_format, exchange.body).text

@@ -34,6 +34,19 @@ def read_answer(wire_format: str, body: bytes) -> Reading:
     return Reading("".join(texts), prompt, completion)
 
 
+def carries_error(wire_format: str, body: bytes) -> bool:
+    """Whether the recorded answer is itself an error, under whatever status."""
+    try:
+        return any(
+            payload.get("error")
+            or payload.get("type") == "error"
+            or any(name.endswith("Exception") for name in payload)
+            for payload in _payloads(wire_format, body)
+        )
+    except (msgspec.DecodeError, AttributeError):
+        return True
+
+
 def _payloads(wire_format: str, body: bytes) -> Iterator[dict[str, Any]]:
     if wire_format == "bedrock_converse" and body[:1] not in {b"{", b""}:
         for frame in AwsEventReader().receive_data(body):

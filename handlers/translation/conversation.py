@@ -15,6 +15,7 @@ import msgspec
 from handlers.errors import FailureClass
 from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Output, UpstreamRequest
 from handlers.translation.canonical.estimate import estimate_request
+from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream, RawWhole
 from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, ClientBody
@@ -123,7 +124,9 @@ class Conversation:
         cap = request.output_tokens_max
         if asked.output_tokens_max:
             cap = min(cap or asked.output_tokens_max, asked.output_tokens_max)
-        sent = msgspec.structs.replace(request, output_tokens_max=cap, stream=asked.streams_upstream)
+        sent = msgspec.structs.replace(
+            request, output_tokens_max=cap, stream=asked.streams_upstream, user=pseudonym(request.user)
+        )
         return Draft(
             built=ADAPTERS[asked.upstream.wire_format].build_request(sent, asked.upstream),
             include_usage=request.include_usage,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -44,7 +43,7 @@ def option_fields(
     _thinking(body, request.reasoning, target, warnings)
     _sampling(body, request, target, warnings)
     if request.user:
-        body["metadata"] = {"user_id": hashlib.sha256(request.user.encode()).hexdigest()[:32]}
+        body["metadata"] = {"user_id": request.user}
     warnings += [f"dropped:{name}" for name in (*request.extensions, *request.unknown)]
     if request.service_tier not in {"", "auto", "default"}:
         warnings.append("dropped:service_tier")

@@ -51,6 +51,7 @@ _CODES: dict[FailureClass, str] = {
         unrecognizedclientexception invalidsignatureexception expiredtokenexception 1000 1001 1003 1004 invalid_token""",
     FailureClass.NOT_FOUND_UPSTREAM: """model_not_found not_found_error not_found resourcenotfoundexception modelnotfound
         model_not_exist 1211 deploymentnotfound unsupported_model model_decommissioned resource_not_found_error""",
+    FailureClass.MALFORMED: "tool_use_failed",
     FailureClass.TIMEOUT: "timeout_error deadline_exceeded modeltimeoutexception request_timeout",
     FailureClass.SERVER_ERROR: """api_error server_error internal_server_error internal internalserverexception
         modelstreamerrorexception modelerrorexception internal_error unknown 1013""",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, ClassVar
 
 import msgspec
@@ -156,7 +155,7 @@ def _options(
         if value is not None and "no_sampling" not in target.quirks:
             body[name] = value
     if request.user:
-        body["user"] = hashlib.sha256(request.user.encode()).hexdigest()[:32]
+        body["user"] = request.user
     if request.service_tier:
         body["service_tier"] = request.service_tier
     if request.cache_key:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, ClassVar
 
 import msgspec
@@ -13,6 +12,7 @@ from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
 from handlers.translation.adapters.openai_parameters import drop_parameters, reasoning_fields
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
+from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.openai_chat import DONE
 from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, ChatFields, MessageField
 from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
@@ -49,7 +49,7 @@ class ChatRelay:
             body.pop("reasoning_effort", None)
             body |= reasoning_fields(read_reasoning(fields), asked.upstream)
         if fields.user:
-            body["user"] = hashlib.sha256(fields.user.encode()).hexdigest()[:32]
+            body["user"] = pseudonym(fields.user)
         warnings += drop_parameters(body, asked.upstream)
         upstream = UpstreamRequest(
             "POST", PATH, (("content-type", "application/json"),), _encode(body), streams=asked.streams_upstream

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ from handlers.translation.adapters.openai_responses import PATH
 from handlers.translation.adapters.responses_decoder import ResponsesDecoder
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
+from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.openai_chat_parse import decode_top
 from handlers.translation.dialects.responses_fields import GATEWAY_FIELDS, ItemField, ResponsesFields
@@ -54,7 +54,7 @@ class ResponsesRelay:
             warnings += ["dropped:store"] if fields.store else []
             warnings += _detach(body, fields)
         if fields.user:
-            body["user"] = hashlib.sha256(fields.user.encode()).hexdigest()[:32]
+            body["user"] = pseudonym(fields.user)
         warnings += drop_parameters(body, asked.upstream)
         headers = (("content-type", "application/json"),)
         upstream = UpstreamRequest("POST", PATH, headers, _encode(body), streams=asked.streams_upstream)

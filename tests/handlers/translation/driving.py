@@ -13,6 +13,16 @@ SSE_HEAD = {"content-type": "text/event-stream"}
 JSON_HEAD = {"content-type": "application/json"}
 
 
+HELLO = [{"role": "user", "content": "hi"}]
+PROMPTS: dict[str, dict[str, Any]] = {
+    "openai_chat": {"model": "author/model", "messages": HELLO},
+    "anthropic_messages": {"model": "author/model", "messages": HELLO, "max_tokens": 100},
+    "openai_responses": {"model": "author/model", "input": "hi"},
+    "google_generate": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+    "openai_completions": {"model": "author/model", "prompt": "hi"},
+}
+
+
 def attempt(
     body: dict[str, Any] | None = None,
     *,
@@ -20,14 +30,13 @@ def attempt(
     wire_format: str = "openai_chat",
     stream: bool = True,
     quirks: frozenset[str] = frozenset(),
+    able: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Translation:
-    body = {"model": "author/model", "messages": [{"role": "user", "content": "hi"}]} | (body or {})
-    if dialect == "anthropic_messages":
-        body.setdefault("max_tokens", 100)
+    body = PROMPTS[dialect] | (body or {})
     values: dict[str, Any] = {
         "operation": "chat",
-        "upstream": UpstreamTarget(wire_format, "model-1", "maker", "Maker", quirks),
+        "upstream": UpstreamTarget(wire_format, "model-1", "maker", "Maker", quirks, **(able or {})),
         "body": msgspec.json.encode(body),
         "content_type": "application/json",
         "target": "/v1/chat/completions",
