@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from handlers.errors import InvalidRequest, PayloadTooLarge
+
+_PLACE = re.compile(r"at `\$\.([a-z_]+)|required field `([a-z_]+)`")
 
 
 def read_headers(event: Mapping[str, Any]) -> dict[str, str]:
@@ -54,3 +57,13 @@ def read_body(event: Mapping[str, Any], bytes_max: int) -> bytes:
 
 def _too_large(bytes_max: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The body is longer than {bytes_max} bytes.")
+
+
+def misshapen(complaint: str, shape: type[object]) -> InvalidRequest:
+    """What msgspec complains about, in our own words: a stranger's field name is not repeated."""
+    place = _PLACE.search(complaint)
+    name = next((group for group in place.groups() if group), None) if place else None
+    known = ", ".join(getattr(shape, "__struct_fields__", ()))
+    if name is None:
+        return InvalidRequest(f"The body has an unknown field; allowed are: {known}.")
+    return InvalidRequest(f"The field {name} is missing, of the wrong type or out of range.", param=name)

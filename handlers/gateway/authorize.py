@@ -31,6 +31,10 @@ class Grant(msgspec.Struct, frozen=True):
 def authorize(principal: Principal, peer: str, byok: dict[str, str] | None = None) -> Grant:
     """The grant, or PermissionDenied (403) / PaymentRequired (402) with the remedy."""
     limits = principal.limits
+    if limits.management:
+        raise PermissionDenied(
+            "A management key is for the admin API and cannot infer; use an ordinary API key.", code="management_key"
+        )
     if principal.account_state != "active":
         _refuse_account(principal.account_state)
     if limits.ip_ranges and not _inside(peer, limits.ip_ranges):

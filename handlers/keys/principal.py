@@ -21,6 +21,8 @@ class KeyLimits(msgspec.Struct, frozen=True, omit_defaults=True):
     byok_only: bool = False
     data_policy: str = "any"
     """any | no_training | zero_retention: a floor that requests may only tighten."""
+    management: bool = False
+    """A key for the admin API; it infers nothing. Never stored here: the key's row says so."""
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from handlers.errors import (
     PermissionDenied,
     RateLimited,
     TheRouterError,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -25,6 +26,7 @@ class Refusal(NamedTuple):
     error: type[ClientError]
     message: str
     param: str | None = None
+    code: str | None = None
 
 
 REFUSALS: dict[str, Refusal] = {
@@ -73,6 +75,22 @@ REFUSALS: dict[str, Refusal] = {
     "method_unknown": Refusal(
         NotFound, "There is no such payment method; list the methods to see their ids.", "method"
     ),
+    "principal_unknown": Refusal(Unauthenticated, "The management key or session is not valid (any more); sign in again."),
+    "scope_missing": Refusal(PermissionDenied, "Your role does not allow this; ask an owner or admin.", code="scope_missing"),
+    "step_up_required": Refusal(
+        PermissionDenied, "This needs a fresh proof of who you are; sign in again.", code="step_up_required"
+    ),
+    "role_above_own": Refusal(
+        PermissionDenied, "Nobody gives or takes a role that may more than their own.", "role", "role_above_own"
+    ),
+    "last_owner": Refusal(Conflict, "A tenant keeps at least one owner; appoint another first.", "user_id", "last_owner"),
+    "key_revoked": Refusal(Conflict, "The key is revoked or expired and stays so; make a new one.", "key_id"),
+    "byok_unknown": Refusal(NotFound, "The tenant has no such provider key; list them to see their ids.", "record_id"),
+    "confirmation_required": Refusal(
+        Conflict, "This removes data for good; confirm it as its documentation says.", "confirm", "confirmation_required"
+    ),
+    "append_only": Refusal(Conflict, "What is written here is never changed."),
+    "checkpoint_beyond_trail": Refusal(Conflict, "A checkpoint covers rows that exist.", "size"),
     "label_check": Refusal(
         InvalidRequest, "A name is one line without control characters, and without spaces at its ends.", "name"
     ),
@@ -103,7 +121,7 @@ def explain(sqlstate: str, constraint: str) -> TheRouterError:
     """Our error for a database error."""
     refusal = REFUSALS.get(constraint)
     if refusal is not None and sqlstate[:2] in REFUSED_CLASSES:
-        return refusal.error(refusal.message, param=refusal.param)
+        return refusal.error(refusal.message, param=refusal.param, code=refusal.code)
     if sqlstate[:2] in REFUSED_CLASSES:
         return StatementRefused(sqlstate, constraint)
     return database_unavailable()

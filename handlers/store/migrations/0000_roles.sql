@@ -1,6 +1,7 @@
 -- Who exists. Runs before every migration run, as the migrating role, and changes nothing the second time.
 --
 -- therouter_owner   owns everything, never logs in; functions run with its rights
+-- therouter_control owns the control plane's functions; it does not own their tables, so that row-level security binds them
 -- gateway ... site  one role per room: log in, inherit nothing, may EXECUTE the functions and read the views granted to them
 do $$
 declare
@@ -9,6 +10,10 @@ begin
   if not exists (select from pg_roles where rolname = 'therouter_owner') then
     create role therouter_owner nologin noinherit;
   end if;
+  if not exists (select from pg_roles where rolname = 'therouter_control') then
+    create role therouter_control nologin noinherit;
+  end if;
+  grant therouter_control to therouter_owner;
   -- From PostgreSQL 16 on, who creates a role may grant it and not yet act as it.
   execute format('grant therouter_owner to %I', current_user);
   foreach room in array array['gateway', 'admin', 'payments', 'operations', 'site'] loop
@@ -36,6 +41,7 @@ alter default privileges for role therouter_owner revoke execute on functions fr
 alter default privileges for role therouter_owner revoke usage on types from public;
 
 create schema if not exists therouter authorization therouter_owner;
+grant usage, create on schema therouter to therouter_control;
 grant usage on schema therouter to gateway, admin, payments, operations, site;
 
 -- What has been applied; the digest tells a changed file from the one that ran.

@@ -17,3 +17,27 @@ select * from therouter.usage_purge(:tenant, :cutoff, :limit)
 -- name: operations_tidy_usage
 -- timeout_ms: 60000
 select * from therouter.operations_tidy_usage()
+
+-- name: operations_purge_plan
+-- timeout_ms: 60000
+select * from therouter.operations_purge_plan()
+
+-- name: operations_purge_batch
+-- timeout_ms: 60000
+select * from therouter.operations_purge_batch(:tenant, :cutoff, :limit)
+
+-- name: operations_purge_pending
+select * from therouter.operations_purge_pending()
+
+-- name: operations_purge_receipt
+select therouter.operations_purge_receipt(:tenant, :cutoff, :requests, :cost_nano, :receipt)
+
+-- name: operations_last_checkpoint
+select * from therouter.operations_last_checkpoint()
+
+-- name: operations_audit_leaves
+-- timeout_ms: 20000
+select * from therouter.operations_audit_leaves(:after, :limit)
+
+-- name: operations_seal_audit
+select therouter.operations_seal_audit(:size, :note, :verifier, :frontier)

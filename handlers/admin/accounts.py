@@ -1,0 +1,237 @@
+"""Routes about the audit trail, the data inventory, the account as a whole, and for operators, other tenants."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from handlers.admin.calls import Call, Route, Text
+from handlers.admin.shapes import InspectedTenant, Tenant, TenantNew, TenantState
+from handlers.admin.usage_shapes import (
+    AuditAnswer,
+    AuditQuery,
+    AuditRow,
+    Closed,
+    CloseRequest,
+    Digest,
+    DigestRequest,
+    Inventory,
+    InventoryField,
+)
+from handlers.audit.notes import origin_of
+from handlers.audit.verification import Row, SignedCheckpoint, Trail
+from handlers.store.usage import UsageRow
+
+NOT_COVERED = [
+    "requests for inference: they are usage rows",
+    "reads within the tenant, and sign-ins that failed",
+    "health checks",
+    "acts of people on the infrastructure: they are in the cloud's own trail",
+]
+MEANINGS = {
+    "ts": "when the request began, UTC",
+    "request_id": "its id, made by us",
+    "tenant_id": "the account that pays",
+    "user_id": "the user whose key it was",
+    "key_id": "the public part of the key",
+    "model": "the model that answered",
+    "provider": "who ran it",
+    "prompt_tokens": "tokens in, beside the cache's",
+    "completion_tokens": "tokens out",
+    "cache_read_tokens": "tokens read from the provider's cache",
+    "cache_write_tokens": "tokens written to it",
+    "reasoning_tokens": "of the tokens out, those of reasoning",
+    "cost_nano": "the cost, in 10^-9 of the currency",
+    "latency_ms": "from the request's arrival to its end",
+    "first_event_ms": "from its arrival to the first token",
+    "http_status": "how it was answered",
+    "error_type": "the kind of failure, if any",
+    "stream": "whether it was streamed",
+    "estimated": "whether the provider did not say the usage and we counted",
+    "credential": "whose provider key was used: shared or byok",
+    "attempts": "how many endpoints were tried",
+    "price_version": "which price list applied",
+    "final": "whether the row is complete",
+}
+NEVER = ["prompts", "answers", "files and images", "provider keys in clear", "API keys", "client addresses"]
+
+
+class _Page(msgspec.Struct, frozen=True):
+    seq: int
+    leaf: str
+    chain: str
+    record: str | None = None
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    size: int
+    note: str
+    verifier: str
+
+
+def list_audit(call: Call) -> AuditAnswer:
+    """The tenant's own rows."""
+    query: AuditQuery = call.query
+    rows = call.ask("control_audit", list[AuditRow], after=query.after, limit=query.limit, all=False)
+    return AuditAnswer(data=rows, not_covered=NOT_COVERED)
+
+
+def export_audit(call: Call) -> Text:
+    """A page of the trail as `therouter audit verify` reads it: begin with after=0 and append the pages that follow.
+
+    The next page begins after the last row's number; a page without rows is the end.
+    """
+    query: AuditQuery = call.query
+    rows = call.ask("control_audit", list[_Page], after=query.after, limit=query.limit, all=True)
+    sealed = call.ask("control_checkpoints", list[_Sealed], from_size=query.after + 1)
+    lines = _export(call, query.after, rows, sealed)
+    return Text("application/jsonl", "".join(msgspec.json.encode(line).decode() + "\n" for line in lines))
+
+
+def _export(call: Call, after: int, rows: list[_Page], sealed: list[_Sealed]) -> Iterator[msgspec.Struct]:
+    if after == 0:
+        yield Trail(
+            version=1,
+            origin=origin_of(call.room.region),
+            tenant_id=call.standing.tenant_id,
+            verifier=sealed[-1].verifier if sealed else "",
+        )
+    notes = {checkpoint.size: checkpoint for checkpoint in sealed}
+    for row in rows:
+        yield Row(seq=row.seq, leaf=row.leaf, chain=row.chain, record=row.record)
+        if row.seq in notes:
+            checkpoint = notes[row.seq]
+            yield SignedCheckpoint(size=row.seq, note=checkpoint.note, verifier=checkpoint.verifier)
+
+
+def digest_secret(call: Call) -> Digest:
+    """The digest of a secret, to recognise it in the trail and among provider keys."""
+    request: DigestRequest = call.body
+    return Digest(digest=call.room.digest(request.value))
+
+
+def show_inventory(call: Call) -> Inventory:
+    """What is kept about a request, made from the row itself."""
+    kinds = {field.name: str(field.type) for field in msgspec.structs.fields(UsageRow)}
+    return Inventory(
+        fields=[
+            InventoryField(name=name, kind=_plain(kinds[name]), meaning=MEANINGS[name])
+            for name in UsageRow.__struct_fields__
+        ],
+        retention_days=call.ask("control_tenant", Tenant).retention_days,
+        purge="hourly; from live systems within 24 hours of the end of retention, from backups within 14 further days",
+        never=NEVER,
+    )
+
+
+def _plain(kind: str) -> str:
+    return kind.removeprefix("<class '").removesuffix("'>").removeprefix("datetime.")
+
+
+def export_account(call: Call) -> dict[str, Any]:
+    """Everything that is kept about the account, beside usage and audit trail, which have exports of their own."""
+    return call.ask("control_export", dict[str, Any])
+
+
+def close_account(call: Call) -> Closed:
+    """Close the account: keys, provider keys and people's names go at once, usage rows with the next purge."""
+    request: CloseRequest = call.body
+    return call.ask("control_close_account", Closed, name=request.confirm)
+
+
+def list_tenants(call: Call) -> list[Tenant]:
+    """All tenants."""
+    return call.ask("control_tenants", list[Tenant])
+
+
+def create_tenant(call: Call) -> Tenant:
+    """A tenant with its first owner."""
+    new: TenantNew = call.body
+    return call.ask(
+        "control_create_tenant",
+        Tenant,
+        tenant=str(uuid.uuid4()),
+        name=new.name,
+        user=str(uuid.uuid4()),
+        email=new.owner_email,
+    )
+
+
+def inspect_tenant(call: Call) -> InspectedTenant:
+    """Look at a tenant's account; its own audit trail says who did."""
+    return call.ask("control_inspect_tenant", InspectedTenant, tenant=call.uuid("tenant_id"))
+
+
+def set_tenant_state(call: Call) -> Tenant:
+    """Freeze or thaw a tenant."""
+    change: TenantState = call.body
+    return call.ask("control_set_tenant_state", Tenant, tenant=call.uuid("tenant_id"), state=change.state)
+
+
+ROUTES = (
+    Route("GET", "/admin/audit", "audit:read", "List the audit trail", list_audit, AuditAnswer, query=AuditQuery),
+    Route(
+        "GET",
+        "/admin/audit/export",
+        "audit:read",
+        "Export the trail with its proof",
+        export_audit,
+        Text,
+        query=AuditQuery,
+    ),
+    Route("POST", "/admin/audit/digest", "audit:read", "Digest a secret", digest_secret, Digest, DigestRequest),
+    Route("GET", "/admin/inventory", "tenant:read", "Show what is kept", show_inventory, Inventory),
+    Route(
+        "GET",
+        "/admin/account/export",
+        "account:export",
+        "Export the account",
+        export_account,
+        dict[str, Any],
+        dangerous=True,
+    ),
+    Route(
+        "POST",
+        "/admin/account/closing",
+        "tenant:close",
+        "Close the account for good",
+        close_account,
+        Closed,
+        CloseRequest,
+        dangerous=True,
+    ),
+    Route("GET", "/admin/tenants", "tenants:read", "List tenants (operators)", list_tenants, list[Tenant]),
+    Route(
+        "POST",
+        "/admin/tenants",
+        "tenants:write",
+        "Make a tenant (operators)",
+        create_tenant,
+        Tenant,
+        TenantNew,
+        status=201,
+        dangerous=True,
+    ),
+    Route(
+        "GET",
+        "/admin/tenants/<tenant_id>",
+        "tenants:read",
+        "Look at a tenant (operators; audited)",
+        inspect_tenant,
+        InspectedTenant,
+        dangerous=True,
+    ),
+    Route(
+        "PATCH",
+        "/admin/tenants/<tenant_id>",
+        "tenants:write",
+        "Freeze or thaw a tenant (operators)",
+        set_tenant_state,
+        Tenant,
+        TenantState,
+        dangerous=True,
+    ),
+)

@@ -1,0 +1,87 @@
+"""The deployed function: `handler(event, context)` answers one ALB event under /admin/*.
+
+In a cloud the room is put together when the process starts, so that a missing or malformed secret fails the deployment and not
+a customer; elsewhere at the first call.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.admin.room import Room
+from handlers.admin.routing import open_resolver
+from handlers.clouds import open_secret_store
+from handlers.clouds.resolver import IsolatedResolver
+from handlers.keys.grammar import MintKeys
+from handlers.keys.hashing import BcryptPool
+from handlers.keys.sealing import parse_public_keys
+from handlers.keys.verification import KeyVerifier
+from handlers.keys.waiting import WaitingVerifier
+from handlers.settings import FunctionSettings, SettingError
+from handlers.store.control import ControlStore
+from handlers.store.dsn import dsn_of
+from handlers.store.gateway import GatewayStore
+from handlers.store.pool import Pool
+from handlers.telemetry.logs import Level, Log
+
+PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "FC_FUNCTION_NAME")
+"""Set by Lambda and by Function Compute."""
+DIGEST_KEY_BYTES_MIN = 32
+
+
+def open_deployed_room(environment: Mapping[str, str]) -> Room:
+    """The room of these settings.
+
+    Raises:
+        SettingError: a setting or a secret is missing or wrong; the message names it.
+        SecretError: a secret cannot be read.
+    """
+    settings = FunctionSettings.parse(environment)
+    deployment = settings.deployment
+    secrets = open_secret_store(deployment, environment)
+    try:
+        mint_keys = MintKeys.parse(secrets.get("keys/mint").reveal())
+        sealing_keys = parse_public_keys(secrets.get("seal/public").reveal())
+    except ValueError as error:
+        raise SettingError(f"a secret of the admin room is malformed: {error}") from None
+    digest_key = secrets.get("audit/digest").reveal()
+    if len(digest_key) < DIGEST_KEY_BYTES_MIN:
+        raise SettingError(f"the secret audit/digest has at least {DIGEST_KEY_BYTES_MIN} bytes")
+    password = secrets.get(f"database/{settings.database.role}").text()
+    pool = Pool(dsn_of(settings.database, password, local=deployment.cloud == "local"))
+    verifier = KeyVerifier(
+        find_key=GatewayStore(pool, pod="admin").find_key,
+        bcrypt_pool=BcryptPool(),
+        mint_keys=mint_keys,
+        region=deployment.region,
+        environment=deployment.environment,
+    )
+    return Room(
+        region=deployment.region,
+        environment=deployment.environment,
+        public_url=settings.public_url,
+        store=ControlStore(pool),
+        verifier=WaitingVerifier(verifier),
+        mint_keys=mint_keys,
+        sealing_keys=sealing_keys,
+        digest_key=digest_key,
+        log=Log(Level(deployment.log_level)),
+    )
+
+
+@functools.cache
+def resolver() -> IsolatedResolver:
+    """The resolver of this process."""
+    return open_resolver(open_deployed_room(os.environ))
+
+
+def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """Answer one ALB event."""
+    return resolver().resolve(event, context)
+
+
+if any(name in os.environ for name in PLATFORMS):
+    resolver()

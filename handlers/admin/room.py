@@ -1,0 +1,35 @@
+"""What the admin room holds. It mints API keys and seals provider keys; it can open neither."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from handlers.keys.grammar import MintKeys
+from handlers.keys.sealing import SealingKey
+from handlers.keys.waiting import WaitingVerifier
+from handlers.store.control import ControlStore
+from handlers.telemetry.logs import Log
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """The parts of the room."""
+
+    region: str
+    environment: str
+    public_url: str
+    store: ControlStore
+    verifier: WaitingVerifier
+    mint_keys: MintKeys
+    sealing_keys: Mapping[str, SealingKey]
+    digest_key: bytes
+    log: Log
+
+    def digest(self, secret: str) -> str:
+        """What stands for a secret in the audit trail."""
+        return f"hmac:v1:{hmac.digest(self.digest_key, secret.encode(), 'sha256').hex()}"
+
+    def __repr__(self) -> str:
+        return f"Room(region={self.region!r})"
