@@ -115,5 +115,5 @@ def open_room(
         authenticator=authenticator,
         log=log,
     )
-    questions = Questions(store, company, wallet, intake, topups, mode=mode, clock=clock)
+    questions = Questions(store, company, wallet, intake, topups, mode=mode, log=log, clock=clock)
     return Room(resolver, questions, Reconciliation(store, company, intake, log))

@@ -17,6 +17,7 @@ from handlers.payments.company import Company, Kind, Notice, Wallet
 from handlers.payments.intake import Intake
 from handlers.payments.topups import TopUps
 from handlers.store.payments import Order, PaymentStore, Refund
+from handlers.telemetry.logs import Log, Room
 
 PASSES = 3
 PAUSE_S = 20.0
@@ -55,6 +56,7 @@ class Questions:
         topups: TopUps,
         *,
         mode: str,
+        log: Log,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -63,6 +65,7 @@ class Questions:
         self._intake = intake
         self._topups = topups
         self._mode = mode
+        self._log = log
         self._clock = clock
 
     def run(self) -> Pass:
@@ -84,6 +87,9 @@ class Questions:
         try:
             step(*arguments)
         except TheRouterError:
+            return False
+        except Exception as error:  # noqa: BLE001 -- one order that trips over a bug must not keep the others waiting
+            self._log.fault(Room.PAYMENTS, error)
             return False
         return True
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from handlers.payments.company import Notice
 from handlers.payments.questions import make_passes
+from handlers.store.payments import Order
 from tests.handlers.payments.rooms import DAY_S, PaymentsRoom, StripeRoom, Tenant, WeChatRoom
 
 
@@ -196,6 +198,27 @@ def test_a_frozen_account_is_not_charged(stripe_room: StripeRoom) -> None:
     stripe_room.database.query("update therouter.account set state = 'frozen', balance_nano = balance_nano")
     stripe_room.admin.adjust_credit("spent", tenant.tenant_id, -6 * 10**9, "correction")
     assert stripe_room.room.questions.run().charged == 0
+
+
+def test_one_order_that_trips_over_a_bug_does_not_keep_the_others_waiting(
+    stripe_room: StripeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = stripe_room.tenant()
+    poisoned, healthy = stripe_room.open(tenant, 700), stripe_room.open(tenant, 900)
+    for opened in (poisoned, healthy):
+        stripe_room.pay(opened)
+    stripe_room.age(20)
+    genuine = stripe_room.room.questions._company.ask
+
+    def ask(order: Order) -> Notice:
+        if order.order_id == poisoned["order_id"]:
+            raise ZeroDivisionError
+        return genuine(order)
+
+    monkeypatch.setattr(stripe_room.room.questions._company, "ask", ask)
+    done = stripe_room.room.questions.run()
+    assert (done.orders, done.failed) == (2, 1)
+    assert stripe_room.credit_minor(tenant) == 900
 
 
 def test_passes_add_up(stripe_room: StripeRoom) -> None:
