@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from handlers.errors import InvalidRequest, UnsupportedMediaType
-from handlers.gateway.preferences import NO_PREFERENCES, Preferences
+from handlers.gateway.preferences import NO_PREFERENCES, Preferences, SortRule
 from handlers.gateway.routes import Route, google_model
 
 DEPTH_MAX = 64
@@ -233,7 +233,7 @@ def _build(
         stream=stream,
         output_cap=fields.max_completion_tokens or fields.max_output_tokens or fields.max_tokens,
         choices=fields.n or 1,
-        preferences=fields.provider or NO_PREFERENCES,
+        preferences=_preferences(fields),
         session=fields.session_id or fields.prompt_cache_key or "",
         body=body,
         target=target.decode("ascii"),
@@ -242,6 +242,14 @@ def _build(
         premium=fields.service_tier is not None and fields.service_tier not in LIST_PRICE_TIERS,
         searches=b"search" in bytes(fields.tools) or bool(fields.web_search_options) or bool(fields.plugins),
     )
+
+
+def _preferences(fields: RoutingFields) -> Preferences:
+    """What `provider` says; the older `route: sort` means to sort over all models."""
+    wishes = fields.provider or NO_PREFERENCES
+    if fields.route != "sort" or isinstance(wishes.sort, SortRule):
+        return wishes
+    return msgspec.structs.replace(wishes, sort=SortRule(wishes.sort or "price", "none"))
 
 
 _NO_TOOLS = (b"", b"null", b"[]")

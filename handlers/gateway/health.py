@@ -1,4 +1,4 @@
-"""What is known of each endpoint, per credential: breakers, cool-downs, quarantine and live figures.
+"""What is known of each endpoint, per credential: breakers, cool-downs, quarantine; live figures are in figures.py.
 
 Rules (security.md 4.3)
     A breaker opens at >= 20 attempts in 30 s of which >= 50 % failed, from >= 3 accounts, so one tenant cannot poison an
@@ -15,6 +15,7 @@ from collections import deque
 from enum import Enum
 
 from handlers.errors import FAILURES, FailureClass
+from handlers.gateway.figures import EndpointFigures, LiveFigures
 
 WINDOW_S = 30.0
 ATTEMPTS_MIN = 20
@@ -24,8 +25,6 @@ OPEN_S, OPEN_S_MAX = 5.0, 120.0
 COOL_DOWN_S, COOL_DOWN_S_MAX = 2.0, 60.0
 QUARANTINE_S = 600.0
 SHAKY_S = 30.0
-FIGURE_WINDOW_S = 300.0
-FIGURES_MAX = 512
 
 
 class Condition(Enum):
@@ -35,6 +34,7 @@ class Condition(Enum):
     SHAKY = 1
     """It failed this account's own last attempt: others are tried first by this account, nobody else is concerned."""
     PROBING = 2
+    """It was broken and may have recovered: the next request that would choose it if it were well finds out."""
     COOLING = 3
     OPEN = 4
     QUARANTINED = 5
@@ -42,7 +42,7 @@ class Condition(Enum):
     @property
     def rank(self) -> int:
         """Lower is tried first."""
-        return self.value
+        return 0 if self is Condition.PROBING else self.value
 
 
 class _Record:
@@ -79,7 +79,7 @@ class HealthSnapshot:
     def __init__(
         self,
         conditions: dict[tuple[str, str], Condition],
-        figures: dict[str, tuple[float, float]] | None = None,
+        figures: dict[str, EndpointFigures] | None = None,
         shaky: frozenset[tuple[str, str, str]] = frozenset(),
     ) -> None:
         self._conditions = conditions
@@ -93,13 +93,24 @@ class HealthSnapshot:
             return Condition.SHAKY
         return condition
 
+    def figures(self, endpoint: str) -> EndpointFigures | None:
+        """What all replicas have measured; None when nothing is known."""
+        return self._figures.get(endpoint)
+
     def throughput(self, endpoint: str) -> float:
         """Median output tokens per second over the last five minutes; 0 when unknown."""
-        return self._figures.get(endpoint, (0.0, 0.0))[0]
+        figures = self._figures.get(endpoint)
+        return figures.throughput[0] if figures else 0.0
 
     def latency_ms(self, endpoint: str) -> float:
         """Median milliseconds to the first event over the last five minutes; infinite when unknown."""
-        return self._figures[endpoint][1] if endpoint in self._figures else float("inf")
+        figures = self._figures.get(endpoint)
+        return (figures.latency_ms[0] if figures else 0.0) or float("inf")
+
+    @property
+    def broken(self) -> int:
+        """How many (endpoint, credential) are open or quarantined."""
+        return sum(condition.rank >= Condition.OPEN.rank for condition in self._conditions.values())
 
 
 EVERYTHING_OK = HealthSnapshot({})
@@ -110,7 +121,7 @@ class Health:
 
     def __init__(self, seed: int) -> None:
         self._records: dict[tuple[str, str], _Record] = {}
-        self._figures: dict[str, deque[tuple[float, float, float]]] = {}
+        self.figures = LiveFigures()
         self._random = random.Random(seed)  # noqa: S311 - jitter
         self._snapshot = EVERYTHING_OK
         self._stale = False
@@ -118,7 +129,7 @@ class Health:
 
     def snapshot(self, now: float) -> HealthSnapshot:
         """The current conditions; the same object until something changes or half a second passes."""
-        if (self._records or self._figures) and (self._stale or now - self._taken_at > 0.5):
+        if self._stale or now - self._taken_at > 0.5:
             conditions: dict[tuple[str, str], Condition] = {}
             shaky: set[tuple[str, str, str]] = set()
             for key, record in self._records.items():
@@ -127,7 +138,7 @@ class Health:
                     conditions[key] = condition
                 record.last_failed = {a: at for a, at in record.last_failed.items() if now - at <= SHAKY_S}
                 shaky.update((*key, account) for account in record.last_failed)
-            self._snapshot = HealthSnapshot(conditions, self._medians(now), frozenset(shaky))
+            self._snapshot = HealthSnapshot(conditions, self.figures.snapshot(now), frozenset(shaky))
             self._stale, self._taken_at = False, now
         return self._snapshot
 
@@ -140,6 +151,7 @@ class Health:
 
     def succeeded(self, endpoint: str, credential: str, account: str, now: float) -> None:
         """An attempt was completed."""
+        self.figures.attempted(endpoint, succeeded=True)
         record = self._records.get((endpoint, credential))
         if record is None:
             return
@@ -163,6 +175,7 @@ class Health:
         elif failure in {FailureClass.UNAUTHENTICATED_UPSTREAM, FailureClass.QUOTA}:
             record.quarantined_until = now + QUARANTINE_S
         elif FAILURES[failure].counts_for_health:
+            self.figures.attempted(endpoint, succeeded=False)
             record.attempts.append((now, account, False))
             record.last_failed[account] = now
             if was_probe or self._is_broken(record, now):
@@ -173,12 +186,9 @@ class Health:
             return
         self._stale = True
 
-    def measured(self, endpoint: str, first_event_ms: float, tokens_per_s: float, now: float) -> None:
+    def measured(self, endpoint: str, first_event_ms: float, tokens_per_s: float) -> None:
         """The figures of one completed request."""
-        series = self._figures.get(endpoint)
-        if series is None:
-            series = self._figures[endpoint] = deque(maxlen=FIGURES_MAX)
-        series.append((now, first_event_ms, tokens_per_s))
+        self.figures.measured(endpoint, first_event_ms, tokens_per_s)
 
     def _is_broken(self, record: _Record, now: float) -> bool:
         recent = [(account, good) for at, account, good in record.attempts if now - at <= WINDOW_S]
@@ -188,12 +198,3 @@ class Health:
             and len(failed) >= FAILURE_RATIO * len(recent)
             and len(set(failed)) >= ACCOUNTS_MIN
         )
-
-    def _medians(self, now: float) -> dict[str, tuple[float, float]]:
-        medians = {}
-        for endpoint, series in self._figures.items():
-            recent = [(first, rate) for at, first, rate in series if now - at <= FIGURE_WINDOW_S]
-            if recent:
-                firsts, rates = sorted(f for f, _ in recent), sorted(r for _, r in recent)
-                medians[endpoint] = (rates[len(rates) // 2], firsts[len(firsts) // 2])
-        return medians

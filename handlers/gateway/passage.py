@@ -40,6 +40,8 @@ UNCOMMITTED_BYTES_MAX = 256 * 1024
 KEEP_ALIVE_AFTER_S = 10.0
 CANCEL_PATIENCE_S = 1.0
 TOKEN_LIFETIME_S = 60
+MEASURED_S_MIN = 0.02
+"""An answer that came faster was ready before it was streamed; its tokens per second say nothing."""
 LONG_MS = 600_000
 """An endpoint that may take longer than this is called as a stream even for a client that wants one JSON answer: silence is
 noticed and a cancellation saves money. Others answer such a client with the provider's own bytes."""
@@ -52,7 +54,7 @@ class Passage:
     """One request between its hold and its record."""
 
     __slots__ = (
-        "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_exchange", "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_plan",
+        "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_dispatched_at", "_exchange", "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_plan",
         "_previous", "_started_at", "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "first_event_ms",
         "quiet_since", "request_id",
     )  # fmt: skip
@@ -79,7 +81,7 @@ class Passage:
         self._started_at = exchange.received_at
         self._admitted_at_s = int(gateway.clock())
         self.quiet_since = exchange.received_at
-        self._cancelled_at = 0.0
+        self._cancelled_at = self._dispatched_at = 0.0
         self.attempts = 0
         self.bytes_out = 0
         self.first_event_ms: int | None = None
@@ -132,8 +134,10 @@ class Passage:
             byok_record=attempt.record,
             output_tokens_max=self._hold.output_tokens_max,
             stateless=attempt.credential == "shared",
+            require_parameters=call.preferences.require_parameters,
             upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
         )
+        self._dispatched_at = monotonic()
         self._wire = gateway.pods[provider].call(request, call.body, self)
 
     # What the wire says
@@ -211,10 +215,13 @@ class Passage:
         gateway.health.succeeded(attempt.endpoint.id, attempt.health_key, self._grant.principal.account, now)
         if self._index:
             gateway.retries.ended(attempt.provider.slug, failed=False)
-        produced = end.usage.completion_tokens
-        if produced and self.first_event_ms is not None:
-            span_s = max(now - self._started_at - self.first_event_ms / 1000, 0.001)
-            gateway.health.measured(attempt.endpoint.id, self.first_event_ms, produced / span_s, now)
+        if self._plan.conversation:
+            gateway.sticky.remember(self._plan.conversation, attempt.endpoint.id, attempt.health_key, now)
+        if self._call.stream and end.first_event_ms:
+            span_s = now - self._dispatched_at - end.first_event_ms / 1000
+            if span_s > MEASURED_S_MIN:
+                rate = end.usage.completion_tokens / span_s
+                gateway.health.measured(attempt.endpoint.id, end.first_event_ms, rate)
         status = self._head.status if self._head else 200
         self._record(status, None, end)
         self._deliver(status, final)
@@ -325,6 +332,8 @@ class Passage:
         ]
         headers += self._facts()
         headers += self._gateway.standing(self._grant.principal)
+        if self._plan.minted_by and self._attempt.wire_format != self._plan.minted_by:
+            headers.append((b"x-therouter-warnings", b"dropped:provider_bound_reasoning"))
         for name, value in head.headers.items():
             headers.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
         return headers

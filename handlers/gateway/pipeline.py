@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 CHAT = ROUTES[b"/v1/chat/completions"]
+SESSION_BYTES_MAX = 256
 
 
 def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
@@ -91,14 +92,30 @@ async def _count_first(gateway: Gateway, exchange: Exchange, call: Call, grant: 
 
 def _plan_and_hold(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, request_id: str) -> None:
     principal = grant.principal
-    plan = route_plan(
-        call, grant, gateway.catalog, gateway.enabled, gateway.health.snapshot(gateway.monotonic()), gateway.next_seed()
-    )
+    plan = plan_for(gateway, exchange, call, grant)
     hold = gateway.credit.try_hold(principal, plan, call)
     if hold is None:
         gateway.spawn(_hold_first(gateway, exchange, call, grant, plan, request_id))
     else:
         Passage(gateway, exchange, call, grant, plan, hold, request_id).start()
+
+
+def plan_for(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant) -> RoutePlan:
+    """The plan of a call from what this process knows now."""
+    session = exchange.head.get(b"x-session-id")
+    if session and not call.session:
+        call = msgspec.structs.replace(call, session=session[:SESSION_BYTES_MAX].decode("latin-1"))
+    now = gateway.monotonic()
+    return route_plan(
+        call,
+        grant,
+        gateway.catalog,
+        gateway.enabled,
+        gateway.health.snapshot(now),
+        gateway.next_seed(),
+        gateway.sticky,
+        now,
+    )
 
 
 async def _hold_first(
@@ -149,9 +166,8 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
     async def stage() -> None:
         principal = gateway.verifier.cached(token) or await gateway.verifier.authenticate(token)
         grant = authorize(principal, exchange.head.peer, gateway.byok_of(principal))
-        health = gateway.health.snapshot(gateway.monotonic())
         asked = msgspec.structs.replace(call, route=CHAT)
-        plan = route_plan(asked, grant, gateway.catalog, gateway.enabled, health, gateway.next_seed())
+        plan = plan_for(gateway, exchange, asked, grant)
         body = msgspec.json.encode(
             describe_plan(plan, gateway.credit.worst_case(principal, plan, asked), gateway.catalog)
         )

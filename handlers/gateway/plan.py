@@ -1,17 +1,14 @@
 """Which endpoints a request may try, in which order: a pure function of its arguments.
 
 Theory of operation
-    Filters exclude, and each exclusion is counted under its reason; preferences only order. Constraints (data policy,
-    price cap, required abilities, BYOK-only, the client's own lists) are filters, so no fallback can relax them.
-    Order within a model: the client's `order`, else its `sort`, else the default: endpoints without a recent outage first,
-    drawn one after the other with a weight of 1/price squared; endpoints that are cooling down or broken come last.
-    Given the same call, grant, catalogue, health snapshot and seed, the plan is the same.
+    Filters exclude, and each exclusion is counted under its reason; preferences only order (ordering.py). Constraints (data
+    policy, price cap, required abilities, BYOK-only, the client's own lists, provider-bound material) are filters, so no
+    fallback can relax them. The models of a request come one after the other, or, with `sort.partition` none, as one list.
+    Given the same call, grant, catalogue, health snapshot, remembered conversations and seed, the plan is the same.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -21,28 +18,21 @@ from handlers.catalog.names import find_model, nearest_names
 from handlers.errors import InvalidRequest, NotFound, Unavailable
 from handlers.gateway.authorize import Grant
 from handlers.gateway.gate import Call
-from handlers.gateway.health import Condition, HealthSnapshot
-from handlers.gateway.preferences import PriceCap, SortRule
+from handlers.gateway.health import HealthSnapshot
+from handlers.gateway.ordering import Attempt, Circumstances, in_order, price_of, saves_by_cache
+from handlers.gateway.preferences import PriceCap, SortRule, sent_parameters
+from handlers.gateway.sticky import (
+    NOTHING_REMEMBERED,
+    STICKY_S,
+    Stay,
+    Sticky,
+    conversation_of,
+    holds_bound_material,
+)
+
+__all__ = ["ATTEMPTS_MAX", "Attempt", "RoutePlan", "price_of", "route_plan"]
 
 ATTEMPTS_MAX = 4
-NOMINAL_PROMPT_TOKENS, NOMINAL_COMPLETION_TOKENS = 3, 1
-"""The mix by which endpoints are compared on price when nothing is known of the request."""
-
-
-class Attempt(NamedTuple):
-    """One try at one endpoint with one credential."""
-
-    endpoint: Endpoint
-    provider: Provider
-    credential: str
-    """shared | byok"""
-    record: str
-    """Id of the BYOK record, or empty."""
-
-    @property
-    def health_key(self) -> str:
-        """Each BYOK credential has its own health, so a dead one concerns nobody else."""
-        return f"byok:{self.record}" if self.record else self.credential
 
 
 class RoutePlan(msgspec.Struct, frozen=True):
@@ -55,6 +45,10 @@ class RoutePlan(msgspec.Struct, frozen=True):
     """(endpoint id, reason) for each endpoint not chosen."""
     seed: int
     catalog_version: str
+    conversation: bytes = b""
+    """The name to remember who served it by; empty when there was no choice."""
+    minted_by: str = ""
+    """Wire format of who made the provider-bound material in the request; attempts of another format go without it."""
 
 
 class _Candidates(NamedTuple):
@@ -62,14 +56,44 @@ class _Candidates(NamedTuple):
     details: list[tuple[str, str]]
 
 
+class _Conversation(NamedTuple):
+    """What is known of the conversation that a request belongs to."""
+
+    name: bytes
+    stay: Stay | None
+
+    def seed(self, attempts: list[Attempt], otherwise: int) -> int:
+        """Replicas draw alike for a conversation, where that saves something."""
+        if self.name and any(saves_by_cache(attempt.endpoint) for attempt in attempts):
+            return int.from_bytes(self.name[:4], "big")
+        return otherwise
+
+    def preferred(self, attempts: list[Attempt], now: float) -> tuple[str, str]:
+        """Who served it last, while that provider's cache may still hold it and saves something."""
+        stay = self.stay
+        if stay is None or now - stay.at > STICKY_S:
+            return ("", "")
+        known = any(a.endpoint.id == stay.endpoint and saves_by_cache(a.endpoint) for a in attempts)
+        return (stay.endpoint, stay.credential) if known else ("", "")
+
+
+_NO_CONVERSATION = _Conversation(b"", None)
+
+
 def route_plan(
-    call: Call, grant: Grant, catalog: Catalog, enabled: frozenset[str], health: HealthSnapshot, seed: int
+    call: Call,
+    grant: Grant,
+    catalog: Catalog,
+    enabled: frozenset[str],
+    health: HealthSnapshot,
+    seed: int,
+    remembered: Sticky = NOTHING_REMEMBERED,
+    now: float = 0.0,
 ) -> RoutePlan:
     """The plan, or NotFound (no such model), InvalidRequest (filtered by the client's wishes) or Unavailable (503)."""
-    attempts: list[Attempt] = []
+    groups: list[tuple[str, list[Attempt]]] = []
     details: list[tuple[str, str]] = []
     known = False
-    generator = random.Random(seed) if len(enabled) > 1 else None  # noqa: S311 - load balancing, reproducible by design
     for wanted in call.models:
         slug, suffix = split_suffix(wanted)
         model = find_model(catalog, slug)
@@ -82,14 +106,72 @@ def route_plan(
             continue
         found = _eligible(model, call, grant, catalog, enabled, suffix)
         details += found.details
-        attempts += _ordered(found.attempts, call, health, grant.principal.account, suffix, generator)
-    if not attempts:
+        if found.attempts:
+            groups.append((suffix, found.attempts))
+    if not groups:
         _refuse(call, catalog, known, details)
+    account = grant.principal.account
+    conversation, minted_by = _NO_CONVERSATION, ""
+    if len(groups) > 1 or len(groups[0][1]) > 1:
+        conversation = _conversation(call, account, remembered, now)
+        minted_by = _keep_bound(call, groups, conversation, details)
+    sort = call.preferences.sort
+    if isinstance(sort, SortRule) and sort.partition == "none":
+        groups = [("", [attempt for _, group in groups for attempt in group])]
+    attempts: list[Attempt] = []
+    for suffix, group in groups:
+        stay = conversation.preferred(group, now)
+        given = Circumstances(call, health, account, conversation.seed(group, seed), stay)
+        attempts += in_order(group, suffix, given)
+    limit = ATTEMPTS_MAX if call.preferences.allow_fallbacks else max(1, len(call.preferences.order))
+    details += [(attempt.endpoint.id, "attempts_limit") for attempt in attempts[limit:]]
+    return RoutePlan(
+        tuple(attempts[:limit]),
+        _counted(details),
+        tuple(details),
+        seed,
+        catalog.version,
+        conversation.name,
+        minted_by,
+    )
+
+
+def _conversation(call: Call, account: str, remembered: Sticky, now: float) -> _Conversation:
+    if call.route.operation != "chat":
+        return _NO_CONVERSATION
+    name = conversation_of(call, account)
+    return _Conversation(name, remembered.find(name, now) if name else None)
+
+
+def _keep_bound(
+    call: Call, groups: list[tuple[str, list[Attempt]]], conversation: _Conversation, details: list[tuple[str, str]]
+) -> str:
+    """Provider-bound material goes to the credential that made it, and to none other that would try to read it.
+
+    Returns the wire format of its maker, or an empty string. Without its maker among the attempts nothing is excluded:
+    what its pods cannot tell from their own, the provider refuses.
+    """
+    stay = conversation.stay
+    if stay is None or not holds_bound_material(call.body):
+        return ""
+    everywhere = [attempt for _, group in groups for attempt in group]
+    maker = next((a for a in everywhere if (a.endpoint.id, a.health_key) == stay[:2]), None)
+    if maker is None:
+        return ""
+    for _, group in groups:
+        for attempt in list(group):
+            same_credential = (attempt.provider.slug, attempt.health_key) == (maker.provider.slug, maker.health_key)
+            if not same_credential and attempt.wire_format == maker.wire_format:
+                group.remove(attempt)
+                details.append((attempt.endpoint.id, "provider_bound"))
+    return maker.wire_format
+
+
+def _counted(details: list[tuple[str, str]]) -> dict[str, int]:
     excluded: dict[str, int] = {}
     for _, reason in details:
         excluded[reason] = excluded.get(reason, 0) + 1
-    limit = ATTEMPTS_MAX if call.preferences.allow_fallbacks else max(1, len(call.preferences.order))
-    return RoutePlan(tuple(attempts[:limit]), excluded, tuple(details), seed, catalog.version)
+    return excluded
 
 
 SUFFIXES = frozenset({"nitro", "floor", "free", "exacto", "extended", "thinking"})
@@ -163,6 +245,8 @@ def _inability(endpoint: Endpoint, call: Call) -> str:
     for need in call.needs:
         if not getattr(able, need, True):
             return "require_parameters"
+    if call.preferences.require_parameters and able.parameters and not sent_parameters(call.body) <= able.parameters:
+        return "require_parameters"
     if len(call.body) > 16 * able.context_tokens + 65_536 and not (able.vision or able.files or able.audio):
         return "context_length"
     return ""
@@ -170,14 +254,6 @@ def _inability(endpoint: Endpoint, call: Call) -> str:
 
 def _is_free(endpoint: Endpoint) -> bool:
     return endpoint.price is not None and price_of(endpoint) == 0
-
-
-def price_of(endpoint: Endpoint) -> int:
-    """Nano-units for the nominal mix of tokens: a number to compare endpoints by."""
-    if endpoint.price is None:
-        return 0
-    rates = endpoint.price.tiers[0][1]
-    return NOMINAL_PROMPT_TOKENS * rates.input + NOMINAL_COMPLETION_TOKENS * rates.output
 
 
 def _over_cap(endpoint: Endpoint, cap: PriceCap) -> bool:
@@ -193,54 +269,6 @@ def _over_cap(endpoint: Endpoint, cap: PriceCap) -> bool:
     )
 
 
-def _ordered(
-    attempts: list[Attempt],
-    call: Call,
-    health: HealthSnapshot,
-    account: str,
-    suffix: str,
-    generator: random.Random | None,
-) -> list[Attempt]:
-    if len(attempts) < 2:
-        return attempts
-    order = call.preferences.order
-    rank = {slug: position for position, slug in enumerate(order)}
-    first = sorted((a for a in attempts if a.provider.slug in rank), key=lambda a: rank[a.provider.slug])
-    rest = [a for a in attempts if a.provider.slug not in rank]
-    sort = call.preferences.sort
-    by = (sort.by if isinstance(sort, SortRule) else sort) or _SORTED_BY_SUFFIX.get(suffix, "")
-    figure = _FIGURES.get(by)
-    if figure is not None:
-        rest.sort(key=lambda a: figure(a, health))
-    elif generator is not None:
-        rest = _weighted(rest, generator)
-    # Own credentials first where both kinds may serve; broken endpoints last, whatever the wishes for order.
-    rest.sort(key=lambda a: (health.condition(a.endpoint.id, a.health_key, account).rank, a.credential != "byok"))
-    first.sort(key=lambda a: health.condition(a.endpoint.id, a.health_key) is Condition.QUARANTINED)
-    return first + rest
-
-
-_FIGURES: Mapping[str, Callable[[Attempt, HealthSnapshot], float]] = {
-    "price": lambda attempt, _: price_of(attempt.endpoint),
-    "throughput": lambda attempt, health: -health.throughput(attempt.endpoint.id),
-    "latency": lambda attempt, health: health.latency_ms(attempt.endpoint.id),
-}
-
-
-_SORTED_BY_SUFFIX = {"nitro": "throughput", "floor": "price"}
-
-
-def _weighted(attempts: list[Attempt], generator: random.Random) -> list[Attempt]:
-    """All attempts, drawn without replacement with weight 1/price squared."""
-    keyed = []
-    for attempt in attempts:
-        price = price_of(attempt.endpoint) / 1e9 + 1e-6
-        # Efraimidis and Spirakis: the largest u^(1/w) first is a weighted draw without replacement.
-        keyed.append((generator.random() ** (price * price), attempt.endpoint.id, attempt))
-    keyed.sort(key=lambda item: (-item[0], item[1]))
-    return [attempt for _, _, attempt in keyed]
-
-
 _OURS = frozenset({"provider_not_configured", "unpriced"})
 
 
@@ -253,17 +281,25 @@ def _refuse(call: Call, catalog: Catalog, known: bool, details: list[tuple[str, 
             f"There is no model of this name.{hint} GET /v1/models lists all.",
             param="model",
             code="model_not_found",
-            detail={"availability": {"code": "model_not_found", "retryable": False, "fallback_models": near}},
+            detail={
+                "availability": {
+                    "code": "model_not_found",
+                    "retryable": False,
+                    "retry_after": None,
+                    "requested_models": list(call.models),
+                    "fallback_models": near,
+                }
+            },
         )
-    excluded: dict[str, int] = {}
-    for _, reason in details:
-        excluded[reason] = excluded.get(reason, 0) + 1
+    excluded = _counted(details)
     ours = set(excluded) <= _OURS
     availability = {
         "code": "no_endpoints" if ours else "constraint_filtered",
         "retryable": ours,
+        "retry_after": None,
         "requested_models": list(call.models),
         "excluded_by": excluded,
+        "not_chosen": [{"endpoint": endpoint, "reason": reason} for endpoint, reason in details],
     }
     if ours:
         raise Unavailable(

@@ -12,6 +12,7 @@ import msgspec
 from handlers.catalog.entries import NANO, PER_MILLION, Endpoint, Model, Rates
 from handlers.catalog.names import find_model, nearest_names
 from handlers.errors import InvalidRequest, NotFound, TheRouterError
+from handlers.gateway.figures import NO_FIGURES, EndpointFigures, named
 from handlers.gateway.pipeline import presented_key, refuse
 from handlers.gateway.refusals import JSON_HEADERS
 from handlers.gateway.routes import model_of
@@ -159,12 +160,29 @@ def _model_endpoints(gateway: Gateway, exchange: Exchange) -> tuple[int, object]
             "country": gateway.catalog.providers[endpoint.provider].country,
             "data_policy": msgspec.structs.asdict(gateway.catalog.providers[endpoint.provider].policy),
             "status": health.condition(endpoint.id, "shared").name.lower(),
-            "throughput_last_5m": health.throughput(endpoint.id) or None,
-            "latency_last_5m": health.latency_ms(endpoint.id) if health.throughput(endpoint.id) else None,
+            **_live(health.figures(endpoint.id)),
         }
         for endpoint in _servable(gateway, model)
     ]
     return 200, {"data": {"id": model.id, "name": model.name, "endpoints": endpoints}}
+
+
+def _live(figures: EndpointFigures | None) -> dict[str, object]:
+    """Uptimes in percent, throughput in tokens per second, latency in seconds; null where nothing was measured."""
+    known = figures or NO_FIGURES
+    return {
+        "uptime_last_5m": _percent(known.uptime_5m),
+        "uptime_last_30m": _percent(known.uptime_30m),
+        "uptime_last_1d": _percent(known.uptime_1d),
+        "throughput_last_5m": named(known.throughput),
+        "throughput_last_30m": named(known.throughput_30m),
+        "latency_last_5m": named(known.latency_ms, divisor=1000),
+        "latency_last_30m": named(known.latency_30m_ms, divisor=1000),
+    }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(share * 100, 2)
 
 
 def _named(gateway: Gateway, exchange: Exchange) -> Model:

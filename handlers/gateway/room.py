@@ -26,6 +26,7 @@ from handlers.gateway.retries import RetryBudget
 from handlers.gateway.revocation import RevocationPoller
 from handlers.gateway.routes import Route, find_route
 from handlers.gateway.spool import Spool
+from handlers.gateway.sticky import Sticky
 from handlers.gateway.usage_line import UsageLine
 from handlers.keys.principal import Principal
 from handlers.keys.verification import KeyVerifier
@@ -61,6 +62,7 @@ class Gateway:
         self.credit = Credit(store, time.monotonic, self.spawn)
         self.recorder = Recorder(spool, store.settle_quietly, log, settled=self.credit.line_settled)
         self.health = Health(seed=int.from_bytes(os.urandom(4), "big"))
+        self.sticky = Sticky()
         self.retries = RetryBudget(time.monotonic)
         self.rates = RateGate(store, time.monotonic, self.spawn)
         self.metrics = GatewayMetrics(sorted(enabled))
@@ -73,6 +75,11 @@ class Gateway:
         self._seed = int.from_bytes(os.urandom(4), "big")
         self._spool = spool
         self.draining = False
+        self.metrics.gauge(
+            "therouter_broken_endpoints",
+            "Endpoints (per credential) that are open or quarantined.",
+            lambda: self.health.snapshot(self.monotonic()).broken,
+        )
         self.metrics.gauge("therouter_open_requests", "Requests at a provider.", lambda: len(self.passages))
         self.metrics.gauge("therouter_connections", "Open client connections.", lambda: self.server.connections)
         self.metrics.gauge("therouter_spool_bytes", "Usage that is not settled yet.", spool.unsettled_bytes)
@@ -83,6 +90,7 @@ class Gateway:
         """Serve; returns the address that clients use."""
         self.recorder.start()
         self.spawn(self.revocation.run())
+        self.spawn(self.health.figures.keep_sharing(self.store, asyncio.get_running_loop()))
         self._sweep()
         address = await self.server.listen(listen)
         if operator_listen:

@@ -114,6 +114,8 @@ class ProviderRoom:
             if translation.answer is not None:
                 _answer_here(reply, translation, translation.answer.final)
                 return
+            if request.require_parameters:
+                _forbid_dropping(translation.warnings)
             upstream = translation.upstream
             call = self._http_request(upstream, signer(upstream, now_s))
             self._begin(reply, translation, endpoint.answer_bytes_max(request.operation), call)
@@ -199,6 +201,18 @@ def _end_for(error: Exception) -> WireEnd:
     if isinstance(error, NoCredential):
         return WireEnd(failure=FailureClass.UNAUTHENTICATED_UPSTREAM)
     return WireEnd(failure=FailureClass.SERVER_ERROR)
+
+
+_DROPPED = "dropped:"
+
+
+def _forbid_dropping(warnings: tuple[str, ...]) -> None:
+    dropped = [warning.removeprefix(_DROPPED) for warning in warnings if warning.startswith(_DROPPED)]
+    if dropped:
+        raise Unprocessable(
+            f"`{dropped[0]}` is not supported by any endpoint that may serve this; remove it, or require_parameters.",
+            param=dropped[0],
+        )
 
 
 def _translate(request: WireRequest, target: UpstreamTarget, body: bytes, now_s: int) -> Translation:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from handlers.keys.principal import KeyLimits, KeyRow, Principal
+from handlers.store.figures import FigureSums
 from handlers.store.pool import Pool
 from handlers.store.refusals import StatementRefused
 from handlers.store.usage import UsageRow, usage_row
@@ -181,6 +182,14 @@ class GatewayStore:
                 return [("", f"rejected:{refused.sqlstate.lower()}")]
             return [outcome for line in lines for outcome in await self._settle(statement, [line])]
         return [(str(request_id or ""), _outcome(word, reason)) for request_id, word, reason in rows]
+
+    async def add_figures(self, rows: bytes) -> None:
+        """Add counts of endpoints to this minute: a JSON array of objects with the columns of `endpoint_minute`."""
+        await self._pool.call("figures_add", rows=rows.decode())
+
+    async def read_figures(self) -> list[FigureSums]:
+        """What all gateways have counted, for each endpoint that was tried within a day."""
+        return [FigureSums(*row) for row in await self._pool.call("figures_read")]
 
     async def find_generation(self, account: str, request_id: str) -> UsageRow | None:
         """The usage row of a request of this account, None when there is none."""

@@ -87,6 +87,8 @@ class WireRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Clamp for the output cap because the balance affords no more; 0: as the client asked."""
     stateless: bool = True
     """Force store:false and refuse upstream object ids: always on shared credentials."""
+    require_parameters: bool = False
+    """Refuse as unsupported, before anything is sent, rather than drop a parameter."""
     upstream_stream: bool = True
     """Call upstream in streaming mode even for a non-streaming client, where the format allows."""
 

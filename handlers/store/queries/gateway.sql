@@ -47,3 +47,11 @@ select * from therouter.rate_take(:key_id, :kind, :need, :want, :limit)
 
 -- name: rate_correct
 select therouter.rate_correct(:key_id, :kind, :difference)
+
+-- name: figures_add
+-- timeout_ms: 10000
+select therouter.figures_add(:rows)
+
+-- name: figures_read
+-- timeout_ms: 10000
+select * from therouter.figures_read()

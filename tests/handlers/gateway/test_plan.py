@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -67,7 +68,7 @@ def call(**fields: object) -> Call:
 
 
 def principal(**more: object) -> Principal:
-    base = {
+    base: dict[str, object] = {
         "key_id": "k", "account": "a", "user": "u", "account_state": "active", "expires_at": None,
         "limits": {}, "retention_days": 90, "byok_mode": "prefer",
     }  # fmt: skip
@@ -200,7 +201,7 @@ def test_sorting() -> None:
     assert slugs(plan(provider={"sort": "price"})) == ["cheap", "trainer", "zero", "dear"]
     assert slugs(plan(model="a/m:floor"))[0] == "cheap"
     health = Health(seed=1)
-    health.measured("a/m@dear", first_event_ms=10, tokens_per_s=900, now=1.0)
+    health.measured("a/m@dear", first_event_ms=10, tokens_per_s=900)
     snapshot = health.snapshot(2.0)
     fast = route_plan(call(provider={"sort": "throughput"}), authorize(principal(), ""), CATALOG, ENABLED, snapshot, 1)
     assert slugs(fast)[0] == "dear"
@@ -254,7 +255,7 @@ def random_wishes() -> Iterator[tuple[int, dict[str, object], set[str]]]:
 def test_ten_thousand_random_requests_keep_every_constraint_and_are_reproducible() -> None:
     served = 0
     for seed, wishes, needs in random_wishes():
-        fields: dict[str, object] = {"provider": wishes}
+        fields: dict[str, Any] = {"provider": wishes}
         if "tools" in needs:
             fields["tools"] = [{"type": "function"}]
         if "json_schema" in needs:
@@ -273,6 +274,68 @@ def test_ten_thousand_random_requests_keep_every_constraint_and_are_reproducible
         wanted = [slug for slug in wishes.get("order", []) if slug in allowed]  # type: ignore[attr-defined]
         assert tried[: len(wanted)] == wanted
     assert served > 3_000
+
+
+def test_speed_that_is_preferred_orders_and_excludes_nothing() -> None:
+    health = Health(seed=1)
+    for slug, first, rate in (("cheap", 4_000, 5), ("dear", 100, 200)):
+        health.measured(f"a/m@{slug}", first_event_ms=first, tokens_per_s=rate)
+    snapshot = health.snapshot(2.0)
+    for wish in (
+        {"preferred_min_throughput": 50},
+        {"preferred_min_throughput": {"p90": 50}},
+        {"preferred_max_latency": 1.5},
+        {"preferred_max_latency": {"p50": 1.0, "p99": 3.0}},
+    ):
+        made = route_plan(call(provider=wish), authorize(principal(), ""), CATALOG, ENABLED, snapshot, 1)
+        assert slugs(made)[-1] == "cheap", wish
+        assert len(slugs(made)) == 4, "nothing is excluded, and what is unknown gets its chance"
+
+
+def test_sorting_over_all_models_or_one_after_the_other() -> None:
+    other = Model("b/n", "N", (endpoint("zero", 0.01, "b/n"),))
+    catalog = Catalog("v1", "global", "USD", PROVIDERS, {"a/m": MODEL, "b/n": other}, {})
+
+    def first(**fields: Any) -> str:
+        asked = call(models=["a/m", "b/n"], **fields)
+        return route_plan(asked, authorize(principal(), ""), catalog, ENABLED, EVERYTHING_OK, 1).attempts[0].endpoint.id
+
+    assert first(provider={"sort": "price"}) == "a/m@cheap"
+    assert first(provider={"sort": {"by": "price"}}) == "a/m@cheap"
+    assert first(provider={"sort": {"by": "price", "partition": "none"}}) == "b/n@zero"
+    assert first(route="sort") == "b/n@zero"
+
+
+def test_require_parameters_excludes_who_is_known_to_lack_one() -> None:
+    rows = (
+        endpoint("cheap", 0.1, parameters=["temperature"]),
+        endpoint("dear", 1.0, parameters=["temperature", "seed"]),
+    )
+    catalog = Catalog("v1", "global", "USD", PROVIDERS, {"a/m": Model("a/m", "M", rows)}, {})
+
+    def made(**fields: Any) -> RoutePlan:
+        return route_plan(
+            call(seed=1, temperature=0, **fields), authorize(principal(), ""), catalog, ENABLED, EVERYTHING_OK, 1
+        )
+
+    assert set(slugs(made())) == {"cheap", "dear"}
+    strict = made(provider={"require_parameters": True})
+    assert slugs(strict) == ["dear"]
+    assert strict.excluded == {"require_parameters": 1}
+
+
+def test_what_is_over_the_limit_of_attempts_is_told() -> None:
+    rows = tuple(endpoint(slug, 1.0, f"{slug}/m") for slug in ("cheap", "dear", "trainer", "zero"))
+    models = {
+        f"{slug}/m": Model(f"{slug}/m", "M", (row, endpoint("cheap", 2.0, f"{slug}/m")))
+        for slug, row in zip(("cheap", "dear", "trainer", "zero"), rows, strict=True)
+    }
+    catalog = Catalog("v1", "global", "USD", PROVIDERS, models, {})
+    made = route_plan(
+        call(model="cheap/m", models=list(models)), authorize(principal(), ""), catalog, ENABLED, EVERYTHING_OK, 1
+    )
+    assert len(made.attempts) == ATTEMPTS_MAX
+    assert made.excluded["attempts_limit"] == 8 - ATTEMPTS_MAX
 
 
 def test_attempts_carry_what_dispatch_needs() -> None:

@@ -1,0 +1,150 @@
+"""In which order the endpoints of a plan are tried: preferences order, and exclude nothing.
+
+Order within a model: the client's `order`; else who served the conversation last, if cached tokens are cheaper there; else
+the client's `sort`; else drawn one after the other with a weight of 1/price squared, for a conversation by its name, so
+that every replica draws alike. What misses a preferred speed comes behind what reaches it, and what is cooling down or
+broken comes last.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from handlers.catalog.entries import Endpoint, Provider
+from handlers.gateway.figures import PERCENTILES
+from handlers.gateway.gate import Call
+from handlers.gateway.health import Condition, HealthSnapshot
+from handlers.gateway.preferences import Percentiles, Preferences, SortRule
+
+NOMINAL_PROMPT_TOKENS, NOMINAL_COMPLETION_TOKENS = 3, 1
+"""The mix by which endpoints are compared on price when nothing is known of the request."""
+SORTED_BY_SUFFIX = {"nitro": "throughput", "floor": "price"}
+
+
+class Attempt(NamedTuple):
+    """One try at one endpoint with one credential."""
+
+    endpoint: Endpoint
+    provider: Provider
+    credential: str
+    """shared | byok"""
+    record: str
+    """Id of the BYOK record, or empty."""
+
+    @property
+    def health_key(self) -> str:
+        """Each BYOK credential has its own health, so a dead one concerns nobody else."""
+        return f"byok:{self.record}" if self.record else self.credential
+
+    @property
+    def wire_format(self) -> str:
+        """The adapter that the pod uses."""
+        return self.endpoint.wire_format or self.provider.wire_format
+
+
+class Circumstances(NamedTuple):
+    """What the order depends on beside the attempts."""
+
+    call: Call
+    health: HealthSnapshot
+    account: str
+    seed: int
+    """Of the draw: the plan's, or the conversation's."""
+    stay: tuple[str, str]
+    """(endpoint, health key) that served the conversation last, or empty strings."""
+
+
+def price_of(endpoint: Endpoint) -> int:
+    """Nano-units for the nominal mix of tokens: a number to compare endpoints by."""
+    if endpoint.price is None:
+        return 0
+    rates = endpoint.price.tiers[0][1]
+    return NOMINAL_PROMPT_TOKENS * rates.input + NOMINAL_COMPLETION_TOKENS * rates.output
+
+
+def saves_by_cache(endpoint: Endpoint) -> bool:
+    """Tokens that its cache holds are cheaper than others."""
+    if endpoint.price is None:
+        return False
+    rates = endpoint.price.tiers[0][1]
+    return 0 < rates.cache_read < rates.input
+
+
+def in_order(attempts: list[Attempt], suffix: str, given: Circumstances) -> list[Attempt]:
+    """The attempts, first to last."""
+    if len(attempts) < 2:
+        return attempts
+    call, health, account = given.call, given.health, given.account
+    wishes = call.preferences
+    rank = {slug: position for position, slug in enumerate(wishes.order)}
+    first = sorted((a for a in attempts if a.provider.slug in rank), key=lambda a: rank[a.provider.slug])
+    rest = [a for a in attempts if a.provider.slug not in rank]
+    rest = _sorted(rest, wishes, suffix, given)
+    if given.stay[0] and not rank:
+        rest.sort(key=lambda a: (a.endpoint.id, a.health_key) != given.stay)
+    # Own credentials first where both kinds may serve; broken endpoints last, whatever the wishes for order.
+    rest.sort(
+        key=lambda a: (
+            health.condition(a.endpoint.id, a.health_key, account).rank,
+            _misses(a, wishes, health),
+            a.credential != "byok",
+        )
+    )
+    first.sort(key=lambda a: health.condition(a.endpoint.id, a.health_key).rank >= Condition.OPEN.rank)
+    return first + rest
+
+
+def _sorted(rest: list[Attempt], wishes: Preferences, suffix: str, given: Circumstances) -> list[Attempt]:
+    sort = wishes.sort
+    by = (sort.by if isinstance(sort, SortRule) else sort) or SORTED_BY_SUFFIX.get(suffix, "")
+    figure = _FIGURES.get(by)
+    if figure is not None:
+        return sorted(rest, key=lambda a: figure(a, given.health))
+    if len(rest) < 2:
+        return rest
+    return _weighted(rest, random.Random(given.seed))  # noqa: S311 - load balancing, reproducible by design
+
+
+_FIGURES: Mapping[str, Callable[[Attempt, HealthSnapshot], float]] = {
+    "price": lambda attempt, _: price_of(attempt.endpoint),
+    "throughput": lambda attempt, health: -health.throughput(attempt.endpoint.id),
+    "latency": lambda attempt, health: health.latency_ms(attempt.endpoint.id),
+}
+
+
+def _weighted(attempts: list[Attempt], generator: random.Random) -> list[Attempt]:
+    """All attempts, drawn without replacement with weight 1/price squared."""
+    keyed = []
+    for attempt in attempts:
+        price = price_of(attempt.endpoint) / 1e9 + 1e-6
+        # Efraimidis and Spirakis: the largest u^(1/w) first is a weighted draw without replacement.
+        keyed.append((generator.random() ** (price * price), attempt.endpoint.id, attempt))
+    keyed.sort(key=lambda item: (-item[0], item[1]))
+    return [attempt for _, _, attempt in keyed]
+
+
+def _misses(attempt: Attempt, wishes: Preferences, health: HealthSnapshot) -> bool:
+    """It is known to be slower than preferred. An endpoint without figures is given the chance to have some."""
+    if wishes.preferred_min_throughput is None and wishes.preferred_max_latency is None:
+        return False
+    figures = health.figures(attempt.endpoint.id)
+    if figures is None:
+        return False
+    slow = any(
+        wanted is not None and 0 < reached < wanted
+        for wanted, reached in zip(_thresholds(wishes.preferred_min_throughput), figures.throughput, strict=True)
+    )
+    late = any(
+        wanted is not None and needed > wanted * 1000
+        for wanted, needed in zip(_thresholds(wishes.preferred_max_latency), figures.latency_ms, strict=True)
+    )
+    return slow or late
+
+
+def _thresholds(wish: float | Percentiles | None) -> tuple[float | None, ...]:
+    """A threshold for each of `PERCENTILES`; a plain number means the median."""
+    if isinstance(wish, Percentiles):
+        return (wish.p50, wish.p75, wish.p90, wish.p99)
+    return (wish, *(None,) * (len(PERCENTILES) - 1))
