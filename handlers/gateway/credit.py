@@ -29,6 +29,10 @@ from handlers.ledger.quote import SEARCHES_MAX, affordable_output_tokens, quote
 from handlers.store.gateway import LeaseGrant
 
 BLOCK_NANO = 2 * NANO
+BLOCK_HOLDS = 256
+"""A block covers this many holds like the one that asks for it: the round trip is paid once for all of them."""
+BLOCK_SHARE = 65
+"""Of what an account has, a block asks for at most this fraction: a little less than what the database calls ample."""
 LEASE_TTL_S = 120
 RENEW_S = 20.0
 IDLE_RELEASE_S = 5.0
@@ -131,7 +135,7 @@ class Credit:
         need = amount - max(account.allowance.remaining, 0)
         try:
             lease = await self._store.lease_for_key(
-                account.lease_id, principal.account, principal.key_id, need, max(BLOCK_NANO, need), LEASE_TTL_S
+                account.lease_id, principal.account, principal.key_id, need, _block(account, need), LEASE_TTL_S
             )
         except Unavailable:
             return self._outage(account, need)
@@ -269,6 +273,12 @@ _REFUSALS = {
         "account_budget_exceeded",
     ),
 }
+
+
+def _block(account: _Account, need: int) -> int:
+    """How much to ask for beside what is needed: enough for many requests, and no more than the account can spare."""
+    spare = account.available_nano // BLOCK_SHARE if account.available_nano else BLOCK_NANO
+    return max(need, min(BLOCK_NANO, BLOCK_HOLDS * need, spare))
 
 
 def _worst_case(plan: RoutePlan, call: Call, principal: Principal) -> int:
