@@ -1,0 +1,228 @@
+"""`make bench`: this gateway beside nginx in one run, everything on, and the table of what one costs in the other.
+
+Theory of operation
+    Absolute times of a shared machine mean nothing, so every figure is a ratio to nginx under the same load, formed within
+    a round; rounds run their bursts in random order, and what is shown is the median over the rounds. The gateway is the
+    whole local system: API keys, holds, spool, settling in PostgreSQL, metrics, a gateway and a pod as two processes; their
+    processor time is that of every thread of both process trees. What it shows, and what it may cost, stands in `ROWS`.
+
+Ends with 1 when a figure is beyond its alarm line, with 2 when something that the bench needs is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.native import Driver, Load, Unavailable, compile_programs, upstream
+from tests.bench.processes import cpu_us, pss_kib
+from tests.bench.reference import KEY, nginx
+from tests.bench.system import Gateway, running_gateway
+from tests.bench.traffic import chat_body
+
+SETTLE_S = 0.4
+"""After a burst, until the work that it left behind (settling) is done and counted."""
+IDLE_STREAMS = 500
+LARGE_PROMPT_BYTES = 400_000
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One kind of load."""
+
+    body: bytes
+    connections: int
+    seconds: float
+    rate: float = 0
+    per_event: bool = False
+
+
+MODES = {
+    "json": Mode(chat_body(stream=False), 16, 2.0),
+    "large": Mode(chat_body(stream=False, padding=LARGE_PROMPT_BYTES), 4, 2.0),
+    "alone": Mode(chat_body(stream=False), 1, 1.5),
+    "steady": Mode(chat_body(stream=False), 16, 3.0, rate=200),
+    "stream": Mode(chat_body(stream=True, events=50, gap_us=20_000), 20, 3.0, per_event=True),
+    "busy stream": Mode(chat_body(stream=True, events=200, gap_us=5_000), 50, 2.0, per_event=True),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what is measured, and the lines beyond which it is too much or good."""
+
+    name: str
+    meaning: str
+    alarm: float
+    goal: float
+    unit: str = "x nginx"
+
+
+ROWS = (
+    Row("json", "CPU of a JSON request", 5, 3.5),
+    Row("large", "CPU of a JSON request, 400 KB prompt", 6, 4),
+    Row("stream", "CPU of a streamed event, 1,000/s", 4, 3),
+    Row("busy stream", "CPU of a streamed event, 10,000/s", 4.5, 3),
+    Row("alone p50", "added latency p50, one connection", 6, 3),
+    Row("steady p99", "added latency p99, 200 requests/s", 8, 4),
+    Row("first event", "added time to first event p50", 5, 3),
+    Row("stream memory", "memory of an open stream", 30, 14, "KiB"),
+    Row("idle memory", "memory at rest, gateway and one pod", 100, 60, "MiB"),
+    Row("cold start", "cold start of gateway and pod", 1.5, 0.5, "s"),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that answers on a port."""
+
+    name: str
+    port: int
+    key: str
+    roots: list[int]
+
+
+class Bench:
+    """Collects figures over rounds."""
+
+    def __init__(self, driver: Driver, direct: Target, reference: Target, ours: Target) -> None:
+        self._driver, self._direct, self._reference, self._ours = driver, direct, reference, ours
+        self.figures: dict[str, list[float]] = defaultdict(list)
+        self.costs: dict[str, list[float]] = defaultdict(list)
+        """Microseconds of processor time per request or event, by `mode target`."""
+
+    def round(self, modes: dict[str, Mode]) -> None:
+        """Every mode on every target once, in random order."""
+        bursts = [(name, target) for name in modes for target in (self._direct, self._reference, self._ours)]
+        random.shuffle(bursts)
+        loads: dict[tuple[str, str], Load] = {}
+        costs: dict[tuple[str, str], float] = {}
+        for name, target in bursts:
+            mode = modes[name]
+            if target is self._direct and mode.connections == 4:
+                continue  # nothing is computed from it
+            before = cpu_us(target.roots)
+            load = self._driver.run(
+                target.port, target.key, mode.body, connections=mode.connections, seconds=mode.seconds, rate=mode.rate
+            )
+            time.sleep(SETTLE_S)
+            units = load.events if mode.per_event else load.requests
+            loads[name, target.name] = load
+            costs[name, target.name] = (cpu_us(target.roots) - before) / units
+        self._note(modes, loads, costs)
+
+    def _note(
+        self, modes: dict[str, Mode], loads: dict[tuple[str, str], Load], costs: dict[tuple[str, str], float]
+    ) -> None:
+        ours, reference = self._ours.name, self._reference.name
+        for name in modes:
+            self.figures[name].append(costs[name, ours] / costs[name, reference])
+            for target in (ours, reference):
+                self.costs[f"{name} {target}"].append(costs[name, target])
+        self._note_added("alone p50", "alone", loads, lambda load: load.p50_us)
+        self._note_added("steady p99", "steady", loads, lambda load: load.p99_us)
+        self._note_added("first event", "stream", loads, lambda load: load.first_event_p50_us)
+
+    def _note_added(self, row: str, mode: str, loads: dict[tuple[str, str], Load], read: object) -> None:
+        assert callable(read)
+        if (mode, self._direct.name) not in loads:
+            return
+        direct, reference, ours = (
+            float(read(loads[mode, target.name])) for target in (self._direct, self._reference, self._ours)
+        )
+        if reference > direct:
+            self.figures[row].append((ours - direct) / (reference - direct))
+
+    def memory(self) -> None:
+        """What a stream costs that is open and silent, and what is there without any."""
+        self._driver.run(self._ours.port, self._ours.key, MODES["json"].body, connections=16, seconds=0.5)
+        time.sleep(1.0)
+        idle = pss_kib(self._ours.roots)
+        if idle is None:
+            print("memory is not measured: hardened processes show it to root only")
+            return
+        self.figures["idle memory"].append(idle / 1024)
+        body = chat_body(stream=True, events=4, gap_us=2_000_000)
+        with self._driver.start(
+            self._ours.port, self._ours.key, body, connections=IDLE_STREAMS, seconds=6.0
+        ) as process:
+            time.sleep(4.0)
+            open_kib = pss_kib(self._ours.roots) or idle
+            process.communicate(timeout=30)
+        self.figures["stream memory"].append((open_kib - idle) / IDLE_STREAMS)
+
+    def table(self) -> tuple[str, list[str]]:
+        """The table, and the rows beyond their alarm line."""
+        lines = [f"{'':42}{'now':>9}{'alarm':>9}{'goal':>8}  spread over rounds"]
+        crossed = []
+        for row in ROWS:
+            values = sorted(self.figures.get(row.name, ()))
+            if not values:
+                continue
+            now = statistics.median(values)
+            if now > row.alarm:
+                crossed.append(row.meaning)
+            mark = "ALARM" if now > row.alarm else "" if now > row.goal else "goal"
+            spread = f"{values[0]:.2f}..{values[-1]:.2f}"
+            lines.append(f"{row.meaning:42}{now:9.2f}{row.alarm:9g}{row.goal:8g}  {row.unit:8}{spread:>15} {mark}")
+        for name, values in self.costs.items():
+            lines.append(f"  {name:40}{statistics.median(values):9.1f} us of CPU")
+        return "\n".join(lines), crossed
+
+
+@contextmanager
+def bench() -> Iterator[tuple[Bench, Gateway]]:
+    """Everything that the bench needs, started; everything it started, stopped."""
+    folder = Path(tempfile.mkdtemp(prefix="tr-bench-", dir="/tmp"))
+    folder.chmod(0o711)
+    try:
+        compile_programs(folder)
+        with (
+            upstream(folder) as upstream_port,
+            nginx(folder, upstream_port) as (nginx_port, nginx_pid),
+            running_gateway(folder, upstream_port) as gateway,
+        ):
+            direct = Target("direct", upstream_port, "none", [])
+            reference = Target("nginx", nginx_port, KEY, [nginx_pid])
+            ours = Target("ours", gateway.port, gateway.key, gateway.roots)
+            yield Bench(Driver(folder), direct, reference, ours), gateway
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    """Run, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--modes", default=",".join(MODES), help="separated by commas (default: all)")
+    arguments = parser.parse_args()
+    modes = {name: MODES[name] for name in arguments.modes.split(",")}
+    try:
+        with bench() as (measured, gateway):
+            measured.figures["cold start"].append(gateway.cold_start_s)
+            for number in range(arguments.rounds):
+                print(f"round {number + 1} of {arguments.rounds}", flush=True)
+                measured.round(modes)
+            measured.memory()
+    except Unavailable as missing:
+        print(missing, file=sys.stderr)
+        return 2
+    table, crossed = measured.table()
+    print(table)
+    if crossed:
+        print(f"beyond the alarm line: {', '.join(crossed)}")
+    return 1 if crossed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
