@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
 from handlers.catalog.loading import load_catalog
@@ -94,6 +95,7 @@ def _say_how_to_use(system: LocalSystem, home: Home, *, new_key: bool) -> None:
     model = _example_model(system)
     key = token or "$THEROUTER_API_KEY"
     print(f"\nReady: {system.url}   models: {system.url}/v1/models   logs: {home.logs}\n")
+    print(f"Admin API: {system.admin_url}   its document: {system.admin_url}/openapi.json\n")
     if token:
         print(f"Your API key, shown once and stored only as a hash:\n\n  {token}\n")
     else:
@@ -120,7 +122,7 @@ Top up 20.00 and pay on the page that the answer names ({_where_to_pay(system)};
 
   curl {_payments_url(system)}/topups -H "Authorization: Bearer {key}" -d '{{"amount_minor": 2000}}'
 
-Then: therouter usage        Stop: Ctrl-C
+Then: {_tool()} usage        Stop: Ctrl-C
 """,
         flush=True,
     )
@@ -132,6 +134,14 @@ def _payments_url(system: LocalSystem) -> str:
 
 def _where_to_pay(system: LocalSystem) -> str:
     return f"a stand-in at {system.payments.company_url}" if system.payments is not None else ""
+
+
+def _tool() -> str:
+    """How this person can type the command from here."""
+    beside = Path(sys.executable).with_name("therouter")
+    if not beside.exists():
+        return "therouter"
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 def _example_model(system: LocalSystem) -> str | None:
