@@ -61,7 +61,8 @@ CREDIT_NANO = 10**9 * 10**9
 WORKERS = 4
 REQUEST_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 60.0
-USAGE_ROWS_MAX = 1_000_000
+BATCH = 4_000
+"""Requests after which usage rows are read: the store lists ten thousand at once."""
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -199,8 +200,13 @@ def play(tasks: list[Task], region: str, judges: dict[str, Judge]) -> list[Playe
         try:
             system.start()
             key = _open_account(system.home)
-            played = _play_all(tasks, system.url, key, upstream, judges)
-            return _with_billed(played, system.home)
+            played: list[Played] = []
+            for start in range(0, len(tasks), BATCH):
+                batch = tasks[start : start + BATCH]
+                begun = datetime.now(UTC) - timedelta(seconds=5)
+                played += _with_billed(_play_all(batch, system.url, key, upstream, judges), system.home, begun)
+                print(f"  {len(played)} of {len(tasks)} played", file=sys.stderr)
+            return played
         finally:
             system.stop()
             upstream.stop()
@@ -302,15 +308,14 @@ def _error_code(answer: httpx.Response) -> str:
     return f"{code}: {error.get('param') or error.get('code') or ''}".strip(": ")
 
 
-def _with_billed(played: list[Played], home: Home) -> list[Played]:
+def _with_billed(played: list[Played], home: Home, since: datetime) -> list[Played]:
     """The tokens that were billed, from the usage rows; they settle a moment after the answer."""
     wanted = {one.request_id for one in played if one.recorded_tokens is not None}
-    since = datetime.now(UTC) - timedelta(days=1)
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     access = Access.open(home)
     try:
         while True:
-            rows = access.store.recent_usage(str(LOCAL_TENANT), since=since, limit=USAGE_ROWS_MAX)
+            rows = access.store.recent_usage(str(LOCAL_TENANT), since=since, limit=2 * BATCH)
             billed = {row.request_id: (row.prompt_tokens, row.completion_tokens) for row in rows}
             if wanted <= set(billed) or time.monotonic() > deadline:
                 break

@@ -44,6 +44,8 @@ _PROMPTS = {
     "bedrock_converse": "messages",
     "cohere": "messages",
 }
+_NOT_GENERATION = ("/compact", "/input_tokens", "/count_tokens")
+"""Ends of paths below a generation API that are other operations."""
 _SLUGS = {"google": "gemini"}
 _PLAIN = b'{"model":"m","messages":[{"role":"user","content":"Replay."}]}'
 """What is asked where the recorded request is in no dialect of ours."""
@@ -128,6 +130,8 @@ def read_exchanges(folder: Path) -> Iterator[Exchange]:
 def _exchange(record: Record) -> Exchange | None:
     wire_format = _API_FORMATS.get(record.api)
     if wire_format is None or not isinstance(record.request_json, dict):
+        return None
+    if record.path.partition("?")[0].endswith(_NOT_GENERATION):
         return None
     if _PROMPTS[wire_format] not in record.request_json or (wire_format == "cohere" and "/v2/" not in record.path):
         return None

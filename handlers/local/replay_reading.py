@@ -13,6 +13,9 @@ import msgspec
 
 from handlers.translation.framing.aws_event_stream import AwsEventReader
 
+BROKEN_CALLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"})
+"""Gemini says so of calls that nobody could make: the attempt failed, under status 200."""
+
 
 class Reading(NamedTuple):
     """Text and tokens of an answer; tokens are None where it says nothing about them."""
@@ -87,9 +90,11 @@ def _texts(wire_format: str, payload: dict[str, Any]) -> list[str]:
 
 def _chat_texts(payload: dict[str, Any]) -> Iterator[str]:
     for choice in payload.get("choices") or []:
-        content = (choice.get("delta") or choice.get("message") or {}).get("content")
+        said = choice.get("delta") or choice.get("message") or {}
         if choice.get("index"):
             continue
+        yield said.get("refusal") or ""
+        content = said.get("content")
         if isinstance(content, str):
             yield content
         elif isinstance(content, list):
@@ -97,13 +102,13 @@ def _chat_texts(payload: dict[str, Any]) -> Iterator[str]:
 
 
 def _response_texts(payload: dict[str, Any]) -> Iterator[str]:
-    if payload.get("type") == "response.output_text.delta":
-        yield payload["delta"]
-    elif "output" in payload and "type" not in payload:
-        for item in payload["output"] or []:
-            for part in (item.get("content") or []) if item.get("type") == "message" else []:
-                if part.get("type") == "output_text":
-                    yield part["text"]
+    """The whole response, which a stream repeats at its end."""
+    whole = payload if "output" in payload else payload.get("response") or {}
+    if whole.get("status") in {"in_progress", "queued"}:
+        return
+    for item in whole.get("output") or []:
+        for part in (item.get("content") or []) if item.get("type") == "message" else []:
+            yield part.get("text") or part.get("refusal") or ""
 
 
 def _bedrock_texts(payload: dict[str, Any]) -> Iterator[str]:

@@ -111,7 +111,7 @@ class CallReader:
 
 def _function(delta: CallDelta) -> tuple[str, str]:
     """Name and arguments as text; absent ones are empty."""
-    if delta.custom is not None:
+    if delta.custom is not None and (delta.custom.name or delta.function is None):
         return delta.custom.name or "", delta.custom.input or ""
     function = delta.function
     if function is None:

@@ -163,6 +163,9 @@ class OpenaiChatDecoder(JsonDecoder):
         in_disguise = bool(chunk.base_resp and chunk.base_resp.get("status_code"))
         if not (chunk.error or in_disguise or event == b"error"):
             return False
+        if self._choices and self._choices <= self.writer.finished:
+            self.writer.unrecognized("error after the end")
+            return False
         failed = classify_error(200, data)
         self.writer.fail(failed.failure, retry_after_ms=failed.retry_after_ms, param=failed.param)
         return True

@@ -122,7 +122,7 @@ class PartReader:
 
     def audio(self, choice: int, audio: Any) -> None:
         """Generated speech: base64 pieces and their transcript."""
-        if not isinstance(audio, dict):
+        if not isinstance(audio, dict) or not any(_string(audio, name) for name in ("id", "data", "transcript")):
             return
         current = self._current.get(choice)
         block_id = _string(audio, "id")

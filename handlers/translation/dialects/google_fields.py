@@ -21,6 +21,8 @@ from handlers.translation.dialects.reading import (
 _CLIENTS_OWN = frozenset({
     "args", "response", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema", "labels",
 })  # fmt: skip
+# Lists that Google also takes as a single object.
+_REPEATED = frozenset({"contents", "parts", "tools", "functionDeclarations"})
 _UNDERSCORE = re.compile(r"_([a-z0-9])")
 DEPTH_MAX = 32
 
@@ -176,7 +178,8 @@ def _camel(value: Any, depth: int) -> Any:
     fields = {}
     for key, inner in value.items():
         name = _UNDERSCORE.sub(lambda found: found[1].upper(), key)
-        fields[name] = inner if name in _CLIENTS_OWN else _camel(inner, depth + 1)
+        told = inner if name in _CLIENTS_OWN else _camel(inner, depth + 1)
+        fields[name] = [told] if name in _REPEATED and isinstance(told, dict) else told
     return fields
 
 
