@@ -22,6 +22,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import cast
 
 import uvloop
 
@@ -57,30 +58,43 @@ def is_public(address: str) -> bool:
 class Half(asyncio.Protocol):
     """One side of a joined connection: what it receives, the other side sends."""
 
-    def __init__(self, on_lost: Callable[[Half], None]) -> None:
+    def __init__(
+        self, on_made: Callable[[Half], None] = lambda _half: None, on_lost: Callable[[Half], None] = lambda _half: None
+    ) -> None:
         self.transport: asyncio.Transport | None = None
         self.other: Half | None = None
         self.ended = False
+        self.early = b""
+        self._on_made = on_made
         self._on_lost = on_lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport; the caller's side stays unread until the host's is there."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type of a callback
-        self.transport = transport
-        transport.set_write_buffer_limits(high=BUFFER_BYTES_MAX)
+        """Remember the transport; the caller's side is not read further until the host's is there."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=BUFFER_BYTES_MAX)
         if self.other is None:
-            transport.pause_reading()
+            self.transport.pause_reading()
+        self._on_made(self)
 
     def join(self, other: Half) -> None:
         """Connect the two sides and start reading."""
         self.other, other.other = other, self
         for half in (self, other):
-            if half.transport is not None:
+            early, half.early = half.early, b""
+            if early:
+                half.data_received(early)
+            if half.ended:
+                half.eof_received()
+            elif half.transport is not None:
                 half.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on, unread."""
-        if self.other is not None and self.other.transport is not None:
+        """Pass on, unread. What arrives before the other side is there (event loops may read once more) is kept."""
+        if self.other is None:
+            self.early += data
+            if self.transport is not None:
+                self.transport.pause_reading()
+        elif self.other.transport is not None:
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
@@ -157,15 +171,13 @@ class Relay:
             self._empty.set()
 
     def _accepting(self, host: str) -> Callable[[], Half]:
-        def accept() -> Half:
-            caller = Half(self._forget)
+        def dial(caller: Half) -> None:
             self._callers.add(caller)
-            dial = asyncio.get_running_loop().create_task(self._dial(caller, host))
-            self._dials.add(dial)
-            dial.add_done_callback(self._dials.discard)
-            return caller
+            task = asyncio.get_running_loop().create_task(self._dial(caller, host))
+            self._dials.add(task)
+            task.add_done_callback(self._dials.discard)
 
-        return accept
+        return lambda: Half(dial, self._forget)
 
     async def _dial(self, caller: Half, host: str) -> None:
         try:
@@ -190,9 +202,7 @@ class Relay:
         error: OSError = ConnectionRefusedError()
         for address in [row[4][0] for row in found if self._reachable(str(row[4][0]))]:
             try:
-                _, half = await loop.create_connection(
-                    lambda: Half(lambda _half: None), str(address), self._upstream_port
-                )
+                _, half = await loop.create_connection(Half, str(address), self._upstream_port)
             except OSError as failed:
                 error = failed
             else:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from handlers.relay import Relay, RouteError, is_public, main, parse_routes
 
@@ -47,7 +48,7 @@ def test_bytes_go_both_ways_unchanged() -> None:
             assert await reader.read() == content
 
     for _ in range(3):
-        asyncio.run(run())
+        uvloop.run(run())
 
 
 def test_one_end_closes_the_other() -> None:
@@ -65,7 +66,7 @@ def test_one_end_closes_the_other() -> None:
                 await asyncio.sleep(0.01)
             pytest.fail("the caller's side stayed open")
 
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 def test_a_slow_reader_holds_the_sender_back() -> None:
@@ -85,7 +86,7 @@ def test_a_slow_reader_holds_the_sender_back() -> None:
             # The kernel's buffers on two connections and ours; far from the 131 MB that would be sent.
             assert sent < 40_000_000
 
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 @pytest.mark.claim("C38")
@@ -96,7 +97,7 @@ def test_a_name_that_leads_inside_is_refused() -> None:
             with pytest.raises(ConnectionResetError):
                 await reader.readexactly(1)
 
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 @pytest.mark.claim("C38", "A68")
@@ -135,7 +136,7 @@ def test_draining_lets_a_stream_finish_and_takes_no_new_one() -> None:
             await drained
             assert relay.connections == 0
 
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 @pytest.mark.parametrize(

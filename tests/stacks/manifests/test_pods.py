@@ -9,53 +9,13 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from handlers.catalog.entries import Provider
 from handlers.workloads import Kind, workloads
-from stacks.manifests import Cluster, Document, documents, everything
+from stacks.manifests import Document, documents
 from stacks.manifests.cluster import NAME_LABEL
 from stacks.policy import PRODUCTION
+from tests.stacks.manifests.cluster_fixture import built, cluster, of_kind, rows
 
 KUBERNETES = "1.36"
-REGION_CLOUD = (("global", "aws"), ("china", "aliyun"))
-
-
-def rows(region: str) -> dict[str, Provider]:
-    tail = "com" if region == "global" else "cn"
-    return {
-        slug: Provider(
-            slug=slug,
-            name=slug,
-            base_url=f"https://api.{slug}.{tail}/v1",
-            wire_format="openai_chat",
-            auth="bearer",
-            country="US" if region == "global" else "CN",
-        )
-        for slug in ("alpha", "beta", "gamma")
-    }
-
-
-def cluster(region: str) -> Cluster:
-    return Cluster(
-        region=region,
-        cloud=dict(REGION_CLOUD)[region],
-        environment="production",
-        image="registry.example/therouter@sha256:" + "ab" * 32,
-        public_url="https://api.example.com",
-        database_host="db.internal",
-        ingress_ranges=("10.64.0.0/24", "10.64.1.0/24"),
-        database_ranges=("10.64.56.0/26",),
-        relay_block="172.20.128.0/17",
-        identity_range="169.254.170.23/32",
-        account_annotations={"gateway": {"example.com/role": "gateway"}},
-    )
-
-
-def built(region: str = "global") -> list[Document]:
-    return everything(cluster(region), PRODUCTION, workloads(region, rows(region)))
-
-
-def of_kind(objects: list[Document], kind: str) -> list[Document]:
-    return [item for item in objects if item["kind"] == kind]
 
 
 def pod_of(deployment: Document) -> Document:
