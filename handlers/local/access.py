@@ -14,6 +14,7 @@ from handlers.local.aws import read_secret
 from handlers.local.home import Home
 from handlers.local.system import DATABASE, ENVIRONMENT, Running
 from handlers.store.admin import AdminStore
+from handlers.store.control import ControlStore
 from handlers.store.dsn import Dsn
 from handlers.store.pool import Pool
 
@@ -79,5 +80,15 @@ class Access:
             hash_secret(made.secret),
             limits=limits,
             expires_at=expires_at,
+        )
+        return made.token
+
+    def create_management_key(self, name: str) -> str:
+        """Make the local tenant's first management key; Conflict when it has one that works."""
+        made = generate_key(
+            self.running.region, ENVIRONMENT, MintKeys.parse(read_secret(self.home.secrets, "keys/mint"))
+        )
+        ControlStore(self.pool).create_first_management_key(
+            made.key_id, str(LOCAL_TENANT), str(LOCAL_USER), name, hash_secret(made.secret)
         )
         return made.token

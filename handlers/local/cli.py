@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from handlers.errors import TheRouterError
 from handlers.local.access import NotRunning
+from handlers.local.audit import export_audit, show_key, verify_audit
 from handlers.local.commands import (
     check_ledger,
     create_key,
@@ -28,6 +29,7 @@ EXAMPLES = """examples:
   therouter keys create --name laptop --requests-per-minute 60
   therouter usage                           one row per request: the metadata that is kept, and nothing else
   therouter usage --json | jq .             every listing speaks JSON too
+  therouter audit verify trail.jsonl        prove that an exported audit trail was not changed
   therouter ledger check                    every sum of money that must agree, to the nano-unit
 """
 
@@ -62,7 +64,25 @@ def build_parser() -> argparse.ArgumentParser:
     live.set_defaults(run=verify_aws)
     ledger = commands.add_parser("ledger", help="money").add_subparsers(metavar="ACTION", required=True)
     _command(ledger, "check", "compare every sum that must agree; exits 1 on a difference", check_ledger)
+    _add_audit(commands)
     return parser
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    actions = commands.add_parser("audit", help="export and verify the audit trail").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    verify = _command(
+        actions,
+        "verify",
+        "check an exported trail offline; exits 1 and names the row when it was changed",
+        verify_audit,
+    )
+    verify.add_argument("file", help="what `audit export` wrote")
+    verify.add_argument("--key", default="", help="the published public key, <name>+<id>+<base64>")
+    export = _command(actions, "export", "write the tenant's trail with its proof to standard output", export_audit)
+    export.add_argument("--url", default="", help="the admin API, such as https://HOST/admin (default: what runs here)")
+    _command(actions, "key", "the public key of the checkpoints that are made here", show_key)
 
 
 def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,6 +99,9 @@ def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     create = _command(actions, "create", "make a key; it is shown once", create_key)
     create.add_argument("--name", required=True, help="what the key is for")
+    create.add_argument(
+        "--management", action="store_true", help="the first key for the admin API, instead of one that infers"
+    )
     create.add_argument("--models", default="", help="only these models, separated by commas")
     create.add_argument("--requests-per-minute", type=int, help="refuse more than this")
     create.add_argument("--tokens-per-minute", type=int, help="refuse more than this")

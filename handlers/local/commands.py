@@ -44,7 +44,11 @@ def create_key(options: argparse.Namespace) -> int:
     access = Access.open(Home.of(options.region))
     try:
         access.ensure_tenant()
-        token = access.create_key(options.name, limits, expires_at)
+        token = (
+            access.create_management_key(options.name)
+            if options.management
+            else access.create_key(options.name, limits, expires_at)
+        )
     finally:
         access.close()
     if options.json:

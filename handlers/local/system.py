@@ -69,6 +69,7 @@ class Running(msgspec.Struct, frozen=True):
     database_folder: str
     database_port: int
     supervisor: int
+    admin_url: str = ""
 
 
 class LocalSystem:
@@ -88,6 +89,8 @@ class LocalSystem:
         self.replicas: list[Child] = []
         """Further gateways, for those who want to see several at work."""
         self.schedules: Child | None = None
+        self.admin: Child | None = None
+        self.admin_port = 0
         self.payments: PaymentsBeside | None = None
         self.port = 0
 
@@ -95,6 +98,11 @@ class LocalSystem:
     def url(self) -> str:
         """Where clients go."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        """Where the control plane answers."""
+        return f"http://127.0.0.1:{self.admin_port}/admin"
 
     @property
     def enabled(self) -> list[str]:
@@ -119,6 +127,7 @@ class LocalSystem:
             self._await_pods()
             self.start_gateway()
             self._start_schedules()
+            self._start_admin()
             self._start_payments()
             self._describe()
         except BaseException:
@@ -129,6 +138,8 @@ class LocalSystem:
         """Stop everything, clients' side first."""
         if self.payments is not None:
             self.payments.stop()
+        if self.admin is not None:
+            self.admin.stop()
         if self.schedules is not None:
             self.schedules.stop()
         for gateway in (*self.replicas, *([self.gateway] if hasattr(self, "gateway") else [])):
@@ -154,12 +165,13 @@ class LocalSystem:
             database_folder=str(self.postgres.socket_dir),
             database_port=self.postgres.port,
             supervisor=os.getpid(),
+            admin_url=self.admin_url,
         )
         self.home.running.write_bytes(msgspec.json.encode(running))
 
     def children(self) -> list[Child]:
         """The processes to watch, the gateway last."""
-        optional = [child for child in (self.model, self.schedules) if child is not None]
+        optional = [child for child in (self.model, self.schedules, self.admin) if child is not None]
         payments = self.payments.children if self.payments is not None else []
         return [*optional, *payments, *self.pods.values(), self.gateway]
 
@@ -294,6 +306,20 @@ class LocalSystem:
         command = [sys.executable, "-m", "handlers.local.schedules"]
         self.schedules = Child("schedules", command, plain_environment(variables), self.home.logs / "schedules.log")
         self.schedules.start()
+
+    def _start_admin(self) -> None:
+        self._progress("control plane")
+        self.admin_port = free_port()
+        variables = {
+            **self._deployment_variables(),
+            **self._database_variables("admin"),
+            Variable.PUBLIC_URL: f"http://127.0.0.1:{self.admin_port}",
+        }
+        entry = "handlers.admin.function.handler"
+        command = [sys.executable, "-m", "handlers.local.functions", entry, "--port", str(self.admin_port)]
+        self.admin = Child("admin", command, plain_environment(variables), self.home.logs / "admin.log")
+        self.admin.start()
+        self.admin.await_ready(lambda: _answers(f"{self.admin_url}/openapi.json"), START_TIMEOUT_S)
 
     def _start_payments(self) -> None:
         if not self.options.payments:

@@ -95,7 +95,7 @@ def _say_how_to_use(system: LocalSystem, home: Home, *, new_key: bool) -> None:
     model = _example_model(system)
     key = token or "$THEROUTER_API_KEY"
     print(f"\nReady: {system.url}   models: {system.url}/v1/models   logs: {home.logs}\n")
-    print(f"Admin API: {system.admin_url}   its document: {system.admin_url}/openapi.json\n")
+    print(f"Admin API: {system.admin_url}   first key for it: therouter keys create --management --name NAME\n")
     if token:
         print(f"Your API key, shown once and stored only as a hash:\n\n  {token}\n")
     else:

@@ -34,6 +34,23 @@ class Standing(msgspec.Struct, frozen=True):
     scopes: frozenset[str]
 
 
+class SignedIn(msgspec.Struct, frozen=True):
+    """Whose session has begun."""
+
+    tenant_id: str
+    user_id: str
+    role: str
+
+
+class LeakedKey(msgspec.Struct, frozen=True):
+    """A key that was revoked, and who is told."""
+
+    key_id: str
+    name: str
+    tenant_id: str
+    addresses: tuple[str, ...]
+
+
 class ControlStore:
     """The admin room's way into the database; blocking."""
 
@@ -55,6 +72,31 @@ class ControlStore:
         rows = self._pool.run(question, caller=_text(caller), **values)
         # Not strict: times are Unix seconds there and moments here.
         return msgspec.json.decode(rows[0][0] or "null", type=kind, strict=False)
+
+    def create_first_management_key(self, key_id: str, tenant_id: str, user_id: str, name: str, digest: str) -> None:
+        """The key that all others come from; Conflict when the tenant has one that works."""
+        self._pool.run(
+            "admin_first_management_key", key_id=key_id, tenant=tenant_id, user=user_id, name=name, hash=digest
+        )
+
+    def sign_in(
+        self, session_id: str, subject: str, email: str, *, tenant: str | None, role: str | None, life_s: int
+    ) -> SignedIn | None:
+        """Begin a session for somebody whom the identity provider has vouched for; None when we know nobody like it."""
+        rows = self._pool.run(
+            "admin_sign_in",
+            session_id=session_id, subject=subject, email=email, tenant=tenant, role=role, life_s=life_s,
+        )  # fmt: skip
+        return msgspec.json.decode(rows[0][0], type=SignedIn) if rows[0][0] else None
+
+    def sign_out(self, session_id: str) -> bool:
+        """End a session; False when there was none."""
+        return bool(self._pool.run("admin_sign_out", session_id=session_id)[0][0])
+
+    def revoke_leaked(self, key_id: str, source: str) -> LeakedKey | None:
+        """Revoke a key that was found in public; None when there is nothing to revoke."""
+        rows = self._pool.run("admin_key_leaked", key_id=key_id, source=source)
+        return msgspec.json.decode(rows[0][0], type=LeakedKey) if rows[0][0] else None
 
 
 def _text(caller: Caller) -> str:

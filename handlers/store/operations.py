@@ -10,6 +10,8 @@ from handlers.store.pool import Pool
 REAP_BATCH = 1_000
 PARTITION_DAYS_AHEAD = 14
 PURGE_BATCH = 5_000
+ROWS_WITHOUT_LIMIT = 2**62
+LEAVES_BATCH = 5_000
 
 
 class PurgeDue(NamedTuple):
@@ -18,6 +20,35 @@ class PurgeDue(NamedTuple):
     tenant_id: str
     cutoff: datetime
     rows: int
+    allowed: int = ROWS_WITHOUT_LIMIT
+    """The most that may go without a person's word."""
+    clock: datetime | None = None
+    """The database's clock, when the plan was made."""
+
+
+class PurgePending(NamedTuple):
+    """What has gone from a tenant since its last receipt."""
+
+    tenant_id: str
+    cutoff: datetime
+    rows: int
+    cost_nano: int
+
+
+class SealedTrail(NamedTuple):
+    """The last checkpoint of the audit trail."""
+
+    size: int
+    note: str
+    frontier: bytes
+
+
+class AuditLeaf(NamedTuple):
+    """One row of the audit trail, as far as its tree and chain go."""
+
+    seq: int
+    leaf: bytes
+    chain: bytes
 
 
 class OperationsStore:
@@ -40,17 +71,47 @@ class OperationsStore:
         return int(self._pool.run("operations_create_partitions", days_ahead=days_ahead)[0][0])
 
     def purge_due(self) -> list[PurgeDue]:
-        """What the purge would remove now, by the database's clock."""
-        return [PurgeDue(str(tenant), cutoff, rows) for tenant, cutoff, rows in self._pool.run("usage_purge_due")]
+        """What the purge would remove now, by the database's clock, and how much of it is no surprise."""
+        return [PurgeDue(str(tenant), *rest) for tenant, *rest in self._pool.run("operations_purge_plan")]
 
     def purge(self, tenant_id: str, cutoff: datetime, limit: int = PURGE_BATCH) -> tuple[int, int]:
         """Remove a batch of a tenant's rows from before the cutoff; returns (rows, nano-units that they had cost).
 
-        A batch is one transaction and may be repeated or interrupted at will. Conflict when the cutoff lies within the
-        tenant's retention.
+        A batch is one transaction and may be repeated or interrupted at will; what it removed awaits its receipt. Conflict
+        when the cutoff lies within the tenant's retention.
         """
-        requests, cost_nano = self._pool.run("usage_purge", tenant=tenant_id, cutoff=cutoff, limit=limit)[0]
-        return int(requests), int(cost_nano)
+        rows, cost_nano = self._pool.run("operations_purge_batch", tenant=tenant_id, cutoff=cutoff, limit=limit)[0]
+        return int(rows), int(cost_nano)
+
+    def purge_pending(self) -> list[PurgePending]:
+        """What has gone without a receipt yet."""
+        return [PurgePending(str(tenant), *rest) for tenant, *rest in self._pool.run("operations_purge_pending")]
+
+    def write_receipt(self, gone: PurgePending, receipt: str) -> bool:
+        """Put a receipt into the tenant's audit trail; False when more has gone meanwhile, and another is needed."""
+        rows = self._pool.run(
+            "operations_purge_receipt",
+            tenant=gone.tenant_id,
+            cutoff=gone.cutoff,
+            requests=gone.rows,
+            cost_nano=gone.cost_nano,
+            receipt=receipt,
+        )
+        return bool(rows[0][0])
+
+    def last_checkpoint(self) -> SealedTrail | None:
+        """The last checkpoint, None when there is none."""
+        rows = self._pool.run("operations_last_checkpoint")
+        return SealedTrail(*rows[0]) if rows else None
+
+    def audit_leaves(self, after: int, limit: int = LEAVES_BATCH) -> list[AuditLeaf]:
+        """Leaves of the audit trail after a number."""
+        return [AuditLeaf(*row) for row in self._pool.run("operations_audit_leaves", after=after, limit=limit)]
+
+    def seal_audit(self, size: int, note: str, verifier: str, frontier: bytes) -> bool:
+        """Keep a checkpoint; False when there is one of this size."""
+        rows = self._pool.run("operations_seal_audit", size=size, note=note, verifier=verifier, frontier=frontier)
+        return bool(rows[0][0])
 
     def tidy(self) -> tuple[int, int]:
         """Forget what the purge no longer needs; returns (request tokens, empty partitions) that went."""

@@ -85,6 +85,9 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "last_owner": Refusal(Conflict, "A tenant keeps at least one owner; appoint another first.", "user_id", "last_owner"),
     "key_revoked": Refusal(Conflict, "The key is revoked or expired and stays so; make a new one.", "key_id"),
+    "management_key_exists": Refusal(
+        Conflict, "The tenant has a management key that works; make further ones with it, or revoke it first.", "key_id"
+    ),
     "byok_unknown": Refusal(NotFound, "The tenant has no such provider key; list them to see their ids.", "record_id"),
     "confirmation_required": Refusal(
         Conflict, "This removes data for good; confirm it as its documentation says.", "confirm", "confirmation_required"

@@ -110,3 +110,15 @@ select therouter.control_set_tenant_state(:caller, :tenant, :state)
 
 -- name: control_checkpoints
 select therouter.control_checkpoints(:caller, :from_size)
+
+-- name: admin_first_management_key
+select therouter.admin_first_management_key(:key_id, :tenant, :user, :name, :hash)
+
+-- name: admin_sign_in
+select therouter.admin_sign_in(:session_id, :subject, :email, :tenant, :role, :life_s)
+
+-- name: admin_sign_out
+select therouter.admin_sign_out(:session_id)
+
+-- name: admin_key_leaked
+select therouter.admin_key_leaked(:key_id, :source)

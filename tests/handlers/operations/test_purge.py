@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from handlers.operations import purge as module
 from handlers.operations.purge import PurgeEvent, PurgeRefused, handler, plausible, purge
+from handlers.operations.sealing import Sealer
 from handlers.store.operations import OperationsStore, PurgeDue
 from stacks.policy import PRODUCTION
 from tests.database import Database
@@ -18,6 +20,7 @@ FIELDS = {
     "retention_days_max": PRODUCTION.metadata_retention_days_max,
 }
 EVENT = PurgeEvent(**FIELDS)
+SEALER = Sealer("global", Ed25519PrivateKey.generate())
 
 
 def due(**age: int) -> PurgeDue:
@@ -44,8 +47,8 @@ def test_a_cutoff_is_believed_within_the_promised_days_alone(age: dict[str, int]
 
 def test_nothing_is_due_in_an_empty_database_and_partitions_are_made(database: Database) -> None:
     store = OperationsStore(database.pool("operations"))
-    first = purge(store, EVENT, datetime.now(UTC))
-    again = purge(store, EVENT, datetime.now(UTC))
+    first = purge(store, EVENT, datetime.now(UTC), SEALER)
+    again = purge(store, EVENT, datetime.now(UTC), SEALER)
     assert (first.rows, first.refused, again.rows, again.partitions_made) == (0, (), 0, 0)
 
 
@@ -62,6 +65,7 @@ def test_a_tenant_whose_cutoff_cannot_be_right_keeps_its_rows_and_the_run_fails(
         def purge(self, tenant_id: str, cutoff: datetime, limit: int = 0) -> tuple[int, int]:
             raise AssertionError((tenant_id, cutoff, limit))
 
+    monkeypatch.setattr(module, "open_sealer", lambda: SEALER)
     monkeypatch.setattr(module, "open_store", lambda: Clock(database.pool("operations")))
     with pytest.raises(PurgeRefused):
         handler(FIELDS, None)

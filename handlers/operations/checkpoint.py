@@ -1,0 +1,101 @@
+"""Seals the audit trail: each time, a signed checkpoint over all rows so far, and a check that the trail is still what it was.
+
+Rules
+    The chain is recomputed over every row that a checkpoint adds, beginning at the last row of the one before. Once a night
+    (`rebuild`) it is recomputed from the first row, and the tree's root compared with the last checkpoint.
+    A trail that does not fit is never sealed: the function fails, which sounds its alarm, and says at which row.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from handlers.audit.merkle import Frontier
+from handlers.audit.notes import NoteBroken, checkpoint_text, open_note, read_checkpoint
+from handlers.audit.verification import CHAIN_START, next_chain
+from handlers.operations.database import open_store
+from handlers.operations.journal import Outcome, read_event, report
+from handlers.operations.sealing import Sealer, open_sealer
+from handlers.store.operations import AuditLeaf, OperationsStore, SealedTrail
+
+
+class CheckpointEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`rebuild`: look at every row since the first."""
+
+    rebuild: bool = False
+
+
+class TrailSealed(Outcome, frozen=True, kw_only=True):
+    """How many rows are sealed now, how many of them newly, and the root."""
+
+    rows: int
+    new_rows: int
+    root: str
+    rebuilt: bool
+
+
+class TrailTampered(RuntimeError):
+    """The audit trail or its last checkpoint is not what it was; the message says where."""
+
+
+def seal_trail(store: OperationsStore, sealer: Sealer, *, rebuild: bool = False) -> TrailSealed:
+    """One checkpoint."""
+    last = store.last_checkpoint()
+    sealed = _trusted(last, sealer) if last is not None else Frontier()
+    frontier = Frontier() if rebuild else Frontier(sealed.size, sealed.pack())
+    for leaf in _checked_leaves(store, frontier.size):
+        frontier.push(leaf)
+        if frontier.size == sealed.size and frontier.root() != sealed.root():
+            raise TrailTampered(f"the first {sealed.size} rows of the audit trail are not those that were sealed")
+    if frontier.size < sealed.size:
+        raise TrailTampered(f"the audit trail ends at row {frontier.size}, and {sealed.size} rows were sealed")
+    new_rows = frontier.size - sealed.size
+    if new_rows:
+        note = sealer.sign(checkpoint_text(sealer.origin, frontier.size, frontier.root()))
+        store.seal_audit(frontier.size, note, sealer.verifier, frontier.pack())
+    root = base64.b64encode(frontier.root()).decode()
+    return TrailSealed(rows=frontier.size, new_rows=new_rows, root=root, rebuilt=rebuild)
+
+
+def _trusted(last: SealedTrail, sealer: Sealer) -> Frontier:
+    """The tree of the last checkpoint, if the row is what its signed note says."""
+    try:
+        said = read_checkpoint(open_note(last.note, sealer.verifier))
+        frontier = Frontier(last.size, last.frontier)
+    except NoteBroken:
+        raise TrailTampered(f"the checkpoint of {last.size} rows is not signed by this key") from None
+    except ValueError:
+        raise TrailTampered(f"the tree of the checkpoint of {last.size} rows is damaged") from None
+    if (said.size, said.root) != (last.size, frontier.root()):
+        raise TrailTampered(f"the checkpoint of {last.size} rows is not what was signed")
+    return frontier
+
+
+def _checked_leaves(store: OperationsStore, after: int) -> Iterator[bytes]:
+    """The leaves after a row, each having continued the chain."""
+    chain = CHAIN_START
+    if after:
+        chain = _page(store, after - 1, 1)[0].chain
+    while page := _page(store, after):
+        for row in page:
+            chain = next_chain(chain, row.leaf)
+            if row.seq != after + 1 or row.chain != chain:
+                raise TrailTampered(f"row {after + 1} of the audit trail does not continue its chain")
+            after += 1
+            yield row.leaf
+
+
+def _page(store: OperationsStore, after: int, limit: int | None = None) -> list[AuditLeaf]:
+    page = store.audit_leaves(after) if limit is None else store.audit_leaves(after, limit)
+    if limit is not None and not page:
+        raise TrailTampered(f"row {after + 1} of the audit trail is gone")
+    return page
+
+
+def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
+    """Called every few minutes, and once a night with `rebuild`; safe to repeat."""
+    wanted = read_event(event, CheckpointEvent)
+    return report(seal_trail(open_store(), open_sealer(), rebuild=wanted.rebuild))
