@@ -100,7 +100,7 @@ def _say_how_to_use(system: LocalSystem, home: Home, *, new_key: bool) -> None:
         print(f"Your API key, shown once and stored only as a hash:\n\n  {token}\n")
     else:
         print(
-            "Use the API key that was printed at the first start, or make another: therouter keys create --name NAME\n"
+            f"Use the API key that was printed at the first start, or make another: {_tool()} keys create --name NAME\n"
         )
     if model is None:
         print("No provider is enabled: set a provider key (such as OPENAI_API_KEY), or start without --no-model.\n")
