@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -218,6 +219,24 @@ class ChatFields(msgspec.Struct):
 KNOWN_FIELDS = frozenset(ChatFields.__struct_fields__) | GATEWAY_FIELDS
 
 
+_RANGES = (
+    ("max_tokens", 1, OUTPUT_TOKENS_MAX),
+    ("max_completion_tokens", 1, OUTPUT_TOKENS_MAX),
+    ("n", 1, CHOICES_MAX),
+    ("temperature", 0, 2),
+    ("top_p", 0, 1),
+    ("min_p", 0, 1),
+    ("top_a", 0, 1),
+    ("top_k", -1, 1_000_000),
+    ("frequency_penalty", -2, 2),
+    ("presence_penalty", -2, 2),
+    ("repetition_penalty", 0, 2),
+    ("top_logprobs", 0, 20),
+    ("seed", -(2**63), 2**63 - 1),
+)
+_ranged = attrgetter(*(name for name, _, _ in _RANGES))
+
+
 def check_fields(fields: ChatFields) -> None:
     """Ranges and sizes, after the types.
 
@@ -226,19 +245,9 @@ def check_fields(fields: ChatFields) -> None:
     """
     check_length("messages", len(fields.messages), MESSAGES_MAX)
     check_length("tools", len(fields.tools or ()), TOOLS_MAX)
-    check_range("max_tokens", fields.max_tokens, 1, OUTPUT_TOKENS_MAX)
-    check_range("max_completion_tokens", fields.max_completion_tokens, 1, OUTPUT_TOKENS_MAX)
-    check_range("n", fields.n, 1, CHOICES_MAX)
-    check_range("temperature", fields.temperature, 0, 2)
-    check_range("top_p", fields.top_p, 0, 1)
-    check_range("min_p", fields.min_p, 0, 1)
-    check_range("top_a", fields.top_a, 0, 1)
-    check_range("top_k", fields.top_k, -1, 1_000_000)
-    check_range("frequency_penalty", fields.frequency_penalty, -2, 2)
-    check_range("presence_penalty", fields.presence_penalty, -2, 2)
-    check_range("repetition_penalty", fields.repetition_penalty, 0, 2)
-    check_range("top_logprobs", fields.top_logprobs, 0, 20)
-    check_range("seed", fields.seed, -(2**63), 2**63 - 1)
+    for value, (name, low, high) in zip(_ranged(fields), _RANGES, strict=True):
+        if value is not None:
+            check_range(name, value, low, high)
     read_stops("stop", fields.stop)
     if fields.reasoning is not None:
         check_range("reasoning.max_tokens", fields.reasoning.max_tokens, 0, OUTPUT_TOKENS_MAX)

@@ -22,7 +22,7 @@ from handlers.translation.passthrough.base import Draft
 # Betas that keep something at the provider; never under shared credentials.
 STATEFUL_BETAS = ("files-api", "skills", "code-execution", "message-batches", "mcp-client")
 _encode = msgspec.json.Encoder().encode
-_NULL = b"null"
+_NULL = msgspec.Raw(b"null")
 
 
 class MessagesRelay:
@@ -37,7 +37,7 @@ class MessagesRelay:
         fields = decode_messages(client)
         top = decode_top(asked.body)
         body: dict[str, Any] = {
-            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and bytes(value) != _NULL
+            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL
         }
         body["model"] = asked.upstream.upstream_model
         body["stream"] = asked.streams_upstream

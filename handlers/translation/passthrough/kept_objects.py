@@ -44,9 +44,10 @@ def refuse_kept_objects(fields: ChatFields, top: Mapping[str, msgspec.Raw]) -> N
             if part.file is not None and part.file.file_id is not None:
                 raise _kept(f"messages[{number}].content[{place}].file.file_id")
     messages = bytes(top["messages"])
-    if _KEYS.search(messages):
+    # A plain search for what each pattern cannot do without costs a hundredth of the pattern.
+    if (b'"file_id"' in messages or b'"audio"' in messages) and _KEYS.search(messages):
         raise _kept("messages")
-    if _SPELLED.search(messages):
+    if b"\\u00" in messages and _SPELLED.search(messages):
         raise InvalidRequest(
             "messages: letters, digits and underscores must stand for themselves, not as \\u escapes.", param="messages"
         )

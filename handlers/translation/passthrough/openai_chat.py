@@ -20,7 +20,7 @@ from handlers.translation.passthrough.base import Draft
 from handlers.translation.passthrough.kept_objects import refuse_kept_objects
 
 _encode = msgspec.json.Encoder().encode
-_NULL = b"null"
+_NULL = msgspec.Raw(b"null")
 
 
 class ChatRelay:
@@ -36,7 +36,7 @@ class ChatRelay:
         if asked.stateless:
             refuse_kept_objects(fields, top)
         body: dict[str, Any] = {
-            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and bytes(value) != _NULL
+            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL
         }
         if "provider_routing" in asked.upstream.quirks and "provider" in top:
             body["provider"] = top["provider"]

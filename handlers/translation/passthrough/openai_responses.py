@@ -22,7 +22,7 @@ from handlers.translation.passthrough.base import Draft
 
 _encode = msgspec.json.Encoder().encode
 _INPUT_DETAILS = re.compile(rb'"input_tokens_details"\s*:\s*\{(?=\s*")')
-_NULL = b"null"
+_NULL = msgspec.Raw(b"null")
 # What OpenAI keeps under an id of its own, and refuses to know once it was told to store nothing.
 _KEPT_IDS = ("rs_", "msg_", "fc_")
 
@@ -39,7 +39,7 @@ class ResponsesRelay:
         fields = decode_responses(client)
         top = decode_top(asked.body)
         body: dict[str, Any] = {
-            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and bytes(value) != _NULL
+            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL
         }
         body["model"] = asked.upstream.upstream_model
         body["stream"] = asked.streams_upstream
