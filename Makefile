@@ -35,7 +35,7 @@ format: $(VENV)/.test  ## put the code into its one format
 
 lock: $(VENV)/.python  ## resolve pyproject.toml into the two hash-locked requirements files
 	@$(PIP) install uv
-	@for extras in "--extra local|requirements.txt" "--all-extras -c requirements.txt|requirements-dev.txt"; do \
+	@for extras in "--extra local|requirements.txt" "--extra image -c requirements.txt|requirements-image.txt" "--all-extras -c requirements.txt|requirements-dev.txt"; do \
 	  $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header --quiet pyproject.toml $${extras%|*} -o $${extras#*|}; done
 
