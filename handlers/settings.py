@@ -8,6 +8,7 @@ name and the remedy. No secret is ever a setting: settings say where secrets are
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -164,6 +165,9 @@ class DatabaseSettings:
         )
 
 
+_POD_ADDRESS = re.compile(r"unix:/[^:]+|[a-z0-9{}.-]+\.svc\.cluster\.local:[0-9]+")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
     """The gateway room."""
@@ -185,6 +189,11 @@ class GatewaySettings:
         if "{provider}" not in wire:
             raise SettingError(
                 f"{Variable.WIRE} must contain {{provider}}, as in unix:/run/therouter/{{provider}}.sock"
+            )
+        if deployment.cloud != "local" and not _POD_ADDRESS.fullmatch(wire):
+            raise SettingError(
+                f"{Variable.WIRE} must be a socket or an address of this cluster: the {deployment.region} region reaches "
+                "its own pods and no others (region_restricted)"
             )
         return cls(
             deployment=deployment,

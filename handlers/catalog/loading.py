@@ -137,6 +137,11 @@ def _select(
     if enabled is None:
         return here
     unknown = enabled - {row.slug for row, _ in here}
+    if foreign := unknown & set(slugs):
+        raise CatalogError(
+            f"the {region} catalogue has no provider {', '.join(sorted(foreign))}: only the other region calls it "
+            "(region_restricted)"
+        )
     if unknown:
         raise CatalogError(f"the {region} catalogue has no provider {', '.join(sorted(unknown))}")
     return [(row, site) for row, site in here if row.slug in enabled]

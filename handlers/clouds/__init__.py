@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from handlers.clouds.secrets import KeptSecrets, Secret, SecretError, SecretStore
+from handlers.clouds.secrets import KeptSecrets, Secret, SecretError, SecretStore, foreign_secrets
 from handlers.settings import Deployment
 
 __all__ = ["KeptSecrets", "Secret", "SecretError", "SecretStore", "open_secret_store"]
@@ -23,18 +23,21 @@ def open_secret_store(deployment: Deployment, variables: Mapping[str, str] = os.
 
     Raises SecretError when the store belongs to another region or environment.
     """
+    foreign = foreign_secrets(deployment.region)
     # Imported here: a process pays for its own cloud's client alone.
     if deployment.cloud == "aliyun":
         from handlers.clouds.aliyun import AliyunSecretStore  # noqa: PLC0415
 
-        return KeptSecrets(AliyunSecretStore(deployment.environment, variables))
+        return KeptSecrets(AliyunSecretStore(deployment.environment, variables), foreign)
     if deployment.cloud == "local" and deployment.secrets:
         from handlers.clouds.local import LocalSecretStore  # noqa: PLC0415
 
         folder = Path(deployment.secrets)
-        return KeptSecrets(LocalSecretStore(folder, region=deployment.region, environment=deployment.environment))
+        return KeptSecrets(
+            LocalSecretStore(folder, region=deployment.region, environment=deployment.environment), foreign
+        )
     from handlers.clouds.aws import AwsSecretStore  # noqa: PLC0415
 
     if deployment.cloud == "local" and "AWS_ENDPOINT_URL_SECRETS_MANAGER" not in variables:
         raise SecretError("on one machine, THEROUTER_SECRETS names the folder of secrets (therouter up makes it)")
-    return KeptSecrets(AwsSecretStore(deployment.environment, variables))
+    return KeptSecrets(AwsSecretStore(deployment.environment, variables), foreign)

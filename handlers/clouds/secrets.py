@@ -12,8 +12,12 @@ from typing import NoReturn, Protocol, SupportsIndex
 
 import msgspec
 
+from handlers.catalog.elsewhere import providers_elsewhere
+
 ROOT = "therouter"
 SECRET_BYTES_MAX = 65_536
+PAYMENT_COMPANIES = {"global": "stripe", "china": "wechat"}
+"""Subjects of the kind `payments`, as in handlers.workloads."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}/[a-z][a-z0-9-]{0,62}")
 
 
@@ -80,6 +84,16 @@ def store_name(environment: str, name: str) -> str:
     return f"{ROOT}/{environment}/{check_name(name)}"
 
 
+def foreign_secrets(region: str) -> frozenset[str]:
+    """Short names of secrets that only the other region has: those of its own providers and of its payment company."""
+    slugs = providers_elsewhere(region)
+    companies = {company for other, company in PAYMENT_COMPANIES.items() if other != region}
+    return frozenset(
+        {f"{kind}/{slug}" for kind in ("provider", "seal", "wire") for slug in slugs}
+        | {f"payments/{company}" for company in companies}
+    )
+
+
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose secrets a folder or a stand-in holds."""
 
@@ -90,12 +104,15 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeptSecrets:
     """A store that remembers: what was read once stays readable, whatever happens to the store behind."""
 
-    def __init__(self, store: SecretStore) -> None:
+    def __init__(self, store: SecretStore, foreign: frozenset[str] = frozenset()) -> None:
         self._store = store
+        self._foreign = foreign
         self._kept: dict[str, Secret] = {}
 
     def get(self, name: str) -> Secret:
-        """The last good value; read from the store the first time."""
+        """The last good value; read from the store the first time. The other region's secrets are not asked for."""
+        if name in self._foreign:
+            raise SecretError(f"the secret {name} is the other region's and has no place here (region_restricted)")
         kept = self._kept.get(name)
         if kept is None:
             kept = self._kept[name] = self._store.get(name)

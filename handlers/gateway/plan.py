@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from handlers.catalog.elsewhere import is_elsewhere, refuse_model, refuse_providers
 from handlers.catalog.entries import PER_MILLION, Catalog, Endpoint, Model, Provider
 from handlers.catalog.names import find_model, nearest_names
 from handlers.errors import InvalidRequest, NotFound, Unavailable
@@ -98,7 +99,7 @@ def route_plan(
         slug, suffix = split_suffix(wanted)
         model = find_model(catalog, slug)
         if model is None:
-            details.append((wanted, "model_not_found"))
+            details.append((wanted, "region_restricted" if is_elsewhere(catalog.region, slug) else "model_not_found"))
             continue
         known = True
         if grant.models and model.id not in grant.models:
@@ -274,6 +275,8 @@ _OURS = frozenset({"provider_not_configured", "unpriced"})
 
 def _refuse(call: Call, catalog: Catalog, known: bool, details: list[tuple[str, str]]) -> None:  # noqa: FBT001 - private
     wanted = call.models[0]
+    if not known and all(reason == "region_restricted" for _, reason in details):
+        raise refuse_model(catalog.region)
     if not known:
         near = nearest_names(catalog, split_suffix(wanted)[0])
         hint = f" Did you mean {', '.join(near)}?" if near else ""
@@ -292,6 +295,8 @@ def _refuse(call: Call, catalog: Catalog, known: bool, details: list[tuple[str, 
             },
         )
     excluded = _counted(details)
+    if "allowed_providers" in excluded:
+        refuse_providers(catalog.region, call.preferences.only)
     ours = set(excluded) <= _OURS
     availability = {
         "code": "no_endpoints" if ours else "constraint_filtered",

@@ -10,6 +10,7 @@ import msgspec
 import uvloop
 
 from handlers.catalog.discovery import with_models
+from handlers.catalog.elsewhere import models_elsewhere
 from handlers.catalog.entries import Catalog
 from handlers.catalog.loading import load_catalog
 from handlers.clouds import SecretStore, open_secret_store
@@ -90,6 +91,7 @@ def build(settings: GatewaySettings) -> tuple[Gateway, Pool]:
 
 def _catalog(settings: GatewaySettings) -> Catalog:
     catalog = load_catalog(settings.deployment.region, enabled=frozenset(settings.providers))
+    models_elsewhere(settings.deployment.region)  # made now, so that no request waits for it
     if settings.models:
         found = msgspec.json.decode(Path(settings.models).read_bytes(), type=dict[str, list[str]])
         for provider, names in found.items():

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from handlers.catalog.elsewhere import is_elsewhere, refuse_model
 from handlers.catalog.entries import NANO, PER_MILLION, Endpoint, Model, Rates
 from handlers.catalog.names import find_model, nearest_names
 from handlers.errors import InvalidRequest, NotFound, TheRouterError
@@ -190,6 +191,8 @@ def _named(gateway: Gateway, exchange: Exchange) -> Model:
     model = find_model(gateway.catalog, name)
     if model is None or not _servable(gateway, model):
         near = ", ".join(nearest_names(gateway.catalog, name))
+        if is_elsewhere(gateway.catalog.region, name):
+            raise refuse_model(gateway.catalog.region)
         raise NotFound(f"There is no model of this name.{' Did you mean ' + near + '?' if near else ''}", param="model")
     return model
 

@@ -25,7 +25,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from handlers.clouds.local import ORIGIN_FILE, LocalSecretStore, read_private
-from handlers.clouds.secrets import Origin, SecretError, check_name, store_name
+from handlers.clouds.secrets import Origin, SecretError, check_name, foreign_secrets, store_name
 from handlers.keys.grammar import MintKeys
 from handlers.keys.opening import parse_private_keys
 from handlers.keys.sealing import derive_public, generate_keypair, parse_public_keys
@@ -55,8 +55,15 @@ def ensure_secrets(folder: Path, region: str, environment: str, providers: Itera
     for name, make in _wanted(slugs, region).items():
         if not (folder / name).exists():
             _write(folder / name, make())
+    _refuse_foreign(folder, region)
     _publish_sealing_keys(folder)
     return _checked(folder)
+
+
+def _refuse_foreign(folder: Path, region: str) -> None:
+    for name in sorted(foreign_secrets(region)):
+        if (folder / name).exists():
+            raise SecretError(f"{folder} holds {name}, which is the other region's: remove it (region_restricted)")
 
 
 def _claim(folder: Path, origin: Origin) -> None:

@@ -18,6 +18,7 @@ import msgspec
 import uvloop
 
 from handlers.catalog.discovery import with_models
+from handlers.catalog.elsewhere import hosts_elsewhere
 from handlers.catalog.entries import Catalog, Provider
 from handlers.catalog.loading import load_catalog
 from handlers.clouds import open_secret_store
@@ -119,6 +120,8 @@ def choose_address(provider: Provider, settings: PodSettings) -> str:
     template = re.escape(provider.base_url)
     filled = re.fullmatch(re.sub(r"\\\{[a-z_]+\\\}", "[A-Za-z0-9-]{1,63}", template), address)
     host = urlsplit(address).hostname
+    if (host or "").rstrip(".") in hosts_elsewhere(settings.deployment.region):
+        raise SettingError(f"{Variable.BASE_URL} is an address that only the other region calls (region_restricted)")
     if not (filled or host in _LOOPBACK or (provider.country == "--" and host)):
         raise SettingError(
             f"{Variable.BASE_URL} must be on this machine or fill the placeholders of {provider.base_url}"

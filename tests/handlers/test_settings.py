@@ -93,6 +93,33 @@ def test_c46_the_other_regions_database_is_refused_at_start(cloud: str, region: 
         GatewaySettings.parse(environment)
 
 
+@pytest.mark.claim("C45", "C46")
+@pytest.mark.parametrize(
+    ("wire", "here"),
+    [
+        ("unix:/run/{provider}.sock", True),
+        ("provider-{provider}.therouter.svc.cluster.local:8080", True),
+        ("provider-{provider}.therouter.example:8080", False),
+        ("10.0.0.1:8080/{provider}", False),
+        ("provider-{provider}.svc.cluster.local.example:8080", False),
+    ],
+)
+def test_c46_pods_are_those_of_this_cluster(wire: str, here: bool) -> None:
+    environment = {
+        **GATEWAY,
+        Variable.CLOUD: "aliyun",
+        Variable.REGION: "china",
+        Variable.DATABASE_CA: "/etc/ca.pem",
+        Variable.DATABASE_HOST: "pgm-1.pg.rds.aliyuncs.com",
+        Variable.WIRE: wire,
+    }
+    if here:
+        assert GatewaySettings.parse(environment).wire == wire
+    else:
+        with pytest.raises(SettingError, match=rf"{Variable.WIRE.value}.*region_restricted"):
+            GatewaySettings.parse(environment)
+
+
 @pytest.mark.claim("C63")
 def test_c63_live_and_other_keys_differ_by_environment() -> None:
     letters = {

@@ -5,7 +5,16 @@ import pickle
 
 import pytest
 
-from handlers.clouds.secrets import KeptSecrets, Secret, SecretError, check_name, store_name
+from handlers.clouds.secrets import (
+    PAYMENT_COMPANIES,
+    KeptSecrets,
+    Secret,
+    SecretError,
+    check_name,
+    foreign_secrets,
+    store_name,
+)
+from handlers.workloads import PAYMENT_COMPANIES as WORKLOAD_COMPANIES
 from handlers.workloads import store_name as granted_name
 
 CANARY = b"canary-of-a-secret"
@@ -92,3 +101,26 @@ def test_the_last_good_value_outlives_its_store() -> None:
 def test_a_secret_that_was_never_read_is_missed() -> None:
     with pytest.raises(SecretError, match="wire/nobody"):
         KeptSecrets(Flaky()).get("wire/nobody")
+
+
+@pytest.mark.claim("C45", "C49")
+@pytest.mark.parametrize(
+    ("region", "name"), [("china", "provider/openai"), ("china", "payments/stripe"), ("global", "payments/wechat")]
+)
+def test_c49_a_secret_of_the_other_region_is_not_even_asked_for(region: str, name: str) -> None:
+    asked: list[str] = []
+
+    class Store:
+        def get(self, wanted: str) -> Secret:
+            asked.append(wanted)
+            return Secret(CANARY)
+
+    kept = KeptSecrets(Store(), foreign_secrets(region))
+    with pytest.raises(SecretError, match=rf"{name}.*region_restricted"):
+        kept.get(name)
+    assert asked == []
+    assert kept.get("keys/mint") == Secret(CANARY)
+
+
+def test_the_payment_companies_are_those_of_the_workloads() -> None:
+    assert {region: name for region, (name, _) in WORKLOAD_COMPANIES.items()} == PAYMENT_COMPANIES

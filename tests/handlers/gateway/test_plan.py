@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from handlers.catalog.entries import Capabilities, Catalog, DataPolicy, Endpoint, Model, Price, Provider, Rates
-from handlers.errors import ClientError, FailureClass, InvalidRequest, NotFound, Unavailable
+from handlers.errors import ClientError, FailureClass, InvalidRequest, NotFound, PermissionDenied, Unavailable
 from handlers.gateway.authorize import authorize
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.health import EVERYTHING_OK, Health
@@ -84,6 +84,28 @@ def plan(
 
 def slugs(made: RoutePlan) -> list[str]:
     return [attempt.provider.slug for attempt in made.attempts]
+
+
+@pytest.mark.claim("C45")
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": "tencent/hunyuan-turbos-latest"}, "model"),
+        ({"model": "doubao-seed-1.6:floor", "models": ["iflytek/spark-lite"]}, "model"),
+        ({"provider": {"only": ["volcengine"]}}, "provider.only"),
+    ],
+)
+def test_c45_what_only_the_other_region_serves_is_refused_as_such(fields: dict[str, object], param: str) -> None:
+    with pytest.raises(PermissionDenied) as caught:
+        plan(**fields)  # type: ignore[arg-type]
+    assert (caught.value.code, caught.value.param) == ("region_restricted", param)
+    assert caught.value.detail == {"region": "china"}
+
+
+def test_c45_a_fallback_of_this_region_serves_in_its_place() -> None:
+    made = plan(model="tencent/hunyuan-turbos-latest", models=["a/m"])
+    assert {attempt.endpoint.model for attempt in made.attempts} == {"a/m"}
+    assert made.excluded["region_restricted"] == 1
 
 
 def test_the_same_arguments_make_the_same_plan() -> None:

@@ -101,6 +101,16 @@ def test_a_folder_belongs_to_one_region_and_environment(folder: Path) -> None:
             ensure_secrets(folder, region, environment, [])
 
 
+@pytest.mark.claim("C46", "C49")
+def test_c49_a_folder_with_a_secret_of_the_other_region_is_refused(folder: Path) -> None:
+    ensure(folder, "openai")
+    foreign = folder / "payments" / "wechat"
+    foreign.write_bytes(b"x")
+    foreign.chmod(0o600)
+    with pytest.raises(SecretError, match=r"payments/wechat.*region_restricted"):
+        ensure(folder, "openai")
+
+
 def test_a_folder_made_by_a_loose_umask_is_tight_all_the_same(folder: Path) -> None:
     old = os.umask(0)
     try:

@@ -56,6 +56,22 @@ def test_an_override_cannot_send_a_credential_elsewhere(provider: str, address: 
         choose_address(row, settings(provider, address))
 
 
+@pytest.mark.claim("C45", "C46")
+@pytest.mark.parametrize("address", ["https://api.openai.com/v1", "https://api.openai.com./v1", "https://api.z.ai/v1"])
+def test_c46_a_self_hosted_provider_is_not_a_way_to_the_other_region(address: str) -> None:
+    row = load_catalog("china", enabled=frozenset({"vllm"})).providers["vllm"]
+    china = PodSettings.parse(
+        {
+            Variable.REGION: "china",
+            Variable.PROVIDER: "vllm",
+            Variable.LISTEN: "127.0.0.1:0",
+            Variable.BASE_URL: address,
+        }
+    )
+    with pytest.raises(SettingError, match=r"THEROUTER_BASE_URL.*region_restricted"):
+        choose_address(row, china)
+
+
 def start_without(tmp_path: Path, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "handlers.provider"],
