@@ -6,6 +6,8 @@ Theory of operation
     to an account with ample credit; near the edge it gives exactly what one request needs, and such a lease is handed back
     as soon as it is unused, so replicas share the last cent and never overshoot.
     A hold is the worst case of its plan. If the account cannot cover that, the output is clamped to what it affords.
+    A hold belongs to its lease, never to the key's next one: a lease that was handed back, or that expired in a long outage of
+    the database, takes its open holds with it, and PostgreSQL charges what they cost straight to the balance.
     While the database is down, an account may go on within a bounded allowance: 2 % of what it last had, at most 2 units.
     Those requests are charged like all others when the database is back; the bound is the most that can be lost.
 """
@@ -74,15 +76,19 @@ class _Account:
         "available_nano",
         "exact",
         "lease_id",
+        "leased",
         "lock",
+        "name",
         "open_holds",
         "outage_nano",
         "unsettled",
         "used_at",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.lease_id = new_request_id()
+        self.leased = False
         self.allowance = AccountAllowance()
         self.lock = asyncio.Lock()
         self.available_nano = 0
@@ -103,6 +109,7 @@ class Credit:
         self._monotonic = monotonic
         self._spawn = spawn
         self._accounts: dict[str, _Account] = {}
+        self._leases: dict[str, _Account] = {}
         self._renewed_at = 0.0
 
     def worst_case(self, principal: Principal, plan: RoutePlan, call: Call) -> int:
@@ -117,19 +124,29 @@ class Credit:
         account = self._accounts.get(principal.key_id)
         if account is None or not account.allowance.try_hold(amount):
             return None
-        return self._taken(account, principal.key_id, amount)
+        return self._taken(account, amount)
 
     async def hold(self, principal: Principal, plan: RoutePlan, call: Call) -> Hold:
         """A hold, leasing what is missing. PaymentRequired when the balance does not cover the least of it."""
         amount = _worst_case(plan, call, principal)
-        account = self._accounts.setdefault(principal.key_id, _Account())
-        async with account.lock:
-            while not account.allowance.try_hold(amount):
-                # What is granted here may be taken by requests that do not wait: ask until it is ours or refused.
-                lease = await self._grow(account, principal, amount)
-                if not lease.granted_nano and account.allowance.remaining < amount:
-                    return await self._clamped(account, principal, plan, call, lease)
-            return self._taken(account, principal.key_id, amount)
+        while True:
+            account = self._account(principal.key_id)
+            async with account.lock:
+                if self._leases.get(account.lease_id) is not account:
+                    continue  # its lease was handed back while we waited
+                while not account.allowance.try_hold(amount):
+                    # What is granted here may be taken by requests that do not wait: ask until it is ours or refused.
+                    lease = await self._grow(account, principal, amount)
+                    if not lease.granted_nano and account.allowance.remaining < amount:
+                        return await self._clamped(account, principal, plan, call, lease)
+                return self._taken(account, amount)
+
+    def _account(self, name: str) -> _Account:
+        account = self._accounts.get(name)
+        if account is None:
+            account = self._accounts[name] = _Account(name)
+            self._leases[account.lease_id] = account
+        return account
 
     async def _grow(self, account: _Account, principal: Principal, amount: int) -> LeaseGrant:
         need = amount - max(account.allowance.remaining, 0)
@@ -140,6 +157,7 @@ class Credit:
         except Unavailable:
             return self._outage(account, need)
         account.outage_nano = 0
+        account.leased = account.leased or lease.granted_nano > 0
         account.available_nano = lease.available_nano
         account.exact = lease.granted_nano <= need
         account.allowance.add(lease.granted_nano)
@@ -180,7 +198,7 @@ class Credit:
                 if not (await self._grow(account, principal, amount)).granted_nano:
                     break
             else:
-                return self._taken(account, principal.key_id, amount, tokens)
+                return self._taken(account, amount, tokens)
         message, code = _REFUSALS.get(lease.state, _REFUSALS["active"])
         raise PaymentRequired(
             message,
@@ -188,14 +206,14 @@ class Credit:
             detail={"available_nano": lease.available_nano, "needed_nano": _worst_case(plan, call, principal)},
         )
 
-    def _taken(self, account: _Account, name: str, amount: int, output_tokens_max: int = 0) -> Hold:
+    def _taken(self, account: _Account, amount: int, output_tokens_max: int = 0) -> Hold:
         account.open_holds += 1
         account.used_at = self._monotonic()
-        return Hold(name, amount, account.lease_id, output_tokens_max)
+        return Hold(account.name, amount, account.lease_id, output_tokens_max)
 
     def settle(self, hold: Hold, cost_nano: int) -> None:
         """The request is over: free the hold, keep the cost until the database has it."""
-        account = self._accounts.get(hold.key_id) if hold.lease_id else None
+        account = self._leases.get(hold.lease_id)
         if account is None:
             return
         account.allowance.settle(hold.amount_nano, cost_nano)
@@ -204,54 +222,65 @@ class Credit:
 
     def release(self, hold: Hold) -> None:
         """The request was never dispatched: free its hold; no usage line will come."""
-        account = self._accounts.get(hold.key_id) if hold.lease_id else None
+        account = self._leases.get(hold.lease_id)
         if account is not None:
             account.allowance.settle(hold.amount_nano, 0)
             account.open_holds -= 1
 
-    def line_settled(self, key_id: str) -> None:
-        """PostgreSQL has one more usage line of this key."""
-        account = self._accounts.get(key_id)
+    def line_settled(self, lease_id: str) -> None:
+        """PostgreSQL has one more usage line of this lease."""
+        account = self._leases.get(lease_id)
         if account is None:
             return
         account.unsettled = max(0, account.unsettled - 1)
         if account.exact and not account.open_holds and not account.unsettled:
-            self._let_go(key_id, account)
+            self._let_go(account)
 
     def sweep(self) -> None:
         """Once a second: renew what is used, hand back what is idle."""
         now = self._monotonic()
-        for name, account in list(self._accounts.items()):
-            idle = not account.open_holds and not account.unsettled and not account.lock.locked()
+        for account in list(self._leases.values()):
+            idle = not account.open_holds and not account.unsettled
             if idle and now - account.used_at > IDLE_RELEASE_S:
-                self._let_go(name, account)
-        if self._accounts and now - self._renewed_at > RENEW_S:
+                self._let_go(account)
+        if self._leases and now - self._renewed_at > RENEW_S:
             self._renewed_at = now
-            self._spawn(self._renew({account.lease_id: name for name, account in self._accounts.items()}))
+            self._spawn(self._renew())
 
-    async def _renew(self, leases: dict[str, str]) -> None:
-        """A lease that expired (a long database outage) is worth nothing: the account starts anew."""
-        alive = await self._store.renew(list(leases), LEASE_TTL_S)
-        for lease_id, name in leases.items():
-            account = self._accounts.get(name)
-            if lease_id not in alive and account is not None and account.lease_id == lease_id:
-                del self._accounts[name]
+    async def _renew(self) -> None:
+        """A lease that expired (a long database outage) is worth nothing: the account starts anew.
 
-    def _let_go(self, name: str, account: _Account) -> None:
+        Only what has been granted is asked for: a lease whose first grant is still on its way is not there yet, and not lost.
+        """
+        asked = [lease_id for lease_id, account in self._leases.items() if account.leased]
+        alive = await self._store.renew(asked, LEASE_TTL_S) if asked else set()
+        for lease_id in asked:
+            account = self._leases.get(lease_id)
+            if lease_id in alive or account is None:
+                continue
+            async with account.lock:
+                self._forget(account)
+                await self._store.release(lease_id)  # what may have been granted to it meanwhile
+
+    def _let_go(self, account: _Account) -> None:
         """Hand the lease back. A request that comes meanwhile starts with a new one."""
         if account.lock.locked():
             return
-        del self._accounts[name]
+        self._forget(account)
         self._spawn(self._release(account.lease_id))
+
+    def _forget(self, account: _Account) -> None:
+        if self._leases.pop(account.lease_id, None) is not None:
+            del self._accounts[account.name]
 
     async def _release(self, lease_id: str) -> None:
         await self._store.release(lease_id)
 
     async def release_all(self) -> None:
         """At the end of the process: hand back everything whose usage is settled."""
-        for name, account in list(self._accounts.items()):
+        for account in list(self._leases.values()):
             if not account.open_holds and not account.unsettled:
-                del self._accounts[name]
+                self._forget(account)
                 await self._store.release(account.lease_id)
 
 

@@ -37,10 +37,10 @@ Settle = Callable[[list[bytes]], Awaitable[list[tuple[str, str]]]]
 
 
 class _LeaseOnly(msgspec.Struct):
-    key_id: str = ""
+    lease_id: str | None = None
 
 
-_decode_key = msgspec.json.Decoder(_LeaseOnly).decode
+_decode_lease = msgspec.json.Decoder(_LeaseOnly).decode
 
 
 class Recorder:
@@ -123,8 +123,7 @@ class Recorder:
                     return
                 self._wake.clear()
                 await self._wake.wait()
-                if not self._stopping:
-                    await asyncio.sleep(SETTLE_DELAY_S)
+                await self._gather()
                 continue
             segment, payloads, offset, damaged = batch
             torn += damaged
@@ -142,7 +141,7 @@ class Recorder:
             self._spool.commit(segment, offset)
             if self._settled is not None:
                 for payload in payloads:
-                    self._settled(_decode_key(payload).key_id)
+                    self._settled(_decode_lease(payload).lease_id or "")
 
     def _write_again(self) -> None:
         while self._unwritten:

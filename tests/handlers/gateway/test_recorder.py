@@ -19,7 +19,7 @@ LINE = UsageLine(
     request_id="", tenant_id="t", user_id="u", key_id="k", model="a/m", provider="p", prompt_tokens=1, completion_tokens=2,
     cache_read_tokens=0, cache_write_tokens=0, reasoning_tokens=0, cost_nano=3, latency_ms=4, first_event_ms=None,
     http_status=200, error_type=None, stream=False, estimated=False, credential="shared", attempts=1, price_version="v",
-    lease_id=None,
+    lease_id="lease",
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_lines_are_settled_and_the_account_hears_of_it(tmp_path: Path) -> None:
             recorder.record(line())
         await until(database, 50)
         await recorder.stop(1.0)
-        assert heard == ["k"] * 50
+        assert heard == ["lease"] * 50
         assert list((tmp_path / "spool").iterdir()) == []
 
     asyncio.run(scene())

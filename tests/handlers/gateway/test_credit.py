@@ -1,0 +1,298 @@
+"""Holds against a ledger that answers late, forgets leases, and has little to give."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from handlers.catalog.entries import Capabilities, Endpoint, Price, Provider, Rates
+from handlers.errors import PaymentRequired, TheRouterError, Unavailable
+from handlers.gateway.credit import Credit, Hold
+from handlers.gateway.gate import Call, read_call
+from handlers.gateway.plan import Attempt, RoutePlan
+from handlers.gateway.routes import ROUTES
+from handlers.keys.principal import Principal
+from handlers.ledger.quote import quote
+from handlers.store.gateway import LeaseGrant
+
+CHAT = ROUTES[b"/v1/chat/completions"]
+PROVIDER = msgspec.convert(
+    {
+        "slug": "p",
+        "name": "P",
+        "base_url": "https://x",
+        "wire_format": "openai_chat",
+        "auth": "bearer",
+        "country": "US",
+    },
+    Provider,
+)
+PRICE = Price("v", ((0, Rates(input=1_000_000, output=1_000_000)),))
+"""One nano-unit a token."""
+FREE_PRICE = Price("v", ((0, Rates()),))
+
+
+def principal(key_id: str = "k", **more: object) -> Principal:
+    base: dict[str, object] = {
+        "key_id": key_id, "account": "a", "user": "u", "account_state": "active", "expires_at": None, "limits": {},
+        "retention_days": 90, "byok_mode": "prefer", **more,
+    }  # fmt: skip
+    return msgspec.convert(base, Principal)
+
+
+def call(output_cap: int = 100) -> Call:
+    body = msgspec.json.encode({"model": "m", "max_tokens": output_cap, "messages": []})
+    return read_call(CHAT, b"/v1/chat/completions", b"/v1/chat/completions", b"application/json", body)
+
+
+def plan(price: Price = PRICE, credential: str = "shared") -> RoutePlan:
+    endpoint = Endpoint("m@p", "m", "p", "m", Capabilities(output_tokens_max=1000), price)
+    return RoutePlan((Attempt(endpoint, PROVIDER, credential, ""),), {}, (), 1, "v")
+
+
+WORST = quote([plan().attempts[0].endpoint], prompt_bytes=len(call().body), output_tokens_cap=100)
+
+
+class Ledger:
+    """Leases of one tenant, as PostgreSQL keeps them; it can be slow, and lose leases."""
+
+    def __init__(self, balance_nano: int) -> None:
+        self.balance_nano = balance_nano
+        self.leases: dict[str, int] = {}
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.state = "active"
+        self.down = False
+        self.asked = 0
+
+    async def lease_for_key(
+        self, lease_id: str, account: str, key_id: str, need_nano: int, want_nano: int, ttl_s: int
+    ) -> LeaseGrant:
+        assert (account, ttl_s > 0, bool(key_id)) == ("a", True, True)
+        self.asked += 1
+        await self.may_answer.wait()
+        await asyncio.sleep(0)
+        if self.down:
+            raise Unavailable("down")
+        available = self.balance_nano - sum(self.leases.values())
+        if available < need_nano:
+            return LeaseGrant(0, available, self.state)
+        granted = want_nano if available >= 64 * want_nano else need_nano
+        self.leases[lease_id] = self.leases.get(lease_id, 0) + granted
+        return LeaseGrant(granted, available, self.state)
+
+    async def renew(self, lease_ids: list[str], ttl_s: int) -> set[str]:
+        assert ttl_s > 0
+        await asyncio.sleep(0)
+        return set(lease_ids) & set(self.leases)
+
+    async def release(self, lease_id: str) -> int:
+        return self.leases.pop(lease_id, 0)
+
+    def settle(self, lease_id: str, cost_nano: int) -> None:
+        self.balance_nano -= cost_nano
+        if lease_id in self.leases:
+            self.leases[lease_id] -= min(cost_nano, self.leases[lease_id])
+
+
+class Process:
+    """The credit of one gateway process, with a clock that the test moves."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.now = 100.0
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.credit = Credit(ledger, lambda: self.now, self.spawn)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks.add(asyncio.get_running_loop().create_task(work))
+
+    async def settled(self) -> None:
+        while self.tasks:
+            await self.tasks.pop()
+
+    def hold(self, who: Principal | None = None) -> asyncio.Task[Hold]:
+        return asyncio.get_running_loop().create_task(self.credit.hold(who or principal(), plan(), call()))
+
+    def end(self, hold: Hold, cost_nano: int) -> None:
+        self.credit.settle(hold, cost_nano)
+        self.ledger.settle(hold.lease_id, cost_nano)
+        self.credit.line_settled(hold.lease_id)
+
+
+def test_a_lease_whose_first_grant_is_on_its_way_is_not_lost() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(10**12))
+        process.ledger.may_answer.clear()
+        first = process.hold()
+        await asyncio.sleep(0)
+        process.credit.sweep()  # renews leases; this one is not there yet
+        await process.settled()
+        process.ledger.may_answer.set()
+        early = await first
+        late = process.credit.try_hold(principal(), plan(), call())
+        assert late is not None, "the second request asks the database again: its account was dropped"
+        process.end(early, 5)
+        process.end(late, 5)
+
+    asyncio.run(scenario())
+
+
+def test_a_hold_that_outlives_its_lease_ends_without_touching_the_next_lease() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(10**12))
+        old = await process.hold()
+        process.ledger.leases.clear()  # a long outage: everything expired and was reaped
+        process.credit.sweep()
+        await process.settled()
+        new = await process.hold()
+        assert new.lease_id != old.lease_id
+        process.end(old, 7)
+        process.end(new, 7)
+        process.now += 60
+        process.credit.sweep()
+        await process.settled()
+        assert process.ledger.leases == {}
+        assert process.ledger.balance_nano == 10**12 - 14
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_waits_while_the_lease_is_handed_back_takes_a_new_one() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(0))
+        process.ledger.may_answer.clear()
+        refused, waiting = process.hold(), process.hold()
+        await asyncio.sleep(0)
+        process.ledger.may_answer.set()
+        with pytest.raises(PaymentRequired):
+            await refused
+        process.ledger.balance_nano = 10**12
+        process.credit.sweep()  # between the end of the first and the turn of the second
+        hold = await waiting
+        process.end(hold, 1)
+        assert process.credit.try_hold(principal(), plan(), call()) is not None
+
+    asyncio.run(scenario())
+
+
+def test_a_line_without_a_lease_hands_nothing_back() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(WORST))
+        hold = await process.hold()
+        process.credit.settle(hold, 1)
+        process.credit.line_settled("")
+        assert process.ledger.leases == {hold.lease_id: WORST}
+
+    asyncio.run(scenario())
+
+
+def test_an_exact_lease_goes_back_when_its_last_line_is_settled() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(2 * WORST))
+        first, second = await process.hold(), await process.hold()
+        with pytest.raises(PaymentRequired) as refusal:
+            await process.hold()
+        assert refusal.value.code == "insufficient_credit"
+        process.end(first, 10)
+        assert process.ledger.leases, "the other request is still open"
+        process.end(second, 10)
+        await process.settled()
+        assert process.ledger.leases == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_the_balance_does_not_cover_is_clamped_to_what_it_affords() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(WORST - 40))
+        hold = await process.hold()
+        assert hold.output_tokens_max == 60
+        assert hold.amount_nano == WORST - 40
+
+    asyncio.run(scenario())
+
+
+def test_fewer_tokens_than_help_anybody_are_refused_instead() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(WORST - 85))
+        with pytest.raises(PaymentRequired) as refusal:
+            await process.hold()
+        assert refusal.value.detail == {"available_nano": WORST - 85, "needed_nano": WORST}
+
+    asyncio.run(scenario())
+
+
+def test_what_is_free_and_what_the_customers_own_key_pays_needs_no_balance() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(0))
+        for route in (plan(FREE_PRICE), plan(PRICE, "byok")):
+            hold = process.credit.try_hold(principal(), route, call())
+            assert hold == Hold("k", 0, "")
+            process.credit.settle(hold, 0)
+        assert process.ledger.asked == 0
+
+    asyncio.run(scenario())
+
+
+def test_an_outage_spends_at_most_its_share_of_what_the_account_last_had() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(100 * WORST))
+        await process.hold()
+        process.ledger.down = True
+        await process.hold()
+        await process.hold()  # 2 % of a hundred
+        with pytest.raises(Unavailable):
+            await process.hold()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_the_order_no_request_is_lost_and_every_lease_comes_home(seed: int) -> None:
+    async def scenario() -> None:
+        dice = random.Random(seed)
+        process = Process(Ledger(dice.choice([3, 30, 3_000, 10**9]) * WORST))
+        spent = ended = 0
+
+        async def request(key: str) -> None:
+            nonlocal spent, ended
+            await asyncio.sleep(dice.random() / 200)
+            try:
+                hold = process.credit.try_hold(principal(key), plan(), call()) or await process.hold(principal(key))
+            except TheRouterError:
+                ended += 1
+                return
+            await asyncio.sleep(dice.random() / 200)
+            cost = dice.randint(0, hold.amount_nano)
+            process.end(hold, cost)
+            spent += cost
+            ended += 1
+
+        async def weather() -> None:
+            while True:
+                await asyncio.sleep(dice.random() / 1000)
+                process.now += dice.choice([0.1, 1, 6, 21])
+                if dice.random() < 0.3 and process.ledger.leases:
+                    process.ledger.leases.pop(dice.choice(list(process.ledger.leases)))
+                process.credit.sweep()
+
+        storm = asyncio.get_running_loop().create_task(weather())
+        before = process.ledger.balance_nano
+        await asyncio.wait_for(asyncio.gather(*(request(f"k{i % 3}") for i in range(150))), 20)
+        storm.cancel()
+        await process.settled()
+        for _ in range(3):
+            process.now += 60
+            process.credit.sweep()
+            await process.settled()
+        assert ended == 150
+        assert before - process.ledger.balance_nano == spent
+        assert process.ledger.leases == {}
+
+    asyncio.run(scenario())
