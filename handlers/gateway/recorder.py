@@ -142,6 +142,13 @@ class Recorder:
             if self._settled is not None:
                 for payload in payloads:
                     self._settled(_decode_lease(payload).lease_id or "")
+            if len(payloads) < BATCH_LINES and not replaying:
+                await self._gather()
+
+    async def _gather(self) -> None:
+        """Let lines come together; a process that stops does not wait for more."""
+        if not self._stopping:
+            await asyncio.sleep(SETTLE_DELAY_S)
 
     def _write_again(self) -> None:
         while self._unwritten:
