@@ -17,6 +17,7 @@ from handlers.translation.canonical.request import (
     CanonicalRequest,
     Media,
     Message,
+    Part,
     Reasoning,
     Refusal,
     Text,
@@ -26,6 +27,8 @@ from handlers.translation.canonical.request import (
 )
 
 PATH = "/chat/completions"
+SHOWN_BELOW = "The result is shown in the next message."
+"""The text of a tool message whose result is nothing but media."""
 _AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav"}
 _encode = msgspec.json.Encoder().encode
 
@@ -61,15 +64,35 @@ class OpenaiChatAdapter:
 
 
 def _turns(messages: tuple[Message, ...]) -> list[Message]:
-    """Tool results stand alone, one to a message, before anything else of their turn."""
+    """Tool results stand alone, one to a message, before anything else of their turn.
+
+    A tool message holds text only, so media among the results follow in a message of the user's.
+    """
     turns: list[Message] = []
+    seen: list[Part] = []
     for message in messages:
         results = [part for part in message.parts if isinstance(part, ToolResult)]
-        turns += [Message("tool", (result,), result.at) for result in results]
         rest = tuple(part for part in message.parts if not isinstance(part, ToolResult))
+        if seen and (rest or not results):
+            turns.append(Message("user", tuple(seen)))
+            seen = []
+        turns += [Message("tool", (_text_only(result),), result.at) for result in results]
+        seen += [inner for result in results for inner in result.parts if isinstance(inner, Media)]
         if rest or not results:
+            if seen:
+                turns.append(Message("user", tuple(seen)))
+                seen = []
             turns.append(msgspec.structs.replace(message, parts=rest))
+    if seen:
+        turns.append(Message("user", tuple(seen)))
     return turns
+
+
+def _text_only(result: ToolResult) -> ToolResult:
+    texts = tuple(part for part in result.parts if isinstance(part, Text))
+    if len(texts) == len(result.parts):
+        return result
+    return msgspec.structs.replace(result, parts=texts or (Text(SHOWN_BELOW),))
 
 
 def _message(message: Message, target: UpstreamTarget, names: dict[str, str]) -> dict[str, Any]:

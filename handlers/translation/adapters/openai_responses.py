@@ -72,13 +72,17 @@ def _items(message: Message, target: UpstreamTarget, names: dict[str, str]) -> l
     role = "user" if message.role == "tool" else message.role
 
     def flush() -> None:
-        if content:
-            items.append({"type": "message", "role": role, "content": list(content)})
-            content.clear()
+        if not content:
+            return
+        told: str | list[dict[str, Any]] = list(content)
+        if role == "assistant":  # parts of earlier answers would need the ids of stored items; plain text does not
+            told = "\n".join(part["text"] for part in content)
+        items.append({"type": "message", "role": role, "content": told})
+        content.clear()
 
     for part in message.parts:
         if isinstance(part, Text | Media | Refusal):
-            content.append(_content(part, role, target))
+            content.append(_content(part, target))
             continue
         flush()
         items += _item(part, target, names)
@@ -86,14 +90,10 @@ def _items(message: Message, target: UpstreamTarget, names: dict[str, str]) -> l
     return items
 
 
-def _content(part: Text | Media | Refusal, role: str, target: UpstreamTarget) -> dict[str, Any]:
-    match part:
-        case Text():
-            return {"type": "output_text" if role == "assistant" else "input_text", "text": part.text}
-        case Refusal():
-            return {"type": "refusal", "refusal": part.text}
-        case Media():
-            return _media(part, target)
+def _content(part: Text | Media | Refusal, target: UpstreamTarget) -> dict[str, Any]:
+    if isinstance(part, Media):
+        return _media(part, target)
+    return {"type": "input_text", "text": part.text}
 
 
 def _media(part: Media, target: UpstreamTarget) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _item(part: Part, target: UpstreamTarget, names: dict[str, str]) -> list[dic
 def _output(part: ToolResult, target: UpstreamTarget) -> str | list[dict[str, Any]]:
     if all(isinstance(inner, Text) for inner in part.parts):
         return "\n".join(inner.text for inner in part.parts if isinstance(inner, Text))
-    return [_content(inner, "user", target) for inner in part.parts]
+    return [_content(inner, target) for inner in part.parts]
 
 
 def _options(
