@@ -30,6 +30,8 @@ class Haste(msgspec.Struct, frozen=True):
 
     timeouts: Timeouts | None = None
     """Of every endpoint; None: the catalogue's."""
+    keep_alive_s: float = 0.0
+    """Silence before a sign of life; 0: as in production."""
 
 
 @dataclass
@@ -96,6 +98,7 @@ async def _serve(haste: Haste) -> None:
     gateway, pool = build(settings)
     if haste.timeouts is not None:
         gateway.catalog = _hurried(gateway.catalog, haste.timeouts)
+    gateway.keep_alive_s = haste.keep_alive_s or gateway.keep_alive_s
     await run(gateway, pool, settings)
 
 

@@ -18,17 +18,18 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from handlers.catalog.entries import Timeouts
-from handlers.errors import FAILURES, FailureClass, TheRouterError, UpstreamFailed
+from handlers.errors import FAILURES, FailureClass
+from handlers.gateway.disclosure import comment, facts, failure_error
+from handlers.gateway.dispatch import wire_request
 from handlers.gateway.metering import estimate, line_for
 from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, Headers, render, stream_error
-from handlers.keys.wire_token import mint_wire_token
 from handlers.telemetry.logs import AttemptEnded, Level, identifier
 from handlers.translation.canonical.usage import NO_USAGE, Usage
-from handlers.transport.wire import WireDeadlines, WireEnd, WireHead, WireRequest
+from handlers.transport.wire import WireEnd, WireHead
 
 if TYPE_CHECKING:
     from handlers.gateway.authorize import Grant
+    from handlers.gateway.concurrency import Place
     from handlers.gateway.credit import Hold
     from handlers.gateway.gate import Call
     from handlers.gateway.plan import Attempt, RoutePlan
@@ -37,26 +38,23 @@ if TYPE_CHECKING:
     from handlers.transport.wire_client import WireCall
 
 UNCOMMITTED_BYTES_MAX = 256 * 1024
-KEEP_ALIVE_AFTER_S = 10.0
 CANCEL_PATIENCE_S = 1.0
-TOKEN_LIFETIME_S = 60
 MEASURED_S_MIN = 0.02
 """An answer that came faster was ready before it was streamed; its tokens per second say nothing."""
-LONG_MS = 600_000
-"""An endpoint that may take longer than this is called as a stream even for a client that wants one JSON answer: silence is
-noticed and a cancellation saves money. Others answer such a client with the provider's own bytes."""
-
+JSON_ANSWERS = frozenset({"chat", "completions", "embeddings", "moderations", "rerank", "images", "count_tokens"})
+"""Operations whose whole answer is one JSON value, before which white space means nothing."""
 _NO_CONTENT = b""
 _SSE = "text/event-stream"
+_JSON = "application/json"
 
 
 class Passage:
     """One request between its hold and its record."""
 
     __slots__ = (
-        "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_dispatched_at", "_exchange", "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_plan",
-        "_previous", "_started_at", "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "first_event_ms",
-        "quiet_since", "request_id",
+        "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_committed_at", "_dispatched_at", "_events", "_exchange",
+        "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_place", "_plan", "_previous", "_started_at",
+        "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "first_event_ms", "quiet_since", "request_id",
     )  # fmt: skip
 
     def __init__(
@@ -77,11 +75,14 @@ class Passage:
         self._head: WireHead | None = None
         self._held_back: list[bytes] = []
         self._usage: Usage = NO_USAGE
-        self._previous: list[tuple[str, FailureClass]] = []
+        self._previous: list[tuple[Attempt, FailureClass]] = []
+        self._place: Place | None = None
+        self._events = call.stream and not (call.route.dialect == "google_generate" and "alt=sse" not in call.target)
+        """The answer is a stream of server-sent events."""
         self._started_at = exchange.received_at
         self._admitted_at_s = int(gateway.clock())
         self.quiet_since = exchange.received_at
-        self._cancelled_at = self._dispatched_at = 0.0
+        self._cancelled_at = self._dispatched_at = self._committed_at = 0.0
         self.attempts = 0
         self.bytes_out = 0
         self.first_event_ms: int | None = None
@@ -102,43 +103,50 @@ class Passage:
         self._index += 1
         self.attempts += 1
         attempt = self._attempt = self._plan.attempts[self._index]
-        gateway, call, principal = self._gateway, self._call, self._grant.principal
+        gateway = self._gateway
         self._head, self._usage = None, NO_USAGE
         self._held_back.clear()
+        limit = gateway.limit_of(attempt.provider.slug)
+        if limit.try_enter():
+            self._dispatch()
+            return
+        self._place = limit.stand_in_line(self._admitted, self._turned_away)
+        if self._place is None:
+            self._turned_away()
+
+    def _admitted(self) -> None:
+        """The provider has a place for us."""
+        self._place = None
+        self._dispatch()
+
+    def _turned_away(self) -> None:
+        """We waited for a place in vain: our shortage, which says nothing about the provider."""
+        self._end_undispatched(FailureClass.OVERLOADED)
+
+    def _end_undispatched(self, failure: FailureClass) -> None:
+        self._place = None
+        if self._index:
+            self._gateway.retries.ended(self._attempt.provider.slug, failed=None)
+        self._conclude(failure, WireEnd(failure=failure), _NO_CONTENT)
+
+    def _dispatch(self) -> None:
+        attempt, gateway, call = self._attempt, self._gateway, self._call
+        account = self._grant.principal.account
         gateway.health.begin(attempt.endpoint.id, attempt.health_key)
-        provider, endpoint = attempt.provider.slug, attempt.endpoint
-        timeouts = endpoint.timeouts or attempt.provider.timeouts
-        request = WireRequest(
+        request = wire_request(
+            attempt,
+            call,
+            self._exchange,
             request_id=self.request_id,
-            token=mint_wire_token(
-                gateway.wire_keys[provider],
-                request_id=self.request_id,
-                account=principal.account,
-                endpoint=endpoint.id,
-                byok_record=attempt.record,
-                expires_at_s=self._admitted_at_s + TOKEN_LIFETIME_S,
-            ),
-            account=principal.account,
-            dialect=call.route.dialect,
-            operation=call.route.operation,
-            endpoint=endpoint.id,
-            public_model=endpoint.model,
-            attempt=self.attempts,
-            stream=call.stream,
-            deadlines=_deadlines(timeouts),
-            target=call.target,
-            content_type=call.content_type,
-            client_headers=_protocol_headers(self._exchange),
-            credential=attempt.credential,
-            byok_sealed=gateway.sealed(principal.account, attempt.record) if attempt.record else "",
-            byok_record=attempt.record,
+            account=account,
+            number=self.attempts,
+            key=gateway.wire_keys[attempt.provider.slug],
+            now_s=self._admitted_at_s,
+            byok_sealed=gateway.sealed(account, attempt.record) if attempt.record else "",
             output_tokens_max=self._hold.output_tokens_max,
-            stateless=attempt.credential == "shared",
-            require_parameters=call.preferences.require_parameters,
-            upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
         )
         self._dispatched_at = monotonic()
-        self._wire = gateway.pods[provider].call(request, call.body, self)
+        self._wire = gateway.pods[attempt.provider.slug].call(request, call.body, self)
 
     # What the wire says
 
@@ -165,6 +173,10 @@ class Passage:
         """The attempt is over."""
         self._wire = None
         self._usage = end.usage
+        waited_ms = None
+        if self._committed_at and end.first_event_ms:
+            waited_ms = (self._committed_at - self._dispatched_at) * 1000 - end.first_event_ms
+        self._gateway.limit_of(self._attempt.provider.slug).leave(waited_ms, monotonic())
         if end.semantic and self.first_event_ms is None:
             self.first_event_ms = end.first_event_ms
         if end.failure is None:
@@ -176,6 +188,7 @@ class Passage:
         """The pod went away without an end: what it produced so far is metered, flagged as estimated."""
         self._wire = None
         self._usage = estimate(self._usage, self._call, self.bytes_out)
+        self._gateway.limit_of(self._attempt.provider.slug).leave(None, monotonic())
         self._gateway.pod_lost(self._attempt.provider.slug)
         failure = FailureClass.TRUNCATED if self.committed else FailureClass.CONNECT
         self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), _NO_CONTENT)
@@ -187,6 +200,9 @@ class Passage:
         if self._wire is not None and not self._cancelled_at:
             self._cancelled_at = monotonic()
             self._wire.stop()
+        elif self._place is not None:
+            self._place.leave()
+            self._end_undispatched(FailureClass.CANCELLED)
 
     def _pause(self) -> None:
         if self._wire is not None:
@@ -200,12 +216,14 @@ class Passage:
 
     def _commit(self) -> None:
         self.committed = True
-        self.quiet_since = monotonic()
+        self.quiet_since = self._committed_at = monotonic()
         if self.first_event_ms is None:
             self.first_event_ms = int((self.quiet_since - self._started_at) * 1000)
         if not self._exchange.started:
             head = self._head or WireHead(status=200, content_type=_SSE)
             self._exchange.start(head.status, self._headers(head))
+        elif self._events:
+            self._held_back.insert(0, comment(self._attempt, self.attempts))
         self._exchange.write(b"".join(self._held_back) if len(self._held_back) > 1 else self._held_back[0])
         self._held_back.clear()
 
@@ -231,6 +249,8 @@ class Passage:
         if exchange.closed:
             return
         if exchange.started:
+            if not self.committed and self._events:
+                self._held_back.insert(0, comment(self._attempt, self.attempts))
             exchange.finish(b"".join((*self._held_back, final)) if self._held_back else final)
             return
         head = self._head or WireHead(status=status, content_type="application/json")
@@ -250,20 +270,30 @@ class Passage:
         gateway.health.failed(attempt.endpoint.id, attempt.health_key, account, failure, retry_after_s, monotonic())
         if self._index:
             gateway.retries.ended(attempt.provider.slug, failed=FAILURES[failure].try_next or None)
-        self._previous.append((attempt.provider.slug, failure))
+        self._conclude(failure, end, final)
+
+    def _conclude(self, failure: FailureClass, end: WireEnd, final: bytes) -> None:
+        """The attempt has failed: make the next one, or tell the client."""
+        self._previous.append((self._attempt, failure))
         if self._may_try_next(failure):
             self._try_next()
             return
-        error = self._client_error(failure, end)
+        error = failure_error(failure, end, self._call, self._plan, self._previous)
         self._record(error.http_status, failure, end)
         exchange = self._exchange
         if exchange.closed:
             return
-        if self.committed or exchange.started:
-            exchange.finish(final or stream_error(error, self._call.route.dialect, self.request_id))
-        else:
-            status, headers, body = render(error, self._call.route.dialect, self.request_id)
+        dialect = self._call.route.dialect
+        if exchange.started and (self._events or final):
+            exchange.finish(final or stream_error(error, dialect, self.request_id))
+            return
+        status, headers, body = render(error, dialect, self.request_id)
+        if not exchange.started:
             exchange.send(status, headers + self._facts(), body)
+        elif self.committed:
+            exchange.abort()  # in the middle of one JSON value nothing can be told; the missing end tells it
+        else:
+            exchange.finish(body)
 
     def _may_try_next(self, failure: FailureClass) -> bool:
         return (
@@ -273,15 +303,6 @@ class Passage:
             and FAILURES[failure].try_next
             and self._gateway.retries.allow(self._plan.attempts[self._index + 1].provider.slug)
         )
-
-    def _client_error(self, failure: FailureClass, end: WireEnd) -> TheRouterError:
-        retry_after_s = min(60, -(-end.retry_after_ms // 1000)) if end.retry_after_ms else None
-        tried = [{"provider": provider, "code": FAILURES[kind].code} for provider, kind in self._previous]
-        error = UpstreamFailed(failure, retry_after_s=retry_after_s, detail={"previous_errors": tried})
-        if end.message:
-            error.message = end.message
-        error.param = end.param or None
-        return error
 
     def _record(self, status: int, failure: FailureClass | None, end: WireEnd) -> None:
         self.closed = True
@@ -325,75 +346,45 @@ class Passage:
         )
 
     def _headers(self, head: WireHead) -> Headers:
-        headers: Headers = [
-            (b"content-type", head.content_type.encode("latin-1")),
-            (b"cache-control", b"no-store"),
-            (b"x-request-id", self.request_id.encode()),
-        ]
+        headers = self._first_headers(head.content_type)
         headers += self._facts()
-        headers += self._gateway.standing(self._grant.principal)
         if self._plan.minted_by and self._attempt.wire_format != self._plan.minted_by:
             headers.append((b"x-therouter-warnings", b"dropped:provider_bound_reasoning"))
         for name, value in head.headers.items():
             headers.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
         return headers
 
-    def _facts(self) -> Headers:
-        attempt = self._attempt
-        facts: Headers = [
-            (b"x-therouter-provider", attempt.provider.slug.encode()),
-            (b"x-therouter-model", attempt.endpoint.model.encode()),
-            (b"x-therouter-attempts", b"%d" % self.attempts),
-            (b"x-therouter-credential", attempt.credential.encode()),
+    def _first_headers(self, content_type: str) -> Headers:
+        headers: Headers = [
+            (b"content-type", content_type.encode("latin-1")),
+            (b"cache-control", b"no-store"),
+            (b"x-request-id", self.request_id.encode()),
         ]
-        if self._hold.output_tokens_max:
-            facts.append((b"x-therouter-output-clamped", b"%d" % self._hold.output_tokens_max))
-        return facts
+        if self._call.stream:
+            headers.append((b"x-accel-buffering", b"no"))
+        return headers + self._gateway.standing(self._grant.principal)
+
+    def _facts(self) -> Headers:
+        return facts(self._attempt, self.attempts, self._hold.output_tokens_max)
 
     # Once a second, from the gateway's sweep
 
     def sweep(self, now: float) -> None:
-        """A stream that stays silent gets a comment from second 10 on; it commits to nothing.
+        """Who is kept waiting hears something from second 10 on, which commits to nothing.
 
-        A pod that was told to stop and has not said what was produced within CANCEL_PATIENCE_S is cut off.
+        A stream of events gets a comment, or a ping; an answer that is one JSON value gets a space before it. With the first
+        of them the status is 200: a failure is told in the body from then on. A pod that was told to stop and has not said
+        what was produced within CANCEL_PATIENCE_S is cut off.
         """
         if self._cancelled_at and now - self._cancelled_at > CANCEL_PATIENCE_S and self._wire is not None:
             self._wire.abandon()
             return
-        if not self._call.stream or self.closed or now - self.quiet_since < KEEP_ALIVE_AFTER_S:
+        if self.closed or now - self.quiet_since < self._gateway.keep_alive_s:
+            return
+        call = self._call
+        if not self._events and (self.committed or call.route.operation not in JSON_ANSWERS):
             return
         self.quiet_since = now
         if not self._exchange.started:
-            self._exchange.start(200, self._headers(self._head or WireHead(status=200, content_type=_SSE)))
-        self._exchange.write(KEEP_ALIVE.get(self._call.route.dialect, DEFAULT_KEEP_ALIVE))
-
-
-_deadline_cache: dict[Timeouts, WireDeadlines] = {}
-
-
-def _deadlines(timeouts: Timeouts) -> WireDeadlines:
-    deadlines = _deadline_cache.get(timeouts)
-    if deadlines is None:
-        deadlines = _deadline_cache[timeouts] = WireDeadlines(
-            connect_ms=timeouts.connect_ms,
-            headers_ms=timeouts.headers_ms,
-            first_event_ms=timeouts.first_event_ms,
-            between_bytes_ms=timeouts.between_bytes_ms,
-            between_events_ms=timeouts.between_events_ms,
-            total_ms=timeouts.total_ms,
-        )
-    return deadlines
-
-
-_PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client"})
-_NO_HEADERS: dict[str, str] = {}
-
-
-def _protocol_headers(exchange: Exchange) -> dict[str, str]:
-    found = _NO_HEADERS
-    for name, value in exchange.head.headers:
-        if name in _PROTOCOL_HEADERS:
-            if found is _NO_HEADERS:
-                found = {}
-            found[name.decode()] = value.decode("latin-1")
-    return found
+            self._exchange.start(200, self._first_headers(_SSE if self._events else _JSON))
+        self._exchange.write(KEEP_ALIVE.get(call.route.dialect, DEFAULT_KEEP_ALIVE) if self._events else b" ")

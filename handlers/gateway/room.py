@@ -15,6 +15,7 @@ from typing import Any
 from handlers.catalog.entries import Catalog
 from handlers.errors import TheRouterError
 from handlers.gateway import pipeline, queries
+from handlers.gateway.concurrency import ProviderLimit
 from handlers.gateway.credit import Credit
 from handlers.gateway.health import Health
 from handlers.gateway.observations import GatewayMetrics
@@ -36,6 +37,8 @@ from handlers.transport.server import Exchange, HttpServer, RequestHead
 from handlers.transport.wire_client import WireClient
 
 SWEEP_S = 1.0
+KEEP_ALIVE_S = 10.0
+"""Silence after which a waiting client hears that it is not forgotten."""
 POD_CONNECTIONS_MAX = 2_048
 SETTLE_PATIENCE_S = 5.0
 _LOOPBACK = ("127.", "::1")
@@ -63,6 +66,8 @@ class Gateway:
         self.recorder = Recorder(spool, store.settle_quietly, log, settled=self.credit.line_settled)
         self.health = Health(seed=int.from_bytes(os.urandom(4), "big"))
         self.sticky = Sticky()
+        self.keep_alive_s = KEEP_ALIVE_S
+        self._limits = {slug: ProviderLimit() for slug in pods}
         self.retries = RetryBudget(time.monotonic)
         self.rates = RateGate(store, time.monotonic, self.spawn)
         self.metrics = GatewayMetrics(sorted(enabled))
@@ -225,6 +230,10 @@ class Gateway:
             (b"x-ratelimit-reset", left.reset_s),
         )
         return [(name, b"%d" % value) for name, value in named if value is not None]
+
+    def limit_of(self, provider: str) -> ProviderLimit:
+        """How many requests may be at this provider's pod."""
+        return self._limits[provider]
 
     def pod_lost(self, provider: str) -> None:
         """A pod went away in the middle of an exchange."""

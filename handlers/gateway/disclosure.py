@@ -1,0 +1,101 @@
+"""What an answer discloses about how it came about: who served it, what was tried, and why nothing else could.
+
+Success tells it in headers. A failure tells it in the body as well: the provider, the model, the attempts, each earlier
+error, and `availability`, whose shape is OpenRouter's (peers.md 4.5). A response that had to begin before anybody had
+answered (keep-alive) cannot tell it in headers any more; a stream of events then tells it in a comment.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from handlers.errors import FAILURES, FailureClass, TheRouterError, UpstreamFailed
+
+if TYPE_CHECKING:
+    from handlers.gateway.gate import Call
+    from handlers.gateway.ordering import Attempt
+    from handlers.gateway.plan import RoutePlan
+    from handlers.gateway.refusals import Headers
+    from handlers.transport.wire import WireEnd
+
+RETRY_AFTER_S_MAX = 60
+BUSY_RETRY_S = (1, 4)
+"""Between these, by chance, when the capacity is ours: clients shall not come back all at once."""
+
+_AVAILABILITY = {
+    FailureClass.RATE_LIMITED: "capacity_exhausted",
+    FailureClass.OVERLOADED: "capacity_exhausted",
+    FailureClass.QUOTA: "capacity_exhausted",
+    FailureClass.SERVER_ERROR: "temporarily_unavailable",
+    FailureClass.CONNECT: "temporarily_unavailable",
+    FailureClass.TIMEOUT: "temporarily_unavailable",
+    FailureClass.TRUNCATED: "temporarily_unavailable",
+    FailureClass.MALFORMED: "temporarily_unavailable",
+    FailureClass.UNAUTHENTICATED_UPSTREAM: "temporarily_unavailable",
+    FailureClass.NOT_FOUND_UPSTREAM: "model_unavailable_upstream",
+    FailureClass.UNSUPPORTED: "constraint_filtered",
+    FailureClass.CONTEXT_LENGTH: "constraint_filtered",
+}
+"""For failures that are about who may serve the request. What is wrong with the request itself has no availability."""
+
+
+def facts(attempt: Attempt, attempts: int, output_tokens_max: int) -> Headers:
+    """The headers of every answer that a provider gave, or failed to give."""
+    told: Headers = [
+        (b"x-therouter-provider", attempt.provider.slug.encode()),
+        (b"x-therouter-model", attempt.endpoint.model.encode()),
+        (b"x-therouter-attempts", b"%d" % attempts),
+        (b"x-therouter-credential", attempt.credential.encode()),
+    ]
+    if output_tokens_max:
+        told.append((b"x-therouter-output-clamped", b"%d" % output_tokens_max))
+    return told
+
+
+def comment(attempt: Attempt, attempts: int) -> bytes:
+    """The same as a comment in a stream of events, for a response whose headers left too early to say it."""
+    told = f"provider={attempt.provider.slug} model={attempt.endpoint.model}"
+    return f": served by {told} attempts={attempts} credential={attempt.credential}\n\n".encode()
+
+
+def failure_error(
+    failure: FailureClass, end: WireEnd, call: Call, plan: RoutePlan, tried: list[tuple[Attempt, FailureClass]]
+) -> TheRouterError:
+    """The error of a request whose last attempt is the last in `tried`."""
+    last = tried[-1][0]
+    retry_after_s = _retry_after_s(failure, end.retry_after_ms)
+    detail: dict[str, object] = {
+        "provider": last.provider.slug,
+        "model": last.endpoint.model,
+        "credential": last.credential,
+        "attempts": len(tried),
+        "previous_errors": [
+            {"provider": attempt.provider.slug, "code": FAILURES[kind].code, "status": FAILURES[kind].http_status}
+            for attempt, kind in tried
+        ],
+    }
+    code = _AVAILABILITY.get(failure)
+    if code is not None:
+        detail["availability"] = {
+            "code": code,
+            "retryable": code != "constraint_filtered",
+            "retry_after": retry_after_s,
+            "requested_models": list(call.models),
+            "affected_providers": sorted({attempt.provider.slug for attempt, _ in tried}),
+            "excluded_by": plan.excluded,
+        }
+    error = UpstreamFailed(failure, retry_after_s=retry_after_s, detail=detail)
+    if end.message:
+        error.message = end.message
+    error.param = end.param or None
+    return error
+
+
+def _retry_after_s(failure: FailureClass, told_ms: int) -> int | None:
+    """What the provider said, within reason (A83); else our own word where the capacity is short."""
+    if told_ms:
+        return min(RETRY_AFTER_S_MAX, max(1, -(-told_ms // 1000)))
+    if FAILURES[failure].http_status in {429, 503}:
+        return random.randint(*BUSY_RETRY_S)  # noqa: S311 - jitter
+    return None
