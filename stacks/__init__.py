@@ -1,1 +1,82 @@
-"""AWS, one file one stack."""
+"""AWS, one file one stack. This page is the runbook.
+
+The stacks, in the order of their deployment (`region.py` wires them)
+    us-east-2   Network  Registry  Secrets  Database  Cluster  Ingress  Workloads  Functions  Recovery  Jobs
+    us-east-1   Edge (CloudFront, web ACL, logs)  Watchdog (probe and its alarm)
+    Network, Registry, Secrets and Database hold state: they are protected from deletion and change rarely.
+    policy.py holds every promised number; settings.py what one deployment is told; manifests/ what runs in the cluster.
+
+First deploy
+    1. A Route 53 zone for the domain, and IAM roles for the operators (single sign-on with hardware keys; no users with keys).
+    2. npx aws-cdk@2.1148.1 bootstrap aws://ACCOUNT/us-east-2 aws://ACCOUNT/us-east-1
+       Never the unpinned command line: its highest version is an old build that cannot read these assemblies.
+       A scoped execution role needs cloudformation:DescribeStacks in both regions (references between stacks read it at
+       deployment), cloudfront:*VpcOrigin* and eks:*PodIdentity* beside the services that the stacks use.
+    3. Put the settings into cdk.context.json or give each as -c name=value:
+       account, domain, zone_name, zone_id, image, alarm_email, administrators; stage (production, staging, small) and
+       providers (all that have a fixed address) have defaults.
+    4. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use2-Registry', then build and push the image (below).
+    5. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use2-*' --require-approval broadening
+       EKS takes about 12 minutes, the database 15 to 20.
+    6. Put the secrets (below), migrate the database (below).
+    7. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use1-*': the VPC origin takes up to 15 minutes, CloudFront 5.
+    8. Confirm the two mails of the alarm topics. therouter verify aws --stage production
+    `npx aws-cdk@2.1148.1 diff` belongs into every change's review.
+
+Image
+    Build once with handlers/Dockerfile for linux/arm64, push to the registry under a fresh tag (tags cannot be moved), note
+    the digest, deploy with -c image=ACCOUNT.dkr.ecr.us-east-2.amazonaws.com/therouter@sha256:... Rolling back is deploying the
+    digest before. Pods are replaced one by one and finish their streams; a node's reboot waits for nobody and is a last resort.
+
+Secrets
+    The stacks make the containers with random text; what each must hold stands in handlers/workloads.py and, word by word, beside
+    the code that reads it. By hand: provider/* (the provider's console), payments/stripe, seal/* and seal/public (one X25519
+    pair for each provider), keys/mint, audit/checkpoint. Randomly made and already fit: wire/*, database/*, audit/digest.
+        aws secretsmanager put-secret-value --secret-id therouter/production/provider/openai --secret-string file:///dev/stdin
+    Pods and functions read them when they start; restart the one deployment that reads the changed secret.
+
+Database
+    The owner's password is RDS's own secret (rds!db-...). From a host in the gateway subnets, with that password:
+    apply the migrations, set each role's password to its secret database/<role>, and grant nobody else anything.
+    People sign in with IAM tokens (rds-db:connect), never with a shared password.
+
+Restore drill, each month; promised: lose at most 5 minutes, be back within 60
+    1. aws rds restore-db-instance-to-point-in-time into the database subnets, under another name, same parameter group and key.
+    2. Before traffic: run purge until nothing is due; replay revocations and deletions since the moment (audit export); compare
+       sums of the ledger (I1 to I4). A restore brings revoked keys back: this step is what takes them away again.
+    3. Drill: throw it away. For real: point THEROUTER_DATABASE_HOST at it (Database stack), deploy Workloads and Functions.
+
+us-east-2 is lost
+    Nothing fails over to another region by itself: sovereignty forbids the other one, and no second global region is paid for.
+    Deploy the stacks to another AWS account or, after changing REGION in settings.py and the constants that name it, another
+    region; restore from the last snapshot copy if copies were arranged; move the DNS alias. us-east-1 is lost: the edge keeps
+    serving, certificates and web ACL cannot be changed, the health-check alarm is blind; the count of healthy targets in
+    us-east-2 still wakes the watchdog.
+
+Rotation
+    rotation names what is older than 90 days. provider/*: make the new key in the provider's console, put it, restart the pods,
+    revoke the old one. keys/mint, seal/*, audit/checkpoint carry versions: add the new version, restart, re-seal, remove the
+    old. wire/<provider>: put, then restart the gateway and that provider's pods together. database/<role>: alter role, put,
+    restart. Encryption keys and the owner's password rotate by themselves.
+
+Known limits
+    CloudFront maps every 502 and 504 to one page and cannot tell ours from its own; behind it the gateway should answer a provider's
+    failure with 503. CloudFront takes Retry-After of that page from the behaviour's headers policy: documented, not tried here.
+    A VPC origin cannot be changed while it is attached, tags included; replacing the load balancer means detach, replace, attach.
+    The watchdog finds a pod's node by its address; with prefix delegation in the VPC CNI it would not.
+
+What it costs (USD a month; list prices from memory, 730 hours; recompute before quoting)
+                                          idle production      1,000 requests a second
+    cluster control plane                              73                           73
+    nodes (ARM)                          254 (4 m7g.large)       1,970 (16 m7g.xlarge)
+    database, two zones                                269                        1,634
+    NAT                                                 99                        6,248
+    load balancer                                       22                        1,110
+    CloudFront requests, egress, upload                  0       2,628 + 7,988 + 420
+    web ACL                                             12                        1,589
+    internet egress, between zones                       0               1,787 + 1,822
+    keys (one for each provider), secrets, logs        100                          450
+    together                                         ~ 830                     ~ 27,700
+    The load: 8 KB prompts, 44 KB answers, four of five streamed. Trimming stream framing and taking upstream traffic off NAT bring
+    it to 16,000 to 18,000. The small stage idles near 330.
+"""
