@@ -99,7 +99,8 @@ def _export(call: Call, after: int, rows: list[_Page], sealed: list[_Sealed]) ->
             tenant_id=call.standing.tenant_id,
             verifier=sealed[-1].verifier if sealed else "",
         )
-    notes = {checkpoint.size: checkpoint for checkpoint in sealed}
+    # A checkpoint covers all rows before it: after a change of key, those of the key before add nothing.
+    notes = {checkpoint.size: checkpoint for checkpoint in sealed if checkpoint.verifier == sealed[-1].verifier}
     for row in rows:
         yield Row(seq=row.seq, leaf=row.leaf, chain=row.chain, record=row.record)
         if row.seq in notes:

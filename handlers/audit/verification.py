@@ -103,6 +103,8 @@ def verify_export(lines: Iterable[bytes], verifier: str = "") -> Verdict:
         if isinstance(line, Trail):
             if line.version != 1:
                 raise TrailBroken("line 1: the form of this file is another version's")
+            if verifier and line.verifier not in {"", verifier}:
+                raise TrailBroken("line 1: the file names another key than the one given")
             trail = line
             check = _Check(trail, verifier)
         elif check is not None:
@@ -167,7 +169,7 @@ class _Check:
             said = read_checkpoint(open_note(checkpoint.note, self._pinned or checkpoint.verifier))
         except NoteBroken as broken:
             raise TrailBroken(f"{where}: {broken}") from None
-        if not self._pinned and checkpoint.verifier != self._trail.verifier:
+        if checkpoint.verifier != self._trail.verifier:
             raise TrailBroken(f"{where}: it is signed by another key than the first line names")
         if said.origin != self._trail.origin or said.size != checkpoint.size or said.size != self.tree.size:
             raise TrailBroken(f"{where}: it stands at row {self.tree.size} of {self._trail.origin}")

@@ -124,7 +124,10 @@ class House:
             "isBase64Encoded": False,
         }
         answer = self._resolver.resolve(event, None)
-        given = {**(answer.get("headers") or {}), **{k: v[0] for k, v in (answer.get("multiValueHeaders") or {}).items()}}
+        given = {
+            **(answer.get("headers") or {}),
+            **{k: v[0] for k, v in (answer.get("multiValueHeaders") or {}).items()},
+        }
         return Reply(answer["statusCode"], answer["body"], {k.lower(): str(v) for k, v in given.items()})
 
     def audit(self) -> list[tuple[str, str, str]]:
