@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("cdk")
+
+
+def instance(production: Any) -> dict[str, Any]:
+    (row,) = production.resources("AWS::RDS::DBInstance")
+    assert isinstance(row, dict)
+    return row
+
+
+@pytest.mark.claim("C58", "C64", "C65", "C68", "C69")
+def test_it_is_private_encrypted_doubled_and_backed_up(production: Any) -> None:
+    row = instance(production)["Properties"]
+    assert row["PubliclyAccessible"] is False
+    assert (row["StorageEncrypted"], row["MultiAZ"], row["BackupRetentionPeriod"]) == (True, True, 14)
+    assert "KmsKeyId" in row
+    assert row["CopyTagsToSnapshot"] is True
+    assert row["Engine"] == "postgres"
+
+
+def test_it_survives_its_stack(production: Any) -> None:
+    row = instance(production)
+    assert (row["DeletionPolicy"], row["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert row["Properties"]["DeletionProtection"] is True
+
+
+def test_people_sign_in_with_tokens_and_the_owners_password_is_rdss(production: Any) -> None:
+    row = instance(production)["Properties"]
+    assert row["EnableIAMDatabaseAuthentication"] is True
+    assert row["ManageMasterUserPassword"] is True
+    assert "MasterUserPassword" not in row
+
+
+@pytest.mark.claim("C4", "C62")
+def test_tls_is_forced_and_statements_are_not_logged(production: Any) -> None:
+    (row,) = production.properties("AWS::RDS::DBParameterGroup")
+    parameters = row["Parameters"]
+    assert parameters["rds.force_ssl"] == "1"
+    assert parameters["log_statement"] == "none"
+    assert parameters["log_parameter_max_length_on_error"] == "0"
+    assert parameters["password_encryption"] == "scram-sha-256"
+
+
+@pytest.mark.claim("C57")
+def test_only_the_gateways_nodes_and_the_functions_are_admitted(production: Any) -> None:
+    rules = production.properties("AWS::EC2::SecurityGroupIngress", "Database")
+    outputs = sorted(rule["SourceSecurityGroupId"]["Fn::GetStackOutput"]["OutputName"] for rule in rules)
+    assert ["Functions" in outputs[0], "GatewayNodes" in outputs[1], len(outputs)] == [True, True, 2]
+    assert {(rule["FromPort"], rule["ToPort"]) for rule in rules} == {(5432, 5432)}
+
+
+@pytest.mark.claim("C47")
+def test_there_is_no_copy(production: Any) -> None:
+    assert "SourceDBInstanceIdentifier" not in instance(production)["Properties"]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from handlers.catalog.loading import load_catalog
+from handlers.workloads import deployable, secrets, workloads
+
+pytestmark = pytest.mark.xdist_group("cdk")
+
+PROVIDERS = {row.slug: row for row in deployable(load_catalog("global").providers)}
+
+
+def readable(production: Any) -> dict[str, set[str]]:
+    """Role (without its hash) -> secrets that its policies let it read, as logical ids without their hash."""
+    found: dict[str, set[str]] = {}
+    for row in production.properties("AWS::IAM::Policy", "Secrets"):
+        role = row["Roles"][0]["Ref"][4:-8]
+        for statement in row["PolicyDocument"]["Statement"]:
+            if "secretsmanager:GetSecretValue" in statement["Action"]:
+                resources = (
+                    statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+                )
+                found.setdefault(role, set()).update(resource["Ref"][6:-8] for resource in resources)
+    return found
+
+
+def letters(name: str) -> str:
+    return "".join(character for character in name if character.isalnum())
+
+
+@pytest.mark.claim("C16", "C20", "C35", "C53", "C59")
+def test_each_role_reads_exactly_the_secrets_of_its_row(production: Any) -> None:
+    wanted = {
+        letters(row.name): {letters(secret) for secret in row.secrets}
+        for row in workloads("global", PROVIDERS)
+        if row.secrets
+    }
+    assert readable(production) == wanted
+
+
+@pytest.mark.claim("C63")
+def test_every_secret_is_named_for_its_environment_and_kept(production: Any) -> None:
+    rows = production.resources("AWS::SecretsManager::Secret", "Secrets")
+    names = {row["Properties"]["Name"] for row in rows}
+    assert names == {f"therouter/production/{name}" for name in secrets("global", PROVIDERS)}
+    assert {row["DeletionPolicy"] for row in rows} == {"Retain"}
+
+
+@pytest.mark.claim("C35", "C63")
+def test_no_two_providers_share_a_key_and_none_has_another_purposes(production: Any) -> None:
+    rows = production.properties("AWS::SecretsManager::Secret", "Secrets")
+    keys = {row["Name"].removeprefix("therouter/production/"): row["KmsKeyId"]["Fn::GetAtt"][0] for row in rows}
+    of_provider = {slug: keys[f"provider/{slug}"] for slug in PROVIDERS}
+    assert len(set(of_provider.values())) == len(PROVIDERS)
+    assert all(keys[f"seal/{slug}"] == of_provider[slug] for slug in PROVIDERS)
+    others = {key for name, key in keys.items() if not name.startswith(("provider/", "seal/")) or name == "seal/public"}
+    assert not others & set(of_provider.values())
+
+
+@pytest.mark.claim("C35", "C46")
+def test_pods_roles_are_taken_through_pod_identity_and_functions_roles_by_lambda_alone(production: Any) -> None:
+    services = set()
+    for row in production.properties("AWS::IAM::Role", "Secrets"):
+        (statement,) = row["AssumeRolePolicyDocument"]["Statement"]
+        assert set(statement["Principal"]) == {"Service"}
+        services.add(statement["Principal"]["Service"])
+    assert services == {"pods.eks.amazonaws.com", "lambda.amazonaws.com"}
+
+
+def test_a_pods_role_may_do_nothing_but_read_its_secrets(production: Any) -> None:
+    for row in production.properties("AWS::IAM::Policy", "Secrets"):
+        role = row["Roles"][0]["Ref"]
+        if role.startswith(("Rolegateway", "Roleprovider", "Rolerelay")):
+            actions = {action for s in row["PolicyDocument"]["Statement"] for action in _listed(s["Action"])}
+            assert actions <= {"secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret", "kms:Decrypt"}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
