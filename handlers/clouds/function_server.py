@@ -51,6 +51,8 @@ class _Invocation(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     handler: Handler
+    invocations: bool
+    """Whether a platform stands before this server, which sends events and identities of its own."""
 
     def _serve(self) -> None:
         length = self.headers.get("content-length", "0")
@@ -70,7 +72,8 @@ class _Invocation(BaseHTTPRequestHandler):
     def _is_event(self) -> bool:
         """Whether the platform itself asks, and not somebody behind the load balancer."""
         return (
-            self.command == "POST"
+            self.invocations
+            and self.command == "POST"
             and self.path == INVOKE
             and self.headers.get("x-fc-control-path") == INVOKE
             and "x-forwarded-for" not in self.headers
@@ -80,7 +83,7 @@ class _Invocation(BaseHTTPRequestHandler):
         given = [
             self.headers.get(f"x-fc-{name}", "") for name in ("access-key-id", "access-key-secret", "security-token")
         ]
-        if given[0]:
+        if given[0] and self.invocations:
             provide_identity(Credentials(*given))
         if self._is_event():
             result = type(self).handler(read_event(body or b"{}"), self._context())
@@ -134,9 +137,11 @@ def load_handler(entry: str) -> Handler:
     return handler
 
 
-def make_server(handler: Handler, address: tuple[str, int] = ("0.0.0.0", PORT)) -> ThreadingHTTPServer:
-    """The container's server, bound and not yet serving."""
-    bound = type("Invocation", (_Invocation,), {"handler": staticmethod(handler)})
+def make_server(
+    handler: Handler, address: tuple[str, int] = ("0.0.0.0", PORT), *, invocations: bool = True
+) -> ThreadingHTTPServer:
+    """The container's server, bound and not yet serving; without `invocations` it knows clients' requests alone."""
+    bound = type("Invocation", (_Invocation,), {"handler": staticmethod(handler), "invocations": invocations})
     server = ThreadingHTTPServer(address, bound)
     server.daemon_threads = True
     return server

@@ -1,19 +1,21 @@
 """A function on one machine: `python -m handlers.local.functions handlers.admin.function.handler --port 8081`.
 
-The deployed handler behind a loopback server; settings and secrets come as in the clouds, so that a wrong one stops the start.
+The deployed handler behind a loopback server, called as the region's cloud calls it (platforms.py); settings and secrets come as in the clouds, so that a wrong one stops the start.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 import threading
 
 from handlers.clouds import SecretError
-from handlers.clouds.function_server import load_handler, make_server
-from handlers.settings import SettingError
+from handlers.clouds.function_server import load_handler
+from handlers.local.platforms import make_front
+from handlers.settings import Deployment, SettingError
 
 WARM_UP = "resolver"
 """What a function's module calls to put its room together, if it has it."""
@@ -25,7 +27,7 @@ def serve(entry: str, port: int) -> None:
     prepare = getattr(importlib.import_module(entry.rpartition(".")[0]), WARM_UP, None)
     if prepare is not None:
         prepare()
-    server = make_server(handler, ("127.0.0.1", port))
+    server = make_front(Deployment.parse(os.environ).region, handler, port)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

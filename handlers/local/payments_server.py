@@ -10,21 +10,23 @@ THEROUTER_BASE_URL names the stand-in of the payment company:
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import threading
 
-from handlers.clouds.function_server import make_server
 from handlers.errors import TheRouterError
+from handlers.local.platforms import Scheduled, make_front, scheduled
 from handlers.payments.function import handler, room
+from handlers.settings import Deployment
 
 REPAIR_S = 15.0
 
 
-def repair_until(stop: threading.Event) -> None:
+def repair_until(stop: threading.Event, repair: Scheduled) -> None:
     """Do what the clouds' schedule does, more often; an outage now is repaired next time."""
     while not stop.wait(REPAIR_S):
         try:
-            handler({"task": "repair", "passes": 1}, None)
+            repair({"task": "repair", "passes": 1})
         except TheRouterError:
             continue
 
@@ -35,13 +37,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8092)
     options = parser.parse_args(arguments)
     room()  # wrong settings and secrets stop the start
-    server = make_server(handler, ("127.0.0.1", options.port))
+    region = Deployment.parse(os.environ).region
+    server = make_front(region, handler, options.port)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     threads = [
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True),
-        threading.Thread(target=repair_until, args=(stop,), daemon=True),
+        threading.Thread(target=repair_until, args=(stop, scheduled(region, handler)), daemon=True),
     ]
     for thread in threads:
         thread.start()

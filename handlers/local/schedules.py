@@ -1,6 +1,7 @@
 """`python -m handlers.local.schedules`: what the clouds' schedulers start, started here by a clock of our own.
 
-A duty that fails is told and comes again at its next time; the others go on.
+The deployed functions, called as the region's cloud calls them (platforms.py), only more often. A duty that fails is told and
+comes again at its next time; the others go on.
 """
 
 from __future__ import annotations
@@ -9,59 +10,54 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from handlers.clouds import open_secret_store
+from handlers.clouds.function_compute import Handler
 from handlers.errors import TheRouterError
-from handlers.operations.checkpoint import TrailTampered, seal_trail
-from handlers.operations.purge import PurgeEvent, purge
-from handlers.operations.sealing import Sealer, open_sealer
+from handlers.local.platforms import scheduled
+from handlers.operations import checkpoint, purge, reap
+from handlers.operations.database import open_store
+from handlers.operations.sealing import open_sealer
 from handlers.settings import FunctionSettings
-from handlers.store.dsn import dsn_of
-from handlers.store.operations import OperationsStore
-from handlers.store.pool import Pool
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, Room
 
 
 class Duty(NamedTuple):
-    """What to do, and how many seconds lie between two times."""
+    """What to do, with what event, and how many seconds lie between two times."""
 
     period_s: float
-    run: Callable[[], object]
+    handler: Handler
+    event: Mapping[str, object] = {}
 
 
-def duties(store: OperationsStore, sealer: Sealer) -> list[Duty]:
-    """Everything that has to happen by itself."""
-    retention = PurgeEvent(retention_days_default=90, retention_days_min=1, retention_days_max=730)
-    return [
-        Duty(10.0, store.reap),
-        Duty(3_600.0, lambda: purge(store, retention, datetime.now(UTC), sealer)),
-        Duty(60.0, lambda: seal_trail(store, sealer)),
-    ]
+RETENTION = {"retention_days_default": 90, "retention_days_min": 1, "retention_days_max": 730}
+DUTIES = (
+    Duty(10.0, reap.handler),
+    Duty(3_600.0, purge.handler, RETENTION),
+    Duty(60.0, checkpoint.handler),
+)
+"""Everything that has to happen by itself."""
 
 
 def serve(settings: FunctionSettings, stop: threading.Event) -> None:
     """Do every duty at its times until told to stop; the first time at once."""
     log = Log(Level(settings.deployment.log_level))
-    role = settings.database.role
-    password = open_secret_store(settings.deployment).get(f"database/{role}").text()
-    pool = Pool(dsn_of(settings.database, password, local=settings.deployment.cloud == "local"), connections_max=1)
-    due = [(0.0, duty) for duty in duties(OperationsStore(pool), open_sealer())]
+    open_store(), open_sealer()  # wrong settings and secrets stop the start
+    calls = [(duty, scheduled(settings.deployment.region, duty.handler)) for duty in DUTIES]
+    due = [0.0] * len(calls)
     while not stop.is_set():
         now = time.monotonic()
-        for place, (at, duty) in enumerate(due):
-            if now >= at:
-                due[place] = (now + duty.period_s, duty)
+        for place, (duty, call) in enumerate(calls):
+            if now >= due[place]:
+                due[place] = now + duty.period_s
                 try:
-                    duty.run()
+                    call(duty.event)
                 except TheRouterError:
                     log.emit(DependencyLost(level=Level.WARNING, dependency=Dependency.DATABASE))
-                except TrailTampered as error:
+                except Exception as error:  # noqa: BLE001 - an alarm in a cloud, a log line here
                     log.fault(Room.OPERATIONS, error)
         stop.wait(1.0)
-    pool.close()
 
 
 def main() -> int:

@@ -302,7 +302,9 @@ class LocalSystem:
         }
 
     def _start_schedules(self) -> None:
-        variables = {**self._deployment_variables(), **self._database_variables("operations")}
+        # Every few seconds all is well: only what is not well is worth a line here.
+        quiet = {"POWERTOOLS_LOG_LEVEL": "WARNING", "POWERTOOLS_METRICS_DISABLED": "true"}
+        variables = {**self._deployment_variables(), **self._database_variables("operations"), **quiet}
         command = [sys.executable, "-m", "handlers.local.schedules"]
         self.schedules = Child("schedules", command, plain_environment(variables), self.home.logs / "schedules.log")
         self.schedules.start()
