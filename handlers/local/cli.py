@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from handlers.errors import TheRouterError
 from handlers.local.access import NotRunning
 from handlers.local.audit import export_audit, show_key, verify_audit
+from handlers.local.claims import add_options as add_claims_options
+from handlers.local.claims import show_claims
 from handlers.local.commands import (
     check_ledger,
     create_key,
@@ -30,6 +32,7 @@ EXAMPLES = """examples:
   therouter usage                           one row per request: the metadata that is kept, and nothing else
   therouter usage --json | jq .             every listing speaks JSON too
   therouter audit verify trail.jsonl        prove that an exported audit trail was not changed
+  therouter claims                          run the tests behind the trust page: claim, state, sentence
   therouter ledger check                    every sum of money that must agree, to the nano-unit
 """
 
@@ -62,6 +65,11 @@ def build_parser() -> argparse.ArgumentParser:
         "aws", add_help=False, help="us-east-2, read-only"
     )
     live.set_defaults(run=verify_aws)
+    add_claims_options(
+        _command(
+            commands, "claims", "run the tests behind the trust page, and say which claims have proof", show_claims
+        )
+    )
     ledger = commands.add_parser("ledger", help="money").add_subparsers(metavar="ACTION", required=True)
     _command(ledger, "check", "compare every sum that must agree; exits 1 on a difference", check_ledger)
     _add_audit(commands)
