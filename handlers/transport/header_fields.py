@@ -78,9 +78,14 @@ def parse_fields(lines: list[bytes], lower_unusual: Callable[[bytes], bytes] = l
     return fields
 
 
+def is_length(value: bytes) -> bool:
+    """Whether this is a Content-Length: decimal digits and nothing else."""
+    return value.isdigit() and len(value) <= 15
+
+
 def parse_length(value: bytes) -> int:
-    """A Content-Length: decimal digits and nothing else."""
-    if not value.isdigit() or len(value) > 15:
+    """The number that a Content-Length says. Raises MalformedHead."""
+    if not is_length(value):
         raise MalformedHead("Content-Length is not a decimal number.")
     return int(value)
 

@@ -12,7 +12,14 @@ from __future__ import annotations
 import re
 
 from handlers.errors import HeadersTooLarge, InvalidRequest, MethodNotAllowed, TargetTooLong, UnsupportedMediaType
-from handlers.transport.header_fields import MalformedHead, lower_client_name, parse_fields, parse_length, split_lines
+from handlers.transport.header_fields import (
+    MalformedHead,
+    is_length,
+    lower_client_name,
+    parse_fields,
+    parse_length,
+    split_lines,
+)
 from handlers.transport.limits import ServerLimits
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -25,7 +32,7 @@ SINGLETONS = frozenset({
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
 _TARGET = re.compile(rb"/[!$%&'()*+,\-./0-9:;=?@A-Z\[\]^_a-z{|}~]*")
 _HOST = re.compile(rb"(?:[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,253})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_LENGTH_LINE = re.compile(rb"\r\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Ll][Ee][Nn][Gg][Tt][Hh]: ?[0-9]+(?:\r\n|\Z)")
+_LENGTH_LINE = re.compile(rb"\r\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Ll][Ee][Nn][Gg][Tt][Hh]: ?([0-9]+)(?:\r\n|\Z)")
 _LINE_FEED_ALONE = re.compile(rb"(?<!\r)\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]")
 
@@ -70,6 +77,13 @@ class RequestHead:
     def get(self, name: bytes) -> bytes | None:
         """The value of a header by its lower-case name; repeated list headers are joined with a comma."""
         return self._fields.get(name)
+
+    def with_length(self, digits: bytes) -> RequestHead:
+        """The same head with another Content-Length, where it has one."""
+        headers = [(name, digits if name == b"content-length" else value) for name, value in self.headers]
+        head = RequestHead(self.method, self.target, headers, self.peer, self.minor)
+        head.keep_alive, head.expects_continue, head.body_length = self.keep_alive, self.expects_continue, int(digits)
+        return head
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Every value of a header, in order."""
@@ -169,6 +183,41 @@ def _decide_framing(head: RequestHead, section: bytes) -> None:
         if expectation.lower() != b"100-continue":
             raise InvalidRequest("The only expectation that can be met is 100-continue.")
         head.expects_continue = head.minor == 1
+
+
+class RepeatedHead:
+    """Reads the heads of one connection. Clients repeat themselves: mostly the same bytes as before but for the length.
+
+    What was refused once is read anew each time; what was accepted is accepted again only if every byte is the same and the
+    length is digits, which is all that `parse_request_head` would find out. The bytes live as long as the connection.
+    """
+
+    __slots__ = ("_after", "_before", "_digits", "_head")
+
+    def __init__(self) -> None:
+        self._before = self._after = self._digits = b""
+        """The last head: up to its length, behind it, and the length itself."""
+        self._head: RequestHead | None = None
+
+    def read(self, section: bytes, limits: ServerLimits, peer: str = "") -> RequestHead:
+        """As `parse_request_head`."""
+        head = self._head
+        if head is not None and section.startswith(self._before) and section.endswith(self._after):
+            digits = section[len(self._before) : len(section) - len(self._after)]
+            if digits == self._digits and len(section) == len(self._before) + len(digits) + len(self._after):
+                return head
+            if self._digits and is_length(digits) and len(section) <= limits.header_section_bytes:
+                return self._keep(head.with_length(digits), digits)
+        self._head = None
+        head = parse_request_head(section, limits, peer)
+        length = _LENGTH_LINE.search(section) if head.body_length is not None else None
+        start, end = length.span(1) if length else (len(section), len(section))
+        self._before, self._after = section[:start], section[end:]
+        return self._keep(head, section[start:end])
+
+    def _keep(self, head: RequestHead, digits: bytes) -> RequestHead:
+        self._head, self._digits = head, digits
+        return head
 
 
 def check_partial_head(received: bytes | bytearray, scanned: int, limits: ServerLimits) -> None:

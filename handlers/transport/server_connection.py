@@ -24,7 +24,7 @@ from handlers.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, The
 from handlers.transport.bodies import ChunkedDecoder, MalformedChunks, Pieces
 from handlers.transport.exchange import Exchange, Headers
 from handlers.transport.limits import ServerLimits
-from handlers.transport.request_head import RequestHead, check_partial_head, parse_request_head
+from handlers.transport.request_head import RepeatedHead, RequestHead, check_partial_head
 
 HEAD, BODY, BUSY, LINGER, CLOSING = range(5)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -54,7 +54,7 @@ class ServerConnection(asyncio.Protocol):
     """The protocol object of one client connection."""
 
     __slots__ = (
-        "_body_started_at", "_buffer", "_decoder", "_early", "_early_overflow", "_head", "_limit", "_peer", "_pieces",
+        "_body_started_at", "_buffer", "_decoder", "_early", "_early_overflow", "_head", "_heads", "_limit", "_peer", "_pieces",
         "_received_at", "_scanned", "_server", "_transport", "_write_paused", "deadline", "exchange", "phase",
         "write_deadline",
     )  # fmt: skip
@@ -68,6 +68,7 @@ class ServerConnection(asyncio.Protocol):
         self._buffer: bytearray | None = None
         """An incomplete head."""
         self._scanned = 0
+        self._heads = RepeatedHead()
         self._early = b""
         """Bytes of the next request, which came before this response was complete."""
         self._early_overflow = False
@@ -155,7 +156,7 @@ class ServerConnection(asyncio.Protocol):
             self._scanned = 0
         head = None
         try:
-            head = parse_request_head(data[:end], self._server.limits, self._peer)
+            head = self._heads.read(data[:end], self._server.limits, self._peer)
             self._admit(head)
         except TheRouterError as error:
             self._answer(error, head, data[end + 4 :])

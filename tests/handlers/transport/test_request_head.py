@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from handlers.errors import (
@@ -11,7 +13,7 @@ from handlers.errors import (
     UnsupportedMediaType,
 )
 from handlers.transport.limits import ServerLimits
-from handlers.transport.request_head import RequestHead, check_partial_head, parse_request_head
+from handlers.transport.request_head import RepeatedHead, RequestHead, check_partial_head, parse_request_head
 
 LIMITS = ServerLimits()
 
@@ -299,3 +301,36 @@ def test_an_incomplete_head_that_can() -> None:
         check_partial_head(bytearray(b"x" * 8194), 0, LIMITS)
     with pytest.raises(HeadersTooLarge):
         check_partial_head(bytearray(b"GET / HTTP/1.1\r\n" + b"x" * 40_000), 0, LIMITS)
+
+
+def outcome(read: Callable[[bytes, ServerLimits], RequestHead], section: bytes) -> tuple[object, ...]:
+    try:
+        head = read(section, ServerLimits())
+    except TheRouterError as error:
+        return type(error), error.message
+    framing = head.keep_alive, head.body_length, head.expects_continue, head.get(b"content-length")
+    return head.method, head.target, head.headers, framing
+
+
+REPEATED = [
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n%s%s: %s\r\nAccept: */*" % (extra, name, length)
+    for name in (b"Content-Length", b"content-length", b"X-Length")
+    for extra in (b"", b"Authorization: Bearer a\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Content-Length: 1\r\n")
+    for length in (b"1", b"12", b"0", b"007", b"1_0", b"+1", b"1 ", b" 1", b"", b"9" * 16, b"1\r\nContent-Length: 2", b"1\r\nX: y", b"\xb2")
+] + [b"GET / HTTP/1.1\r\nHost: h", b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked", b"GET / HTTP/1.1\r\nHost: hh"]  # fmt: skip
+
+
+@pytest.mark.claim("A20", "A28")
+@pytest.mark.parametrize("first", REPEATED[::4])
+def test_a28_after_any_head_each_other_is_read_as_if_it_came_alone(first: bytes) -> None:
+    for second in REPEATED:
+        repeated = RepeatedHead()
+        for section in (first, second, second, first):
+            assert outcome(repeated.read, section) == outcome(parse_request_head, section), section
+
+
+def test_a_head_that_comes_again_is_not_parsed_again() -> None:
+    repeated, section = RepeatedHead(), b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nAccept: */*"
+    head = repeated.read(section % 5, ServerLimits())
+    assert repeated.read(section % 5, ServerLimits()) is head
+    assert repeated.read(section % 123, ServerLimits()).body_length == 123
