@@ -77,20 +77,22 @@ class AnthropicMessages:
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Anthropic's usage: cached tokens apart from input, thinking within output."""
-    fields: dict[str, Any] = {
+    writes = {
+        "ephemeral_5m_input_tokens": usage.cache_write_5m,
+        "ephemeral_1h_input_tokens": usage.cache_write_1h,
+    }
+    searches = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
+    return {
         "input_tokens": usage.input + usage.audio_input + usage.image_input,
         "cache_creation_input_tokens": usage.cache_write_5m + usage.cache_write_1h,
         "cache_read_input_tokens": usage.cache_read,
+        "cache_creation": writes,
         "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+        "server_tool_use": searches if usage.searches else None,
+        "service_tier": "standard",
+        "inference_geo": None,
     }
-    if usage.cache_write_5m or usage.cache_write_1h:
-        fields["cache_creation"] = {
-            "ephemeral_5m_input_tokens": usage.cache_write_5m,
-            "ephemeral_1h_input_tokens": usage.cache_write_1h,
-        }
-    if usage.searches:
-        fields["server_tool_use"] = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
-    return fields
 
 
 def _message(response_id: str, context: AnswerContext, usage: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +104,8 @@ def _message(response_id: str, context: AnswerContext, usage: dict[str, Any]) ->
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
+        "stop_details": None,
+        "container": None,
         "usage": usage,
     }
 
@@ -142,8 +146,12 @@ def _whole_block(block: Block, context: AnswerContext) -> list[dict[str, Any]]:
         case BlockKind.TOOL_CALL:
             number = len(block.name) + len(block.text)
             call_id = _tool_id(block.id, number, context)
-            return [{"type": "tool_use", "id": call_id, "name": block.name, "input": arguments_object(block.text)}]
+            return [_tool_use(call_id, block.name, arguments_object(block.text))]
     return []
+
+
+def _tool_use(call_id: str, name: str, arguments: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments, "caller": {"type": "direct"}}
 
 
 def arguments_object(text: str) -> Any:
@@ -253,7 +261,7 @@ class MessagesStreamEncoder:
         match block.kind:
             case BlockKind.TOOL_CALL:
                 call_id = _tool_id(block.id, block.index, self._context)
-                fields: dict[str, Any] = {"type": "tool_use", "id": call_id, "name": block.name, "input": {}}
+                fields = _tool_use(call_id, block.name, {})
             case BlockKind.REASONING if data:
                 fields = {"type": "redacted_thinking", "data": data}
             case BlockKind.REASONING:

@@ -27,7 +27,7 @@ from handlers.translation.canonical.events import (
     UsageReported,
 )
 from handlers.translation.canonical.proof import mark_proof
-from handlers.translation.canonical.request import CanonicalRequest, Tool
+from handlers.translation.canonical.request import CanonicalRequest, Sampling, Tool
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody
 from handlers.translation.dialects.responses_parse import parse_responses
@@ -73,32 +73,40 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
 def _response(answer: Answer, context: AnswerContext, status: str) -> dict[str, Any]:
     """A response without output; what the client asked for is repeated as far as it was understood."""
     request = context.request
-    tools = [_tool(tool) for tool in request.tools] if request else []
+    sampling = request.sampling if request else Sampling()
     control = request.reasoning if request else None
     return {
         "id": _response_id(answer.id or context.response_id),
         "object": "response",
         "created_at": answer.created or context.now_s,
+        "completed_at": None if status == "in_progress" else context.now_s,
         "status": status,
         "background": False,
         "error": None,
         "incomplete_details": None,
         "instructions": None,
         "max_output_tokens": request.output_tokens_max if request else None,
+        "max_tool_calls": None,
         "model": context.model,
         "output": [],
         "parallel_tool_calls": not request or request.parallel_tool_calls is not False,
         "previous_response_id": None,
         "reasoning": {"effort": control.effort or None if control else None, "summary": None},
         "store": False,
-        "temperature": request.sampling.temperature if request else None,
+        "temperature": 1.0 if sampling.temperature is None else sampling.temperature,
+        "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
+        "top_logprobs": sampling.top_logprobs or 0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
-        "tools": tools,
-        "top_p": request.sampling.top_p if request else None,
+        "tools": [_tool(tool) for tool in request.tools] if request else [],
         "truncation": "disabled",
         "usage": None,
         "metadata": {},
+        "service_tier": "default",
+        "safety_identifier": None,
+        "prompt_cache_key": None,
         "provider": context.provider,
     }
 
@@ -162,7 +170,8 @@ def _item(block: Block, index: int, context: AnswerContext, status: str) -> dict
             summary = [{"type": "summary_text", "text": block.text}] if block.text else []
             proof = mark_proof(block.data or block.signature, block.origin, "openai")
             del item["status"]
-            return item | {"type": "reasoning", "summary": summary, "encrypted_content": proof or None}
+            sealed = {"encrypted_content": proof} if proof else {}
+            return item | {"type": "reasoning", "summary": summary, **sealed}
 
 
 def _part(block: Block) -> dict[str, Any]:

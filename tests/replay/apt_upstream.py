@@ -1,0 +1,103 @@
+"""A provider that can do what a compliance suite asks for: text, tool calls, reasoning, structured output, streams.
+
+It speaks OpenAI's chat format and is no model: a call's arguments are made from the tool's schema, JSON from the format's.
+"""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+import msgspec
+
+TEXT = "Hello from a scripted provider."
+USAGE = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
+
+
+def example(schema: dict[str, Any]) -> Any:
+    """A value that a JSON schema allows, for the plain schemas of the suites."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type")
+    if kind == "object":
+        return {name: example(inner) for name, inner in (schema.get("properties") or {}).items()}
+    if kind == "array":
+        return [example(schema.get("items") or {"type": "string"})]
+    return {"integer": 1, "number": 1.5, "boolean": True}.get(str(kind), "Paris")
+
+
+def message(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """What to say, and why it ends."""
+    said: dict[str, Any] = {"role": "assistant", "content": TEXT}
+    answered = any(turn["role"] == "tool" for turn in request["messages"])
+    if request.get("tools") and not answered and request.get("tool_choice") != "none":
+        function = request["tools"][0]["function"]
+        arguments = msgspec.json.encode(example(function.get("parameters") or {"type": "object"})).decode()
+        call = {"id": "call_0", "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
+    wanted = request.get("response_format") or {}
+    if wanted.get("type") == "json_schema":
+        said["content"] = msgspec.json.encode(example(wanted["json_schema"]["schema"])).decode()
+    if request.get("reasoning_effort"):
+        said["reasoning_content"] = "Thinking it over."
+    if request.get("max_tokens") == 1:
+        return said, "length"
+    return said, "stop"
+
+
+class AptUpstream:
+    """Serves on loopback; a context manager."""
+
+    def __init__(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        request = msgspec.json.decode(self.rfile.read(int(self.headers["content-length"])))
+        said, finish = message(request)
+        body = _stream(said, finish) if request.get("stream") else _whole(said, finish)
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream" if request.get("stream") else "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the name is the base class's
+        pass
+
+
+def _whole(said: dict[str, Any], finish: str) -> bytes:
+    choice = {"index": 0, "message": said, "finish_reason": finish}
+    return msgspec.json.encode({"id": "c-1", "model": "apt", "created": 1, "choices": [choice], "usage": USAGE})
+
+
+def _stream(said: dict[str, Any], finish: str) -> bytes:
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    if said.get("reasoning_content"):
+        deltas.append({"reasoning_content": said["reasoning_content"]})
+    for call in said.get("tool_calls", []):
+        arguments = call["function"]["arguments"]
+        deltas.append({"tool_calls": [{"index": 0, **call, "function": {**call["function"], "arguments": ""}}]})
+        deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]})
+    text = said.get("content") or ""
+    deltas += [{"content": word + " "} for word in text.split(" ")[:-1]] + ([{"content": text.split(" ")[-1]}] if text else [])
+    chunks = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    chunks.append({"index": 0, "delta": {}, "finish_reason": finish})
+    head = {"id": "c-1", "model": "apt", "created": 1}
+    frames = [b"data: " + msgspec.json.encode(head | {"choices": [chunk]}) + b"\n\n" for chunk in chunks]
+    last = b"data: " + msgspec.json.encode(head | {"choices": [], "usage": USAGE}) + b"\n\n"
+    return b"".join(frames) + last + b"data: [DONE]\n\n"
