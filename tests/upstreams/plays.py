@@ -167,6 +167,12 @@ def _echo(play: Play, _: Answer) -> Iterable[Step]:
     return whole(body, int(play.number("code", 401)), headers={"x-echo": lines[-1] if lines else ""})
 
 
+def _late(play: Play, answer: Answer) -> Iterable[Step]:
+    """Silence for `ms`, then the correct answer, or with `code` an error."""
+    yield play.number("ms", 1000) / 1000
+    yield from _status(play, answer) if "code" in play.options else _well(Play(), answer)
+
+
 def _drip(play: Play, answer: Answer) -> Iterable[Step]:
     """The correct answer, byte by byte."""
     delay_s = play.number("delay_ms", 50) / 1000
@@ -302,6 +308,7 @@ PLAYS: dict[str, Callable[[Play, Answer], Iterable[Step]]] = {
     "garbage": lambda _play, _answer: [b"\x16\x03\x01\x02\x00\x01\x00" * 40, Ending.CLOSE],  # F07
     "error-in-200": _error_in_200,  # F08, A53
     "status": _status,  # F09, F10 and every other status
+    "late": _late,  # F03, and then it comes after all
     "drip": _drip,  # F11
     "endless": _endless,  # F12, A52
     "usage": _usage,  # F13, F14, A55
