@@ -1,4 +1,4 @@
-"""Releases money that a lost request still holds: leases that are past their end, in bounded batches."""
+"""What is past its end goes: money that a lost request still holds, and credit that was given until a day."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ class ReapEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HoldsReaped(Outcome, frozen=True, kw_only=True):
-    """How many holds were released."""
+    """What went."""
 
     released: int
+    """Holds."""
+    expired: int
+    """Grants of credit."""
+    expired_nano: int
 
 
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     """Called every few minutes; safe to repeat."""
     read_event(event, ReapEvent)
-    return report(HoldsReaped(released=open_store().reap()))
+    store = open_store()
+    released = store.reap()
+    expired, expired_nano = store.expire_credit()
+    return report(HoldsReaped(released=released, expired=expired, expired_nano=expired_nano))

@@ -41,6 +41,20 @@ class TenantListing(NamedTuple):
     account_state: str
 
 
+class CreditMovement(NamedTuple):
+    """One movement of a tenant's credit."""
+
+    at: datetime
+    kind: str
+    """topup | refund | chargeback | adjustment | waiver."""
+    reason: str
+    amount_nano: int
+    expires_at: datetime | None
+    """When a grant ends; None for credit that does not."""
+    left_nano: int | None
+    """What is left of a grant, as of the last time that a grant began or ended."""
+
+
 class LedgerRule(NamedTuple):
     """One sum of the ledger against its counterpart; nano-units, or a count."""
 
@@ -108,6 +122,22 @@ class AdminStore:
         """
         rows = self._pool.run("credit_adjust", key=key, tenant=tenant_id, amount_nano=amount_nano, reason=reason)
         return str(rows[0][0])
+
+    def grant_credit(self, key: str, tenant_id: str, amount_nano: int, reason: str, expires_at: datetime) -> str:
+        """Give credit that ends and is spent before all other, once per `key`: ok | exists. Reason: goodwill | promotion."""
+        rows = self._pool.run(
+            "credit_grant_until",
+            key=key,
+            tenant=tenant_id,
+            amount_nano=amount_nano,
+            reason=reason,
+            expires_at=expires_at,
+        )
+        return str(rows[0][0])
+
+    def credit_movements(self, tenant_id: str, limit: int = 100) -> list[CreditMovement]:
+        """Everything that changed a tenant's credit but its use, newest first."""
+        return [CreditMovement(*row) for row in self._pool.run("credit_list", tenant=tenant_id, limit=limit)]
 
     def check_ledger(self) -> list[LedgerRule]:
         """The sums that must be equal; a difference other than 0 is a fault that pages."""

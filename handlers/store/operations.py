@@ -66,6 +66,11 @@ class OperationsStore:
             if reaped < REAP_BATCH:
                 return total
 
+    def expire_credit(self) -> tuple[int, int]:
+        """End grants whose time is over; returns (how many, nano-units booked out)."""
+        grants, amount_nano = self._pool.run("credit_expire", limit=REAP_BATCH)[0]
+        return int(grants), int(amount_nano)
+
     def create_partitions(self, days_ahead: int = PARTITION_DAYS_AHEAD) -> int:
         """Make the coming days' partitions; returns how many were missing."""
         return int(self._pool.run("operations_create_partitions", days_ahead=days_ahead)[0][0])

@@ -92,6 +92,8 @@ REFUSALS: dict[str, Refusal] = {
     "confirmation_required": Refusal(
         Conflict, "This removes data for good; confirm it as its documentation says.", "confirm", "confirmation_required"
     ),
+    "grant_reason_invalid": Refusal(InvalidRequest, "A grant's reason is goodwill or promotion.", "reason"),
+    "grant_end_invalid": Refusal(InvalidRequest, "A grant ends in the future.", "expires_at"),
     "append_only": Refusal(Conflict, "What is written here is never changed."),
     "checkpoint_beyond_trail": Refusal(Conflict, "A checkpoint covers rows that exist.", "size"),
     "label_check": Refusal(

@@ -20,6 +20,12 @@ select * from therouter.admin_list_tenants()
 -- timeout_ms: 10000
 select * from therouter.usage_recent(:tenant, :limit, :since)
 
+-- name: credit_grant_until
+select therouter.credit_grant_until(:key, :tenant, :amount_nano, :reason, :expires_at)
+
+-- name: credit_list
+select * from therouter.credit_list(:tenant, :limit)
+
 -- name: ledger_check
 -- timeout_ms: 300000
 select * from therouter.ledger_check()

@@ -2,6 +2,10 @@
 -- timeout_ms: 30000
 select therouter.credit_reap(:limit)
 
+-- name: credit_expire
+-- timeout_ms: 60000
+select * from therouter.credit_expire(:limit)
+
 -- name: operations_create_partitions
 -- timeout_ms: 60000
 select therouter.operations_create_partitions(:days_ahead)

@@ -16,6 +16,9 @@ class Account:
         self.usage: dict[str, tuple[int, bool]] = {}
         self.movements: set[str] = set()
         self.purged: set[str] = set()
+        self.grants: dict[str, int] = {}
+        """Credit that ends: what is left of it, those first that end first."""
+        self.taken = 0
 
     @property
     def held(self) -> int:
@@ -28,6 +31,32 @@ class Account:
         self.movements.add(key)
         self.balance += amount
         return "ok"
+
+    def grant(self, key: str, amount: int) -> str:
+        """Credit that ends, after all that was granted before."""
+        outcome = self.move(key, amount)
+        if outcome == "ok":
+            self._take()
+            self.grants[key] = amount
+        return outcome
+
+    def end_oldest_grant(self) -> int:
+        """Its time is over; returns what was booked out. What leases hold is left to them."""
+        self._take()
+        key = next(iter(self.grants))
+        gone = min(self.grants[key], max(self.balance - self.held, 0))
+        self.balance -= gone
+        self.grants[key] -= gone
+        if not self.grants[key]:
+            del self.grants[key]
+        return gone
+
+    def _take(self) -> None:
+        everything = sum(cost for cost, _ in self.usage.values())
+        used, self.taken = max(everything - self.taken, 0), max(everything, self.taken)
+        for key, left in self.grants.items():
+            self.grants[key] = left - min(left, used)
+            used -= min(left, used)
 
     def lease(self, lease_id: str, need: int, want: int) -> tuple[int, int]:
         available = self.balance - self.held

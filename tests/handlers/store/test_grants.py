@@ -81,6 +81,8 @@ FUNCTIONS: dict[str, set[str]] = {
         "control_user",
         "control_users",
         "credit_adjust",
+        "credit_grant_until",
+        "credit_list",
         "gateway_key",
         "key_summary",
         "ledger_check",
@@ -119,6 +121,7 @@ FUNCTIONS: dict[str, set[str]] = {
         "payments_set_tax_id",
     },
     "operations": {
+        "credit_expire",
         "credit_reap",
         "ledger_check",
         "operations_audit_leaves",

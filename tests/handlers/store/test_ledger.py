@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -32,6 +33,13 @@ ROWS = "select count(*), coalesce(sum(cost_nano), 0)::bigint from therouter.usag
 SUMS = (
     "select coalesce(sum(requests), 0)::bigint, coalesce(sum(cost_nano), 0)::bigint "
     "from therouter.usage_rollup where tenant_id = :tenant"
+)
+OLDEST_GRANT_IS_OVER = (
+    "update therouter.credit_grant set expires_at = now() - interval '1 second' where grant_key = ("
+    " select grant_key from therouter.credit_grant where tenant_id = :tenant and ended_at is null order by expires_at limit 1)"
+)
+GRANTS_LEFT = (
+    "select grant_key, left_nano from therouter.credit_grant where tenant_id = :tenant and ended_at is null order by expires_at"
 )
 WHO = st.integers(0, 1)
 WHICH = st.integers(0, 2)
@@ -63,6 +71,7 @@ class Books:
         self.check_every = max(1, examples // 40)
         self.examples = self.steps = self.crashed_at = 0
         self.done: Counter[str] = Counter()
+        self._moments = 0
 
     def ask(self, role: str, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Ask until the server is there; it is only ever away around a crash, with nothing else under way."""
@@ -74,6 +83,11 @@ class Books:
 
     def settle(self, lines: list[bytes]) -> dict[str, str]:
         return dict(asyncio.run(GatewayStore(self.pools["gateway"], "pod").settle(lines)))
+
+    def next_moment(self) -> datetime:
+        """Later than every one before."""
+        self._moments += 1
+        return datetime(2100, 1, 1, tzinfo=UTC) + timedelta(seconds=self._moments)
 
     def check(self) -> None:
         assert [rule for rule in AdminStore(self.pools["admin"]).check_ledger() if rule.difference] == []
@@ -106,6 +120,29 @@ class LedgerMachine(RuleBasedStateMachine):
         if kind == "chargeback" and answer == [("ok",)]:
             model.frozen = True
         self.books.done[kind] += 1
+
+    @rule(who=WHO, key=st.integers(0, 30))
+    def grant(self, who: int, key: int) -> None:
+        tenant, model, amount = self.tenants[who], self.models[who], (key + 1) * 997
+        name = f"{tenant.key_id}.grant.{key}"
+        answer = self.books.ask(
+            "admin", "credit_grant_until", key=name, tenant=tenant.tenant_id, amount_nano=amount, reason="promotion",
+            expires_at=self.books.next_moment(),
+        )  # fmt: skip
+        assert answer == [(model.grant(name, amount),)]
+        self.books.done["grant"] += 1
+
+    @precondition(lambda self: any(model.grants for model in self.models))
+    @rule()
+    def end_the_oldest_grants(self) -> None:
+        expected = [model.end_oldest_grant() for model in self.models if model.grants]
+        for tenant in self.tenants:
+            self.books.database.query(OLDEST_GRANT_IS_OVER, tenant=tenant.tenant_id)
+        assert OperationsStore(self.books.pools["operations"]).expire_credit()[1] == sum(expected)
+        for tenant, model in zip(self.tenants, self.models, strict=True):
+            left = self.books.database.query(GRANTS_LEFT, tenant=tenant.tenant_id)
+            assert left == [[key, nano] for key, nano in model.grants.items()]
+        self.books.done["grant ended"] += 1
 
     @rule(who=WHO)
     def thaw(self, who: int) -> None:
@@ -207,6 +244,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         OperationsStore(self.books.pools["operations"]).reap()  # what this example let expire is not the next one's
+        self.books.database.query("update therouter.credit_grant set ended_at = now() where ended_at is null")
         self.books.examples += 1
         if self.books.examples % self.books.check_every == 0:
             self.books.check()
@@ -252,5 +290,7 @@ def test_the_ledger_does_what_its_reference_does(database: Database, steps: int)
     books.check()
     sys.stdout.write(f"{books.steps} steps, {dict(books.done)}\n")
     assert books.steps >= steps * 0.8
-    rare = ("topup", "refund", "chargeback", "lease", "reaped", "ok", "exists", "upgraded", "purge", "crash")
+    rare = (
+        "topup", "refund", "chargeback", "lease", "reaped", "ok", "exists", "upgraded", "purge", "crash", "grant", "grant ended",
+    )  # fmt: skip
     assert [what for what in rare if not books.done[what]] == []
