@@ -8,10 +8,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 import msgspec
 
 from handlers.errors import PaymentRequired, PermissionDenied
+from handlers.gateway.byok import NO_RECORDS, ByokChoice
 from handlers.keys.principal import Principal
 
 _STRICTNESS = {"any": 0, "no_training": 1, "zero_retention": 2}
-_NO_RECORDS: dict[str, str] = {}
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -24,11 +24,11 @@ class Grant(msgspec.Struct, frozen=True):
     """any | no_training | zero_retention: the strictest of tenant and key."""
     byok_mode: str
     """prefer | only | off."""
-    byok: dict[str, str]
-    """Provider slug -> id of the BYOK record that this key may use."""
+    byok: ByokChoice
+    """The customer's own provider keys that this key may use."""
 
 
-def authorize(principal: Principal, peer: str, byok: dict[str, str] | None = None) -> Grant:
+def authorize(principal: Principal, peer: str, byok: ByokChoice = NO_RECORDS) -> Grant:
     """The grant, or PermissionDenied (403) / PaymentRequired (402) with the remedy."""
     limits = principal.limits
     if limits.management:
@@ -49,7 +49,7 @@ def authorize(principal: Principal, peer: str, byok: dict[str, str] | None = Non
         models=limits.models,
         data_policy=policy,
         byok_mode="only" if limits.byok_only else principal.byok_mode,
-        byok=_NO_RECORDS if byok is None else byok,
+        byok=byok,
     )
 
 

@@ -142,7 +142,7 @@ class Passage:
             number=self.attempts,
             key=gateway.wire_keys[attempt.provider.slug],
             now_s=self._admitted_at_s,
-            byok_sealed=gateway.sealed(account, attempt.record) if attempt.record else "",
+            byok_sealed=gateway.byok.sealed(account, attempt.record) if attempt.record else "",
             output_tokens_max=self._hold.output_tokens_max,
         )
         self._dispatched_at = monotonic()

@@ -49,7 +49,7 @@ def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
         )
         token = presented_key(exchange.head)
         principal = gateway.verifier.cached(token)
-        if principal is None:
+        if principal is None or not gateway.byok.knows(principal.account):
             gateway.spawn(_authenticate_first(gateway, exchange, call, token, request_id))
         else:
             _admit(gateway, exchange, call, principal, request_id)
@@ -59,7 +59,7 @@ def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
 
 async def _authenticate_first(gateway: Gateway, exchange: Exchange, call: Call, token: bytes, request_id: str) -> None:
     async def stage() -> None:
-        principal = await gateway.verifier.authenticate(token)
+        principal = await gateway.recognise(token)
         _admit(gateway, exchange, call, principal, request_id)
 
     await _answering(gateway, exchange, call, request_id, stage())
@@ -71,7 +71,7 @@ def _admit(gateway: Gateway, exchange: Exchange, call: Call, principal: Principa
         return
     if not gateway.recorder.can_write:
         raise Unavailable("Usage cannot be recorded at the moment, so nothing is admitted; retry shortly.")
-    grant = authorize(principal, exchange.head.peer, gateway.byok_of(principal))
+    grant = authorize(principal, exchange.head.peer, gateway.byok.choice(principal))
     if gateway.rates.passes(principal):
         _plan_and_hold(gateway, exchange, call, grant, request_id)
     else:
@@ -164,8 +164,8 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
         return
 
     async def stage() -> None:
-        principal = gateway.verifier.cached(token) or await gateway.verifier.authenticate(token)
-        grant = authorize(principal, exchange.head.peer, gateway.byok_of(principal))
+        principal = await gateway.recognise(token)
+        grant = authorize(principal, exchange.head.peer, gateway.byok.choice(principal))
         asked = msgspec.structs.replace(call, route=CHAT)
         plan = plan_for(gateway, exchange, asked, grant)
         body = msgspec.json.encode(

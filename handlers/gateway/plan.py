@@ -194,7 +194,7 @@ def _eligible(
         if reason:
             found.details.append((endpoint.id, reason))
             continue
-        record = grant.byok.get(endpoint.provider, "") if grant.byok_mode != "off" else ""
+        record = grant.byok.record_for(endpoint.provider, model.id) if grant.byok_mode != "off" else ""
         if record:
             found.attempts.append(Attempt(endpoint, provider, "byok", record))
         if grant.byok_mode != "only" and call.premium:

@@ -6,6 +6,7 @@ Polling a sequence number costs one tiny query each POLL_S and cannot lose a cha
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from handlers.errors import TheRouterError
 from handlers.keys.verification import KeyVerifier
@@ -16,10 +17,13 @@ POLL_S = 1.0
 
 
 class RevocationPoller:
-    """Keeps the verifier's memory true."""
+    """Keeps the verifier's memory true, and whatever else is remembered of an account."""
 
-    def __init__(self, store: GatewayStore, verifier: KeyVerifier, log: Log) -> None:
+    def __init__(
+        self, store: GatewayStore, verifier: KeyVerifier, log: Log, on_account: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._store, self._verifier, self._log = store, verifier, log
+        self._on_account = on_account
         self._seq = -1
         self.caught_up = False
 
@@ -44,5 +48,6 @@ class RevocationPoller:
         for change in changes:
             if change.account and not change.key_id:
                 self._verifier.forget_account(change.account)
+                self._on_account(change.account)
             self._seq = max(self._seq, change.seq)
         self.caught_up = True

@@ -15,6 +15,7 @@ from typing import Any
 from handlers.catalog.entries import Catalog
 from handlers.errors import TheRouterError
 from handlers.gateway import pipeline, queries
+from handlers.gateway.byok import ByokBook
 from handlers.gateway.concurrency import ProviderLimit
 from handlers.gateway.credit import Credit
 from handlers.gateway.health import Health
@@ -71,7 +72,8 @@ class Gateway:
         self.retries = RetryBudget(time.monotonic)
         self.rates = RateGate(store, time.monotonic, self.spawn)
         self.metrics = GatewayMetrics(sorted(enabled))
-        self.revocation = RevocationPoller(store, verifier, log)
+        self.byok = ByokBook(store.byok_records)
+        self.revocation = RevocationPoller(store, verifier, log, self.byok.forget)
         self.passages: set[Passage] = set()
         self.server = HttpServer(self._handle, admit=self._admit_head, render_error=self._render_error)
         self._operator: HttpServer | None = None
@@ -208,13 +210,11 @@ class Gateway:
         self._seed = (self._seed * 6364136223846793005 + 1442695040888963407) & 0xFFFF_FFFF_FFFF_FFFF
         return self._seed >> 32
 
-    def byok_of(self, _principal: Principal) -> dict[str, str] | None:
-        """Provider -> BYOK record of this account, or None."""
-        return None
-
-    def sealed(self, _account: str, _record: str) -> str:
-        """The sealed credential of a BYOK record."""
-        return ""
+    async def recognise(self, token: bytes) -> Principal:
+        """Whose key this is, with everything that planning its requests takes; as KeyVerifier.authenticate."""
+        principal = self.verifier.cached(token) or await self.verifier.authenticate(token)
+        await self.byok.load(principal.account)
+        return principal
 
     def standing(self, principal: Principal) -> Headers:
         """What is left of the key's limits, for keys that have any."""

@@ -11,6 +11,7 @@ import pytest
 from handlers.catalog.entries import Capabilities, Catalog, DataPolicy, Endpoint, Model, Price, Provider, Rates
 from handlers.errors import ClientError, FailureClass, InvalidRequest, NotFound, PermissionDenied, Unavailable
 from handlers.gateway.authorize import authorize
+from handlers.gateway.byok import ByokChoice
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.health import EVERYTHING_OK, Health
 from handlers.gateway.plan import ATTEMPTS_MAX, Attempt, RoutePlan, price_of, route_plan
@@ -78,7 +79,7 @@ def principal(**more: object) -> Principal:
 def plan(
     seed: int = 1, who: Principal | None = None, byok: dict[str, str] | None = None, **fields: object
 ) -> RoutePlan:
-    grant = authorize(who or principal(), "127.0.0.1", byok)
+    grant = authorize(who or principal(), "127.0.0.1", ByokChoice(everywhere=byok or {}))
     return route_plan(call(**fields), grant, CATALOG, ENABLED, EVERYTHING_OK, seed)
 
 

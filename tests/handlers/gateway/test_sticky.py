@@ -9,6 +9,7 @@ import pytest
 
 from handlers.catalog.entries import Capabilities, Catalog, Endpoint, Model, Price, Provider, Rates
 from handlers.gateway.authorize import authorize
+from handlers.gateway.byok import ByokChoice
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.health import EVERYTHING_OK
 from handlers.gateway.plan import RoutePlan, route_plan
@@ -154,7 +155,7 @@ def test_what_one_credential_made_goes_to_no_other_of_its_format(extra: dict[str
 def test_material_of_an_own_credential_stays_with_it() -> None:
     remembered, rows = Sticky(), catalog()
     asked = call("hello", "answer", "next", metadata=BOUND[1])
-    grant = authorize(PRINCIPAL, "", {"p1": "record"})
+    grant = authorize(PRINCIPAL, "", ByokChoice(everywhere={"p1": "record"}))
 
     def made() -> RoutePlan:
         return route_plan(asked, grant, rows, frozenset(rows.providers), EVERYTHING_OK, 1, remembered, 5.0)

@@ -1,0 +1,115 @@
+"""Which of an account's own provider keys may serve a request: known in memory, per account, until the account changes.
+
+An account is read once, before its first request is admitted; the poller of changes makes it forgotten, and the next request
+reads it anew. So a warm request asks nobody, a deleted key is gone within five seconds, and an account that insists on its own
+keys is never served while they are not known. The sealed texts pass through; this process cannot open them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from handlers.errors import Unavailable
+from handlers.keys.principal import Principal
+from handlers.store.gateway import ByokRecord
+
+ACCOUNTS_MAX = 50_000
+RELOADS_MAX = 5
+"""While accounts change as they are read."""
+
+
+class _Scope(msgspec.Struct, frozen=True):
+    """Who may use a record; None allows all."""
+
+    models: tuple[str, ...] | None = None
+    keys: frozenset[str] | None = None
+    users: frozenset[str] | None = None
+
+
+class _Record(msgspec.Struct, frozen=True):
+    record: str
+    provider: str
+    sealed: str
+    scope: _Scope
+
+    def serves(self, principal: Principal) -> bool:
+        scope = self.scope
+        return (scope.keys is None or principal.key_id in scope.keys) and (
+            scope.users is None or principal.user in scope.users
+        )
+
+
+class ByokChoice(msgspec.Struct, frozen=True):
+    """The records that one principal may use."""
+
+    everywhere: dict[str, str] = msgspec.field(default_factory=dict)
+    """Provider -> record for all models."""
+    by_model: tuple[tuple[str, tuple[str, ...], str], ...] = ()
+    """(provider, model patterns, record), tried first."""
+
+    def record_for(self, provider: str, model: str) -> str:
+        """The record for a model at a provider, or empty."""
+        for owner, patterns, record in self.by_model:
+            if owner == provider and any(fnmatchcase(model, pattern) for pattern in patterns):
+                return record
+        return self.everywhere.get(provider, "")
+
+
+NO_RECORDS = ByokChoice()
+
+
+class ByokBook:
+    """The records of the accounts that this process has served."""
+
+    def __init__(self, read: Callable[[str], Awaitable[list[ByokRecord]]]) -> None:
+        self._read = read
+        self._accounts: dict[str, tuple[_Record, ...]] = {}
+        self._changes = 0
+
+    def knows(self, account: str) -> bool:
+        """Whether the account has been read since its last change."""
+        return account in self._accounts
+
+    async def load(self, account: str) -> None:
+        """Read an account that is not known; Unavailable when the database cannot answer."""
+        for _ in range(RELOADS_MAX):
+            if account in self._accounts:
+                return
+            seen = self._changes
+            records = tuple(_record(row) for row in await self._read(account))
+            if seen == self._changes:
+                if len(self._accounts) >= ACCOUNTS_MAX:
+                    del self._accounts[next(iter(self._accounts))]
+                self._accounts[account] = records
+                return
+        raise Unavailable("The account changes too often to be read; retry shortly.", retry_after_s=1)
+
+    def forget(self, account: str) -> None:
+        """The account has changed."""
+        self._changes += 1
+        self._accounts.pop(account, None)
+
+    def choice(self, principal: Principal) -> ByokChoice:
+        """What the principal may use; nothing when the mode is off."""
+        records = self._accounts.get(principal.account)
+        if not records or principal.byok_mode == "off":
+            return NO_RECORDS
+        mine = [record for record in records if record.serves(principal)]
+        return ByokChoice(
+            everywhere={each.provider: each.record for each in reversed(mine) if each.scope.models is None},
+            by_model=tuple((each.provider, each.scope.models, each.record) for each in mine if each.scope.models),
+        )
+
+    def sealed(self, account: str, record: str) -> str:
+        """The sealed text of a record; empty when it is gone, and then the provider's room refuses the attempt."""
+        for each in self._accounts.get(account, ()):
+            if each.record == record:
+                return each.sealed
+        return ""
+
+
+def _record(row: ByokRecord) -> _Record:
+    return _Record(row.record, row.provider, row.sealed, msgspec.json.decode(row.scope, type=_Scope))
