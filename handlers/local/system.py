@@ -59,6 +59,8 @@ class Options:
     log_level: str = "info"
     payments: bool = False
     """Run the payments room and a stand-in of its company, so that a person can try a top-up."""
+    site: bool = False
+    """Serve the trust page and the documentation."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -91,6 +93,8 @@ class LocalSystem:
         self.schedules: Child | None = None
         self.admin: Child | None = None
         self.admin_port = 0
+        self.site: Child | None = None
+        self.site_url = ""
         self.payments: PaymentsBeside | None = None
         self.port = 0
 
@@ -128,6 +132,7 @@ class LocalSystem:
             self.start_gateway()
             self._start_schedules()
             self._start_admin()
+            self._start_site()
             self._start_payments()
             self._describe()
         except BaseException:
@@ -138,6 +143,8 @@ class LocalSystem:
         """Stop everything, clients' side first."""
         if self.payments is not None:
             self.payments.stop()
+        if self.site is not None:
+            self.site.stop()
         if self.admin is not None:
             self.admin.stop()
         if self.schedules is not None:
@@ -171,7 +178,7 @@ class LocalSystem:
 
     def children(self) -> list[Child]:
         """The processes to watch, the gateway last."""
-        optional = [child for child in (self.model, self.schedules, self.admin) if child is not None]
+        optional = [child for child in (self.model, self.schedules, self.admin, self.site) if child is not None]
         payments = self.payments.children if self.payments is not None else []
         return [*optional, *payments, *self.pods.values(), self.gateway]
 
@@ -322,6 +329,25 @@ class LocalSystem:
         self.admin = Child("admin", command, plain_environment(variables), self.home.logs / "admin.log")
         self.admin.start()
         self.admin.await_ready(lambda: _answers(f"{self.admin_url}/openapi.json"), START_TIMEOUT_S)
+
+    def _start_site(self) -> None:
+        if not self.options.site:
+            return
+        self._progress("trust page and documentation")
+        port = free_port()
+        self.site_url = f"http://127.0.0.1:{port}"
+        variables = {**self._deployment_variables(), Variable.PUBLIC_URL: self.url}
+        command = [
+            sys.executable,
+            "-m",
+            "handlers.local.functions",
+            "handlers.site.function.handler",
+            "--port",
+            str(port),
+        ]
+        self.site = Child("site", command, plain_environment(variables), self.home.logs / "site.log")
+        self.site.start()
+        self.site.await_ready(lambda: _answers(f"{self.site_url}/trust"), START_TIMEOUT_S)
 
     def _start_payments(self) -> None:
         if not self.options.payments:

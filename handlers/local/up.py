@@ -82,6 +82,7 @@ def _options(options: argparse.Namespace, tell: object) -> Options:
         addresses=addresses,
         models=models,
         payments=True,
+        site=True,
     )
 
 
@@ -96,6 +97,7 @@ def _say_how_to_use(system: LocalSystem, home: Home, *, new_key: bool) -> None:
     key = token or "$THEROUTER_API_KEY"
     print(f"\nReady: {system.url}   models: {system.url}/v1/models   logs: {home.logs}\n")
     print(f"Admin API: {system.admin_url}   first key for it: therouter keys create --management --name NAME\n")
+    print(f"Trust page: {system.site_url}/trust   API documentation: {system.site_url}/docs\n")
     if token:
         print(f"Your API key, shown once and stored only as a hash:\n\n  {token}\n")
     else:

@@ -17,6 +17,9 @@ from handlers.site.proofs import read_report
 from handlers.site.routes import Site, open_resolver
 from handlers.telemetry.logs import Level, Log
 
+PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "FC_FUNCTION_NAME")
+"""Set by Lambda and by Function Compute: there a wrong setting fails the deployment and not a reader."""
+
 
 def open_deployed_room(environment: Mapping[str, str]) -> IsolatedResolver:
     """The room of these settings; SettingError names the one that is missing or wrong."""
@@ -31,11 +34,15 @@ def open_deployed_room(environment: Mapping[str, str]) -> IsolatedResolver:
 
 
 @functools.cache
-def room() -> IsolatedResolver:
+def resolver() -> IsolatedResolver:
     """The room of this process."""
     return open_deployed_room(os.environ)
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answer one ALB event."""
-    return room().resolve(event, context)
+    return resolver().resolve(event, context)
+
+
+if any(name in os.environ for name in PLATFORMS):
+    resolver()
