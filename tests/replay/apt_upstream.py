@@ -94,8 +94,10 @@ def _stream(said: dict[str, Any], finish: str) -> bytes:
         deltas.append({"tool_calls": [{"index": 0, **call, "function": {**call["function"], "arguments": ""}}]})
         deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]})
     text = said.get("content") or ""
-    deltas += [{"content": word + " "} for word in text.split(" ")[:-1]] + ([{"content": text.split(" ")[-1]}] if text else [])
-    chunks = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    deltas += [{"content": word + " "} for word in text.split(" ")[:-1]] + (
+        [{"content": text.split(" ")[-1]}] if text else []
+    )
+    chunks: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     chunks.append({"index": 0, "delta": {}, "finish_reason": finish})
     head = {"id": "c-1", "model": "apt", "created": 1}
     frames = [b"data: " + msgspec.json.encode(head | {"choices": [chunk]}) + b"\n\n" for chunk in chunks]
