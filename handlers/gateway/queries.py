@@ -37,7 +37,10 @@ def answer(gateway: Gateway, exchange: Exchange, route: Route) -> None:
             status, body = immediate(gateway, exchange)
             exchange.send(status, [*JSON_HEADERS, (b"x-request-id", request_id.encode())], _encode(body))
         elif route.name == "metrics":
-            _send_metrics(gateway, exchange)
+            # Scrapers elsewhere use the operator's listener; here only this machine sees that the route exists.
+            if not gateway.is_local(exchange):
+                raise NotFound("No such route. The routes are listed at /docs.", code="route_not_found")
+            send_metrics(gateway, exchange)
         else:
             gateway.spawn(_answer_known(gateway, exchange, route, request_id))
     except TheRouterError as error:
@@ -54,10 +57,8 @@ async def _answer_known(gateway: Gateway, exchange: Exchange, route: Route, requ
         refuse(gateway, exchange, route.dialect, error, request_id)
 
 
-def _send_metrics(gateway: Gateway, exchange: Exchange) -> None:
-    """For scrapers on this machine or on the operator's listener; from anywhere else there is no such route."""
-    if not gateway.is_operator(exchange):
-        raise NotFound("No such route. The routes are listed at /docs.", code="route_not_found")
+def send_metrics(gateway: Gateway, exchange: Exchange) -> None:
+    """All metrics as Prometheus text."""
     exchange.send(200, [(b"content-type", b"text/plain; version=0.0.4")], gateway.metrics.registry.exposition())
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from handlers.catalog.entries import Catalog
-from handlers.errors import TheRouterError
+from handlers.errors import NotFound, TheRouterError
 from handlers.gateway import pipeline, queries
 from handlers.gateway.byok import ByokBook
 from handlers.gateway.concurrency import ProviderLimit
@@ -43,6 +43,7 @@ KEEP_ALIVE_S = 10.0
 POD_CONNECTIONS_MAX = 2_048
 SETTLE_PATIENCE_S = 5.0
 _LOOPBACK = ("127.", "::1")
+_OPERATOR_ROUTES = frozenset({"healthz", "readyz", "metrics"})
 
 
 class Gateway:
@@ -77,6 +78,7 @@ class Gateway:
         self.passages: set[Passage] = set()
         self.server = HttpServer(self._handle, admit=self._admit_head, render_error=self._render_error)
         self._operator: HttpServer | None = None
+        self.operator_address = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._seed = int.from_bytes(os.urandom(4), "big")
@@ -102,7 +104,7 @@ class Gateway:
         address = await self.server.listen(listen)
         if operator_listen:
             self._operator = HttpServer(self._handle_operator, admit=self._admit_head, render_error=self._render_error)
-            await self._operator.listen(operator_listen)
+            self.operator_address = await self._operator.listen(operator_listen)
         self.log.emit(Started(room=Room.GATEWAY, listen=identifier(address)))
         return address
 
@@ -190,7 +192,13 @@ class Gateway:
             pipeline.explain(self, exchange, route)
 
     def _handle_operator(self, exchange: Exchange) -> None:
-        queries.answer(self, exchange, find_route(exchange.head.method, exchange.head.path))
+        route = find_route(exchange.head.method, exchange.head.path)
+        if route.name not in _OPERATOR_ROUTES:
+            raise NotFound("This listener serves health and metrics only.", code="route_not_found")
+        if route.name == "metrics":
+            queries.send_metrics(self, exchange)
+        else:
+            queries.answer(self, exchange, route)
 
     def _render_error(self, error: TheRouterError, head: RequestHead | None) -> tuple[int, Headers, bytes]:
         cause = error.__cause__
@@ -199,9 +207,9 @@ class Gateway:
         self.metrics.refusals.add(str(error.http_status))
         return render(error, _dialect_of(head))
 
-    def is_operator(self, exchange: Exchange) -> bool:
-        """The request comes from this machine or over the operator's listener."""
-        return self._operator is not None or exchange.head.peer.startswith(_LOOPBACK) or not exchange.head.peer
+    def is_local(self, exchange: Exchange) -> bool:
+        """The request comes from this machine itself."""
+        return exchange.head.peer.startswith(_LOOPBACK) or not exchange.head.peer
 
     # What the stages ask for
 

@@ -1,0 +1,76 @@
+"""The room as a whole: what its two listeners serve, to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+
+from handlers.catalog.loading import load_catalog
+from handlers.gateway.room import Gateway
+from handlers.gateway.spool import Spool
+from handlers.keys.grammar import MintKeys
+from handlers.keys.hashing import BcryptPool
+from handlers.keys.verification import KeyVerifier
+from handlers.store.gateway import GatewayStore
+from handlers.telemetry.logs import Level, Log
+from tests.database import Database
+
+
+def gateway_over(database: Database, spool: Path) -> Gateway:
+    store = GatewayStore(database.pool("gateway"), pod="test")
+    return Gateway(
+        catalog=load_catalog("global", enabled=frozenset({"openai"})),
+        enabled=frozenset({"openai"}),
+        store=store,
+        verifier=KeyVerifier(
+            find_key=store.find_key,
+            bcrypt_pool=BcryptPool(),
+            mint_keys=MintKeys({"1": os.urandom(32)}, "1"),
+            region="global",
+            environment="local",
+        ),
+        wire_keys={},
+        pods={},
+        spool=Spool(spool),
+        log=Log(Level.ERROR),
+    )
+
+
+@pytest.mark.claim("C18")
+def test_metrics_are_for_this_machine_and_the_operators_listener(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        room = gateway_over(database, tmp_path / "spool")
+        public = await room.start("127.0.0.1:0", "127.0.0.1:0")
+        operator = room.operator_address
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"http://{public}/metrics")).status_code == 200
+            monkeypatch.setattr(room, "is_local", lambda _: False)
+            assert (await client.get(f"http://{public}/metrics")).status_code == 404
+            assert (await client.get(f"http://{operator}/metrics")).status_code == 200
+            assert (await client.get(f"http://{operator}/healthz")).status_code == 200
+            assert (await client.get(f"http://{operator}/readyz")).status_code == 200
+            for path in ("/v1/models", "/v1/key"):
+                assert (await client.get(f"http://{operator}{path}")).status_code == 404
+            assert (await client.post(f"http://{operator}/v1/chat/completions", json={})).status_code == 404
+        await room.stop(0.1)
+
+    asyncio.run(scene())
+
+
+def test_a_draining_room_is_not_ready(database: Database, tmp_path: Path) -> None:
+    async def scene() -> None:
+        room = gateway_over(database, tmp_path / "spool")
+        await room.start("127.0.0.1:0")
+        await asyncio.sleep(0.3)
+        assert room.not_ready() == []
+        room.draining = True
+        assert room.not_ready() == ["draining"]
+        await room.stop(0.1)
+
+    asyncio.run(scene())
