@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= auto
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format unit faults lock clean
+.PHONY: help setup up test check format unit faults browser claims lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,12 @@ unit: $(VENV)/.test  ## the tests alone
 
 faults: $(VENV)/.test  ## slow tier: 200 SIGKILLs and 5 database crashes under load, then exact counts
 	@$(BIN)/python -m tests.faults.crashes --kills 200 --database-crashes 5
+
+browser: $(VENV)/.test  ## slow tier: the site in a real Chromium (apt-get install chromium fonts-wqy-microhei)
+	@$(BIN)/python -m pytest -q -m slow tests/browser
+
+claims: $(VENV)/.test  ## run the tests behind the trust page, and write the report that the page is made from
+	@$(BIN)/therouter claims
 
 format: $(VENV)/.test  ## put the code into its one format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only .
