@@ -7,8 +7,10 @@ keys is never served while they are not known. The sealed texts pass through; th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
+from functools import partial
 
 import msgspec
 
@@ -67,6 +69,7 @@ class ByokBook:
     def __init__(self, read: Callable[[str], Awaitable[list[ByokRecord]]]) -> None:
         self._read = read
         self._accounts: dict[str, tuple[_Record, ...]] = {}
+        self._flights: dict[str, asyncio.Future[None]] = {}
         self._changes = 0
 
     def knows(self, account: str) -> bool:
@@ -74,7 +77,21 @@ class ByokBook:
         return account in self._accounts
 
     async def load(self, account: str) -> None:
-        """Read an account that is not known; Unavailable when the database cannot answer."""
+        """Read an account that is not known, once for all who wait; Unavailable when the database cannot answer."""
+        if account in self._accounts:
+            return
+        flight = self._flights.get(account)
+        if flight is None:
+            flight = self._flights[account] = asyncio.ensure_future(self._load(account))
+            flight.add_done_callback(partial(self._landed, account))
+        await asyncio.shield(flight)
+
+    def _landed(self, account: str, flight: asyncio.Future[None]) -> None:
+        self._flights.pop(account, None)
+        if not flight.cancelled():
+            flight.exception()  # heard by who waits; nobody does when all clients have gone
+
+    async def _load(self, account: str) -> None:
         for _ in range(RELOADS_MAX):
             if account in self._accounts:
                 return
