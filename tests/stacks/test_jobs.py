@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from handlers.operations.purge import PurgeEvent
+from handlers.operations.reap import ReapEvent
+from handlers.operations.rotation import RotationEvent
+from handlers.operations.snapshot_check import CheckEvent
+
+pytestmark = pytest.mark.xdist_group("cdk")
+
+READ_BY = {
+    "Everypurge": PurgeEvent,
+    "Everyreap": ReapEvent,
+    "Everyrotation": RotationEvent,
+    "Everysnapshotcheck": CheckEvent,
+}
+
+
+def events(production: Any) -> dict[str, Any]:
+    found = {}
+    for name, row in production.templates["Jobs"]["Resources"].items():
+        if row["Type"] == "AWS::Events::Rule":
+            value = row["Properties"]["Targets"][0]["Input"]
+            parts = [value] if isinstance(value, str) else value["Fn::Join"][1]
+            found[name[:-8]] = msgspec.json.decode("".join(p if isinstance(p, str) else "?" for p in parts))
+    return found
+
+
+@pytest.mark.claim("C10", "C63", "C65")
+@pytest.mark.parametrize("job", sorted(READ_BY))
+def test_each_event_is_one_that_its_function_reads(production: Any, job: str) -> None:
+    msgspec.convert(events(production)[job], READ_BY[job])
+
+
+def test_every_job_runs_alone_and_ends(production: Any) -> None:
+    rows = production.properties("AWS::Lambda::Function", "Jobs")
+    assert len(rows) == 5
+    assert {(row["ReservedConcurrentExecutions"], row["Timeout"]) for row in rows} == {(1, 840)}
+
+
+@pytest.mark.claim("C59")
+def test_checks_read_names_and_dates_and_no_content(production: Any) -> None:
+    policies = production.properties("AWS::IAM::Policy", "Jobs")
+    actions = {a for p in policies for s in p["PolicyDocument"]["Statement"] for a in _listed(s["Action"])}
+    assert actions == {
+        "secretsmanager:ListSecrets",
+        "rds:DescribeDBInstances",
+        "rds:DescribeDBInstanceAutomatedBackups",
+        "rds:DescribeDBSnapshots",
+    }
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
