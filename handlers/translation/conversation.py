@@ -17,9 +17,10 @@ from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Outp
 from handlers.translation.canonical.estimate import estimate_request
 from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.canonical.usage import NO_USAGE, Usage
-from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream, RawWhole
+from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream
 from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, ClientBody
 from handlers.translation.passthrough.base import Draft
+from handlers.translation.raw_whole import RawWhole
 from handlers.translation.registry import ADAPTERS, DIALECTS, RELAYS
 
 NORMALISE = "normalise_answers"
@@ -142,13 +143,13 @@ class Conversation:
         context = self._context()
         relay = self._relay
         if relay is not None and NORMALISE not in asked.upstream.quirks and not draft.exclude_reasoning:
-            decoder = relay.decoder(streams=streams, prompt_tokens=draft.prompt_tokens)
-            if draft.output_tokens_max:
-                decoder.writer.limit_output(draft.output_tokens_max)
             if streams and asked.stream and self.content_type == STREAM_TYPE:
+                decoder = relay.decoder(streams=True, prompt_tokens=draft.prompt_tokens)
+                if draft.output_tokens_max:
+                    decoder.writer.limit_output(draft.output_tokens_max)
                 return RawStream(relay, decoder, draft, self._dialect, context)
             if not streams and not asked.stream:
-                return RawWhole(relay, decoder, context)
+                return RawWhole(relay, draft, context)
         adapter = ADAPTERS[asked.upstream.wire_format]
         events = adapter.decoder(streams=streams, target=asked.upstream, prompt_tokens=draft.prompt_tokens)
         if draft.output_tokens_max:

@@ -61,6 +61,16 @@ class Built(msgspec.Struct, frozen=True):
     """A tool of ours that carries a structured answer: its arguments are the text."""
 
 
+class PlainAnswer(msgspec.Struct, frozen=True):
+    """All there is to know of a whole answer that is one text."""
+
+    usage: Usage
+    finish_reason: str
+    model: str
+    """The model that the provider says it used."""
+    response_id: str
+
+
 class Decoder(Protocol):
     """One answer. Created per attempt, fed in order, thrown away."""
 

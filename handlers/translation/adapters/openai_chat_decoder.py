@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import Malformed
-from handlers.translation.adapters.decoding import JsonDecoder
+from handlers.translation.adapters.base import Malformed, PlainAnswer
+from handlers.translation.adapters.decoding import UNREADABLE, JsonDecoder
 from handlers.translation.adapters.failures import classify_error
 from handlers.translation.adapters.openai_calls import CallDelta, CallReader
 from handlers.translation.adapters.openai_parts import PartReader
@@ -90,6 +90,34 @@ class _Chunk(msgspec.Struct, gc=False):
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _ABSENT = (b"null", b"")
+
+
+def read_plain(data: bytes) -> PlainAnswer | None:
+    """A whole completion that is one text with its usage; None for anything else, which takes the decoder."""
+    try:
+        chunk = _CHUNK.decode(data)
+    except UNREADABLE:
+        return None
+    if chunk.error or chunk.base_resp or chunk.usage is None or not chunk.choices or len(chunk.choices) > 1:
+        return None
+    choice = chunk.choices[0]
+    reason = FINISH_REASONS.get(choice.finish_reason or "")
+    if reason is None or choice.index or choice.delta is not None or not _is_text(choice.message):
+        return None
+    usage = usage_from_openai(chunk.usage)
+    if not (usage.prompt_tokens or usage.completion_tokens):
+        return None
+    return PlainAnswer(usage, reason.value, chunk.model or "", str(chunk.id or ""))
+
+
+def _is_text(message: _Delta | None) -> bool:
+    return (
+        message is not None
+        and bool(message.content)
+        and isinstance(message.content, str)
+        and not (message.tool_calls or message.refusal or message.reasoning or message.reasoning_content)
+        and not (message.reasoning_details or message.audio or message.images or message.annotations)
+    )
 
 
 class OpenaiChatDecoder(JsonDecoder):

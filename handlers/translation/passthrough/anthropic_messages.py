@@ -8,7 +8,7 @@ import msgspec
 
 from handlers.translation.adapters.anthropic_decoder import AnthropicDecoder
 from handlers.translation.adapters.anthropic_messages import PATH, VERSION
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, PlainAnswer
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
@@ -55,6 +55,11 @@ class MessagesRelay:
     def decoder(self, *, streams: bool, prompt_tokens: int) -> AnthropicDecoder:
         """Observes the answer."""
         return AnthropicDecoder(streams=streams, prompt_tokens=prompt_tokens)
+
+    def read_plain(self, body: bytes) -> PlainAnswer | None:
+        """Never: its answers are lists of typed parts."""
+        del body
+        return None
 
     def is_hidden(self, decoder: AnthropicDecoder, draft: Draft) -> bool:
         """Nothing is."""

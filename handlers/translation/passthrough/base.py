@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, PlainAnswer
 from handlers.translation.adapters.decoding import JsonDecoder
 from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.request import CanonicalRequest
@@ -51,6 +52,10 @@ class Relay(Protocol):
         """Observes the answer."""
         ...
 
+    def read_plain(self, body: bytes) -> PlainAnswer | None:
+        """A whole answer, if one look at it is enough; None: it takes the decoder."""
+        ...
+
     def is_hidden(self, decoder: Any, draft: Draft) -> bool:
         """Whether the frame just read is none of the client's business."""
         ...
@@ -64,6 +69,13 @@ class Relay(Protocol):
         ...
 
 
+@lru_cache(maxsize=16)
+def _spellings(key: str) -> tuple[bytes, re.Pattern[bytes]]:
+    """A key as it stands in JSON, and the pattern of it with its value."""
+    spelled = _encode(key)
+    return spelled, re.compile(re.escape(spelled) + rb'\s*:\s*"(?:[^"\\]|\\.)*"')
+
+
 class ModelName:
     """Replaces the provider's model name by the public one.
 
@@ -74,8 +86,7 @@ class ModelName:
 
     def __init__(self, public: str, key: str = "model") -> None:
         self._public = _encode(public)
-        self._key = _encode(key)
-        self._pattern = re.compile(re.escape(self._key) + rb'\s*:\s*"(?:[^"\\]|\\.)*"')
+        self._key, self._pattern = _spellings(key)
         self._seen = ""
         self._needles: tuple[tuple[bytes, bytes], ...] = ()
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, PlainAnswer
 from handlers.translation.adapters.gemini import method_path
 from handlers.translation.adapters.gemini_decoder import GeminiDecoder
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
@@ -49,6 +49,11 @@ class GenerateRelay:
     def decoder(self, *, streams: bool, prompt_tokens: int) -> GeminiDecoder:
         """Observes the answer."""
         return GeminiDecoder(streams=streams, prompt_tokens=prompt_tokens)
+
+    def read_plain(self, body: bytes) -> PlainAnswer | None:
+        """Never: its answers are lists of typed parts."""
+        del body
+        return None
 
     def is_hidden(self, decoder: Any, draft: Draft) -> bool:
         """Nothing is."""

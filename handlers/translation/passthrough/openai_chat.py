@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, PlainAnswer
 from handlers.translation.adapters.openai_chat import PATH
-from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
+from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder, read_plain
 from handlers.translation.adapters.openai_parameters import drop_parameters, reasoning_fields
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.openai_chat import DONE
-from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, ChatFields, MessageField
+from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, CallField, ChatFields
 from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
 from handlers.translation.passthrough.base import Draft
 from handlers.translation.passthrough.kept_objects import refuse_kept_objects
@@ -68,6 +68,10 @@ class ChatRelay:
         """Observes the answer."""
         return OpenaiChatDecoder(streams=streams, prompt_tokens=prompt_tokens)
 
+    def read_plain(self, body: bytes) -> PlainAnswer | None:
+        """One choice, one text, a reason to stop and usage."""
+        return read_plain(body)
+
     def is_hidden(self, decoder: OpenaiChatDecoder, draft: Draft) -> bool:
         """The usage chunk that only we asked for."""
         return decoder.usage_only and not draft.include_usage
@@ -113,16 +117,17 @@ def estimate_prompt(fields: ChatFields, top: dict[str, msgspec.Raw]) -> int:
     """Tokens of the prompt, roughly: texts, tools, and a flat number for each medium."""
     tools = top.get("tools")
     tokens = len(bytes(tools)) // BYTES_PER_TOKEN if tools is not None else 0
-    return tokens + sum(_message_tokens(message) for message in fields.messages)
-
-
-def _message_tokens(message: MessageField) -> int:
-    tokens = MESSAGE_TOKENS + sum(
-        estimate_tokens(call.function.arguments) for call in message.tool_calls or () if call.function
-    )
-    content = message.content
-    if isinstance(content, str):
-        return tokens + estimate_tokens(content)
-    for part in content or ():
-        tokens += MEDIA_TOKENS if part.text is None else estimate_tokens(part.text)
+    for message in fields.messages:
+        tokens += MESSAGE_TOKENS
+        content = message.content
+        if isinstance(content, str):
+            tokens += estimate_tokens(content)
+        elif content:
+            tokens += sum(MEDIA_TOKENS if part.text is None else estimate_tokens(part.text) for part in content)
+        if message.tool_calls:
+            tokens += _calls_tokens(message.tool_calls)
     return tokens
+
+
+def _calls_tokens(calls: list[CallField]) -> int:
+    return sum(estimate_tokens(call.function.arguments) for call in calls if call.function)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, PlainAnswer
 from handlers.translation.adapters.openai_parameters import drop_parameters
 from handlers.translation.adapters.openai_responses import PATH
 from handlers.translation.adapters.responses_decoder import ResponsesDecoder
@@ -64,6 +64,11 @@ class ResponsesRelay:
     def decoder(self, *, streams: bool, prompt_tokens: int) -> ResponsesDecoder:
         """Observes the answer."""
         return ResponsesDecoder(streams=streams, prompt_tokens=prompt_tokens)
+
+    def read_plain(self, body: bytes) -> PlainAnswer | None:
+        """Never: its answers are lists of typed parts."""
+        del body
+        return None
 
     def is_hidden(self, decoder: ResponsesDecoder, draft: Draft) -> bool:
         """Nothing is."""
