@@ -53,7 +53,7 @@ class Recorder:
         self._settled = settled
         self._wake = asyncio.Event()
         self._unwritten: list[bytes] = []
-        self._syncing = False
+        self._syncing: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="spool-sync")
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -79,16 +79,15 @@ class Recorder:
         except OSError as error:
             self._unwritten.append(payload)
             self._tell_disk(error)
-        if not self._syncing:
-            self._syncing = True
-            asyncio.get_running_loop().call_later(SYNC_GROUP_S, self._sync)
+        if self._syncing is None:
+            self._syncing = asyncio.get_running_loop().call_later(SYNC_GROUP_S, self._sync)
         self._wake.set()
 
     def _sync(self) -> None:
+        self._syncing = None
         asyncio.get_running_loop().run_in_executor(self._threads, self._sync_in_thread)
 
     def _sync_in_thread(self) -> None:
-        self._syncing = False
         try:
             self._spool.sync()
         except OSError as error:
@@ -106,6 +105,8 @@ class Recorder:
             await asyncio.wait({self._task}, timeout=patience_s)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._syncing is not None:
+            self._syncing.cancel()
         self._threads.shutdown(wait=True)
         self._spool.close()
 
