@@ -83,5 +83,5 @@ class Driver:
         """Begin a burst and let it run."""
         path = self._folder / "body.json"
         path.write_bytes(body)
-        words = [self._folder / "driver", str(port), key, path, str(connections), str(seconds), str(rate)]
+        words = [str(self._folder / "driver"), str(port), key, str(path), str(connections), str(seconds), str(rate)]
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -39,14 +39,16 @@ def chat_body(*, stream: bool, events: int = 0, gap_us: int = 0, padding: int = 
 
 def completion() -> bytes:
     """A provider's whole answer, with its head."""
-    body = msgspec.json.encode({
-        "id": "chatcmpl-bench0123456789",
-        "object": "chat.completion",
-        "created": 1_700_000_000,
-        "model": "gpt-4o-mini-2024-07-18",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": _TEXT}, "finish_reason": "stop"}],
-        "usage": _usage(COMPLETION_TOKENS),
-    })
+    body = msgspec.json.encode(
+        {
+            "id": "chatcmpl-bench0123456789",
+            "object": "chat.completion",
+            "created": 1_700_000_000,
+            "model": "gpt-4o-mini-2024-07-18",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": _TEXT}, "finish_reason": "stop"}],
+            "usage": _usage(COMPLETION_TOKENS),
+        }
+    )
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
