@@ -13,7 +13,7 @@ from handlers.catalog.discovery import with_models
 from handlers.catalog.elsewhere import models_elsewhere
 from handlers.catalog.entries import Catalog
 from handlers.catalog.loading import load_catalog
-from handlers.clouds import SecretStore, open_secret_store
+from handlers.clouds import KeptSecrets, SecretStore, open_secret_store
 from handlers.gateway.room import POD_CONNECTIONS_MAX, Gateway
 from handlers.gateway.spool import Spool
 from handlers.hardening import harden_process, settle_memory
@@ -21,10 +21,10 @@ from handlers.keys.grammar import MintKeys
 from handlers.keys.hashing import BcryptPool
 from handlers.keys.verification import KeyVerifier
 from handlers.settings import GatewaySettings
-from handlers.store.dsn import dsn_of
+from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.gateway import GatewayStore
 from handlers.store.pool import Pool
-from handlers.telemetry.logs import Level, Log
+from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, identifier
 from handlers.transport.wire_client import WireClient
 
 DRAIN_S = 600.0
@@ -38,12 +38,13 @@ def serve(settings: GatewaySettings) -> None:
 
 
 async def _serve(settings: GatewaySettings) -> None:
-    gateway, pool = build(settings)
-    await run(gateway, pool, settings)
+    secrets = open_secret_store(settings.deployment)
+    gateway, pool = build(settings, secrets)
+    await run(gateway, pool, settings, secrets)
 
 
-async def run(gateway: Gateway, pool: Pool, settings: GatewaySettings) -> None:
-    """Serve with a room that is built, until SIGTERM or SIGINT; then drain."""
+async def run(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets: KeptSecrets | None = None) -> None:
+    """Serve with a room that is built, until SIGTERM or SIGINT; then drain. At SIGHUP, read the secrets again."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(gateway.loop_fault)
     await gateway.start(settings.listen, settings.operator_listen)
@@ -51,19 +52,38 @@ async def run(gateway: Gateway, pool: Pool, settings: GatewaySettings) -> None:
     told = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, told.set)
+    if secrets is not None:
+        loop.add_signal_handler(signal.SIGHUP, lambda: gateway.spawn(renew(gateway, pool, settings, secrets)))
     await told.wait()
     await gateway.stop(DRAIN_S)
     pool.close()
 
 
-def build(settings: GatewaySettings) -> tuple[Gateway, Pool]:
+async def renew(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets: KeptSecrets) -> None:
+    """Read all secrets again and use them from now on: a rotation needs no restart and breaks no stream.
+
+    What cannot be read keeps its last good value, and so does everything while one of them is malformed.
+    """
+    stale = await asyncio.to_thread(secrets.refresh)
+    for name in stale:
+        gateway.log.emit(DependencyLost(level=Level.WARNING, dependency=Dependency.SECRETS, name=identifier(name)))
+    mint_keys = _mint_keys(secrets)
+    wire_keys = {slug: _wire_key(secrets, slug) for slug in settings.providers}
+    pool.renew(_dsn(settings, secrets))
+    gateway.verifier.renew(mint_keys)
+    gateway.wire_keys.update(wire_keys)
+
+
+def _dsn(settings: GatewaySettings, secrets: SecretStore) -> Dsn:
+    password = secrets.get(f"database/{settings.database.role}").text()
+    return dsn_of(settings.database, password, local=settings.deployment.cloud == "local")
+
+
+def build(settings: GatewaySettings, secrets: KeptSecrets | None = None) -> tuple[Gateway, Pool]:
     """The room and its database pool, from settings and secrets."""
     deployment = settings.deployment
-    secrets = open_secret_store(deployment)
-    dsn = dsn_of(
-        settings.database, secrets.get(f"database/{settings.database.role}").text(), local=deployment.cloud == "local"
-    )
-    pool = Pool(dsn)
+    secrets = secrets or open_secret_store(deployment)
+    pool = Pool(_dsn(settings, secrets))
     store = GatewayStore(pool, pod=settings.listen[-64:])
     return (
         Gateway(

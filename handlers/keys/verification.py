@@ -87,6 +87,10 @@ class KeyVerifier:
         self._forgets = 0
         self._no_hash = invent_hash()
 
+    def renew(self, mint_keys: MintKeys) -> None:
+        """Use these mint keys from now on; what is remembered stays."""
+        self._mint_keys = mint_keys
+
     def cached(self, token: bytes) -> Principal | None:
         """The principal of a token verified minutes ago, or None; starts a renewal when the entry is about to age."""
         if len(token) != KEY_BYTES:

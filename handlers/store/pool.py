@@ -65,6 +65,10 @@ class Pool:
         """Run a statement and wait for it."""
         return self._submit(STATEMENTS[name], parameters).result()
 
+    def renew(self, dsn: Dsn) -> None:
+        """Open connections with these settings from now on (another password); those that are open serve to their end."""
+        self._dsn = dsn
+
     def close(self) -> None:
         """Wait for the statements under way, then close every connection."""
         self._threads.shutdown(wait=True, cancel_futures=True)
