@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= auto
+ROUNDS ?= 3
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format unit faults browser claims lock clean
+.PHONY: help setup up test check format unit faults bench browser claims lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +36,9 @@ browser: $(VENV)/.test  ## slow tier: the site in a real Chromium (apt-get insta
 
 claims: $(VENV)/.test  ## run the tests behind the trust page, and write the report that the page is made from
 	@$(BIN)/therouter claims
+
+bench: $(VENV)/.test  ## slow tier: this gateway beside nginx in one run, three rounds (needs cc and nginx; ROUNDS=n)
+	@$(BIN)/python -m tests.bench.compare --rounds $(ROUNDS)
 
 format: $(VENV)/.test  ## put the code into its one format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only .

@@ -53,7 +53,8 @@ def upstream(folder: Path) -> Iterator[int]:
             assert process.stdout is not None
             yield int(process.stdout.readline())
         finally:
-            process.stdin.close() if process.stdin else None
+            if process.stdin is not None:
+                process.stdin.close()
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
