@@ -19,6 +19,7 @@ from handlers.catalog.entries import NANO
 from handlers.errors import InvalidRequest, TheRouterError, Unauthenticated, Unavailable
 from handlers.gateway.authorize import authorize
 from handlers.gateway.gate import Call, read_call
+from handlers.gateway.overload import Level
 from handlers.gateway.passage import Passage
 from handlers.gateway.plan import RoutePlan, route_plan
 from handlers.gateway.refusals import JSON_HEADERS, render
@@ -49,6 +50,8 @@ def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
         )
         token = presented_key(exchange.head)
         principal = gateway.verifier.cached(token)
+        if principal is None:
+            gateway.overload.refuse_from(Level.STRANGERS)
         if principal is None or not gateway.byok.knows(principal.account):
             gateway.spawn(_authenticate_first(gateway, exchange, call, token, request_id))
         else:
@@ -93,6 +96,9 @@ async def _count_first(gateway: Gateway, exchange: Exchange, call: Call, grant: 
 def _plan_and_hold(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, request_id: str) -> None:
     principal = grant.principal
     plan = plan_for(gateway, exchange, call, grant)
+    if gateway.overload.level:
+        is_free = not gateway.credit.worst_case(principal, plan, call)
+        gateway.overload.refuse_from(Level.FREE if is_free else Level.ALL)
     hold = gateway.credit.try_hold(principal, plan, call)
     if hold is None:
         gateway.spawn(_hold_first(gateway, exchange, call, grant, plan, request_id))

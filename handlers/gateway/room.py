@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-from handlers.catalog.entries import Catalog
+from handlers.catalog.entries import NANO, Catalog
 from handlers.errors import NotFound, TheRouterError
 from handlers.gateway import pipeline, queries
 from handlers.gateway.byok import ByokBook
@@ -20,6 +20,7 @@ from handlers.gateway.concurrency import ProviderLimit
 from handlers.gateway.credit import Credit
 from handlers.gateway.health import Health
 from handlers.gateway.observations import GatewayMetrics
+from handlers.gateway.overload import Overload
 from handlers.gateway.passage import Passage
 from handlers.gateway.rates import RateGate
 from handlers.gateway.recorder import Recorder
@@ -69,6 +70,7 @@ class Gateway:
         self.health = Health(seed=int.from_bytes(os.urandom(4), "big"))
         self.sticky = Sticky()
         self.keep_alive_s = KEEP_ALIVE_S
+        self.overload = Overload()
         self._limits = {slug: ProviderLimit() for slug in pods}
         self.retries = RetryBudget(time.monotonic)
         self.rates = RateGate(store, time.monotonic, self.spawn)
@@ -89,6 +91,10 @@ class Gateway:
             "Endpoints (per credential) that are open or quarantined.",
             lambda: self.health.snapshot(self.monotonic()).broken,
         )
+        self.metrics.gauge(
+            "therouter_loop_lag_seconds", "Delay of the event loop's last tick.", lambda: self.overload.lag_ms / 1000
+        )
+        self.metrics.gauge("therouter_overload_level", "0 calm, 1 to 3: what is refused.", lambda: self.overload.level)
         self.metrics.gauge("therouter_open_requests", "Requests at a provider.", lambda: len(self.passages))
         self.metrics.gauge("therouter_connections", "Open client connections.", lambda: self.server.connections)
         self.metrics.gauge("therouter_spool_bytes", "Usage that is not settled yet.", spool.unsettled_bytes)
@@ -101,6 +107,7 @@ class Gateway:
         self.spawn(self.revocation.run())
         self.spawn(self.health.figures.keep_sharing(self.store, asyncio.get_running_loop()))
         self._sweep()
+        self.overload.start(asyncio.get_running_loop())
         address = await self.server.listen(listen)
         if operator_listen:
             self._operator = HttpServer(self._handle_operator, admit=self._admit_head, render_error=self._render_error)
@@ -126,6 +133,7 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self.overload.stop()
         if self._operator is not None:
             await self._operator.drain(0)
         for pod in self.pods.values():
@@ -225,11 +233,13 @@ class Gateway:
         return principal
 
     def standing(self, principal: Principal) -> Headers:
-        """What is left of the key's limits, for keys that have any."""
+        """What the key may still spend, and what is left of its limits if it has any."""
+        credit_nano = self.credit.remaining_nano(principal.key_id)
+        credit: Headers = [] if credit_nano is None else [(b"x-therouter-credit-remaining", decimal(credit_nano))]
         limits = principal.limits
         if limits.requests_per_minute is None and limits.tokens_per_minute is None:
-            return []
-        left = self.rates.limiter.standing(principal, self.monotonic())
+            return credit
+        left = self.rates.standing(principal)
         named = (
             (b"x-ratelimit-limit-requests", left.requests_limit),
             (b"x-ratelimit-remaining-requests", left.requests_remaining),
@@ -237,7 +247,7 @@ class Gateway:
             (b"x-ratelimit-remaining-tokens", left.tokens_remaining),
             (b"x-ratelimit-reset", left.reset_s),
         )
-        return [(name, b"%d" % value) for name, value in named if value is not None]
+        return credit + [(name, b"%d" % value) for name, value in named if value is not None]
 
     def limit_of(self, provider: str) -> ProviderLimit:
         """How many requests may be at this provider's pod."""
@@ -250,6 +260,12 @@ class Gateway:
     def count(self, line: UsageLine) -> None:
         """Metrics of one finished request."""
         self.metrics.count(line)
+
+
+def decimal(nano: int) -> bytes:
+    """Nano-units as units of currency, exact; never below zero."""
+    units, rest = divmod(max(nano, 0), NANO)
+    return b"%d.%09d" % (units, rest)
 
 
 def _dialect_of(head: RequestHead | None) -> str:
