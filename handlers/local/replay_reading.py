@@ -40,11 +40,13 @@ def read_answer(wire_format: str, body: bytes) -> Reading:
 def carries_error(wire_format: str, body: bytes) -> bool:
     """Whether the recorded answer is itself an error, under whatever status."""
     try:
-        return any(
+        payloads = list(_payloads(wire_format, body))
+        return not payloads or any(
             payload.get("error")
             or payload.get("type") == "error"
             or any(name.endswith("Exception") for name in payload)
-            for payload in _payloads(wire_format, body)
+            or any(one.get("finishReason") in BROKEN_CALLS for one in payload.get("candidates") or [])
+            for payload in payloads
         )
     except (msgspec.DecodeError, AttributeError):
         return True
