@@ -10,10 +10,13 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from handlers.catalog.entries import NANO
 from handlers.errors import FAILURES, FailureClass, TheRouterError, UpstreamFailed
 
 if TYPE_CHECKING:
+    from handlers.catalog.entries import Catalog
     from handlers.gateway.gate import Call
+    from handlers.gateway.health import HealthSnapshot
     from handlers.gateway.ordering import Attempt
     from handlers.gateway.plan import RoutePlan
     from handlers.gateway.refusals import Headers
@@ -90,6 +93,33 @@ def failure_error(
         error.message = end.message
     error.param = end.param or None
     return error
+
+
+def describe_plan(
+    plan: RoutePlan, worst_case_nano: int, catalog: Catalog, health: HealthSnapshot, account: str
+) -> dict[str, object]:
+    """A plan as JSON: attempts in order with what is known of each, and the reason for each endpoint not chosen."""
+    return {
+        "attempts": [
+            {
+                "endpoint": attempt.endpoint.id,
+                "provider": attempt.provider.slug,
+                "model": attempt.endpoint.model,
+                "credential": attempt.credential,
+                "country": attempt.provider.country,
+                "condition": health.condition(attempt.endpoint.id, attempt.health_key, account).name.lower(),
+                "price_version": attempt.endpoint.price.version if attempt.endpoint.price else "",
+            }
+            for attempt in plan.attempts
+        ],
+        "worst_case_cost": worst_case_nano / NANO,
+        "currency": catalog.currency,
+        "excluded_by": plan.excluded,
+        "not_chosen": [{"endpoint": endpoint, "reason": reason} for endpoint, reason in plan.details],
+        "provider_bound": plan.minted_by or None,
+        "seed": plan.seed,
+        "catalog_version": plan.catalog_version,
+    }
 
 
 def _retry_after_s(failure: FailureClass, told_ms: int) -> int | None:

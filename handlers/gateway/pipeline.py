@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from handlers.catalog.entries import NANO
 from handlers.errors import InvalidRequest, TheRouterError, Unauthenticated, Unavailable
 from handlers.gateway.authorize import authorize
+from handlers.gateway.disclosure import describe_plan
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.overload import Level
 from handlers.gateway.passage import Passage
@@ -28,7 +28,6 @@ from handlers.gateway.usage_line import new_request_id
 from handlers.telemetry.logs import Room
 
 if TYPE_CHECKING:
-    from handlers.catalog.entries import Catalog
     from handlers.gateway.authorize import Grant
     from handlers.gateway.room import Gateway
     from handlers.gateway.routes import Route
@@ -175,34 +174,17 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
         asked = msgspec.structs.replace(call, route=CHAT)
         plan = plan_for(gateway, exchange, asked, grant)
         body = msgspec.json.encode(
-            describe_plan(plan, gateway.credit.worst_case(principal, plan, asked), gateway.catalog)
+            describe_plan(
+                plan,
+                gateway.credit.worst_case(principal, plan, asked),
+                gateway.catalog,
+                gateway.health.snapshot(gateway.monotonic()),
+                principal.account,
+            )
         )
         exchange.send(200, [*JSON_HEADERS, (b"x-request-id", request_id.encode())], body)
 
     gateway.spawn(_answering(gateway, exchange, call, request_id, stage()))
-
-
-def describe_plan(plan: RoutePlan, worst_case_nano: int, catalog: Catalog) -> dict[str, object]:
-    """The plan as JSON: attempts in order, and the reason for each endpoint not chosen."""
-    return {
-        "attempts": [
-            {
-                "endpoint": attempt.endpoint.id,
-                "provider": attempt.provider.slug,
-                "model": attempt.endpoint.model,
-                "credential": attempt.credential,
-                "country": attempt.provider.country,
-                "price_version": attempt.endpoint.price.version if attempt.endpoint.price else "",
-            }
-            for attempt in plan.attempts
-        ],
-        "worst_case_cost": worst_case_nano / NANO,
-        "currency": catalog.currency,
-        "excluded_by": plan.excluded,
-        "not_chosen": [{"endpoint": endpoint, "reason": reason} for endpoint, reason in plan.details],
-        "seed": plan.seed,
-        "catalog_version": plan.catalog_version,
-    }
 
 
 def refuse(gateway: Gateway, exchange: Exchange, dialect: str, error: TheRouterError, request_id: str) -> None:
