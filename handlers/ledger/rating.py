@@ -14,7 +14,9 @@ from handlers.translation.canonical.usage import Usage
 
 _RATED = tuple(name for name in Rates.__struct_fields__ if name != "per_request")
 if Usage.__struct_fields__[: len(_RATED)] != _RATED:
-    raise TypeError("usage and rates name the same units in the same order, so that each is multiplied by its own price")
+    raise TypeError(
+        "usage and rates name the same units in the same order, so that each is multiplied by its own price"
+    )
 
 
 class Charge(msgspec.Struct, frozen=True):

@@ -75,22 +75,31 @@ REFUSALS: dict[str, Refusal] = {
     "method_unknown": Refusal(
         NotFound, "There is no such payment method; list the methods to see their ids.", "method"
     ),
-    "principal_unknown": Refusal(Unauthenticated, "The management key or session is not valid (any more); sign in again."),
-    "scope_missing": Refusal(PermissionDenied, "Your role does not allow this; ask an owner or admin.", code="scope_missing"),
+    "principal_unknown": Refusal(
+        Unauthenticated, "The management key or session is not valid (any more); sign in again."
+    ),
+    "scope_missing": Refusal(
+        PermissionDenied, "Your role does not allow this; ask an owner or admin.", code="scope_missing"
+    ),
     "step_up_required": Refusal(
         PermissionDenied, "This needs a fresh proof of who you are; sign in again.", code="step_up_required"
     ),
     "role_above_own": Refusal(
         PermissionDenied, "Nobody gives or takes a role that may more than their own.", "role", "role_above_own"
     ),
-    "last_owner": Refusal(Conflict, "A tenant keeps at least one owner; appoint another first.", "user_id", "last_owner"),
+    "last_owner": Refusal(
+        Conflict, "A tenant keeps at least one owner; appoint another first.", "user_id", "last_owner"
+    ),
     "key_revoked": Refusal(Conflict, "The key is revoked or expired and stays so; make a new one.", "key_id"),
     "management_key_exists": Refusal(
         Conflict, "The tenant has a management key that works; make further ones with it, or revoke it first.", "key_id"
     ),
     "byok_unknown": Refusal(NotFound, "The tenant has no such provider key; list them to see their ids.", "record_id"),
     "confirmation_required": Refusal(
-        Conflict, "This removes data for good; confirm it as its documentation says.", "confirm", "confirmation_required"
+        Conflict,
+        "This removes data for good; confirm it as its documentation says.",
+        "confirm",
+        "confirmation_required",
     ),
     "grant_reason_invalid": Refusal(InvalidRequest, "A grant's reason is goodwill or promotion.", "reason"),
     "grant_end_invalid": Refusal(InvalidRequest, "A grant ends in the future.", "expires_at"),
