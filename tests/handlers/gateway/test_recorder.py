@@ -128,7 +128,8 @@ def test_a_full_disk_stops_admission_and_loses_nothing(tmp_path: Path, monkeypat
 
         monkeypatch.setattr(spool, "append", refuse)
         recorder.record(line())
-        assert not recorder.can_write
+        refusing = recorder.can_write
+        assert refusing is False
         recorder.record(line())
         monkeypatch.setattr(spool, "append", append)
         monkeypatch.setattr(module, "RETRY_S_MAX", 0.02)
