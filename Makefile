@@ -25,8 +25,9 @@ check: $(VENV)/.test  ## formatting, lint, types, import contracts
 	@echo "types" && $(BIN)/mypy
 	@echo "import contracts" && $(BIN)/lint-imports --no-cache
 
-unit: $(VENV)/.test  ## the tests alone
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+unit: $(VENV)/.test  ## the tests alone; writes the report that the trust page is made from
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" \
+	  -p tests.claims_report --claims-report handlers/site/claims.json
 
 faults: $(VENV)/.test  ## slow tier: 200 SIGKILLs and 5 database crashes under load, then exact counts
 	@$(BIN)/python -m tests.faults.crashes --kills 200 --database-crashes 5
@@ -34,7 +35,7 @@ faults: $(VENV)/.test  ## slow tier: 200 SIGKILLs and 5 database crashes under l
 browser: $(VENV)/.test  ## slow tier: the site in a real Chromium (apt-get install chromium fonts-wqy-microhei)
 	@$(BIN)/python -m pytest -q -m slow tests/browser
 
-claims: $(VENV)/.test  ## run the tests behind the trust page, and write the report that the page is made from
+claims: $(VENV)/.test  ## only the tests behind the trust page, then claim by claim how they went
 	@$(BIN)/therouter claims
 
 bench: $(VENV)/.test  ## slow tier: this gateway beside nginx in one run, three rounds (needs cc and nginx; ROUNDS=n)

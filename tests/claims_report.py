@@ -6,6 +6,7 @@ Rules
     A test counts for every id that its `claim` marks name. It passed only if set-up, call and tear-down did; an expected
     failure proves nothing and counts as skipped.
     Abuse cases (A01-A95) are written too; the page shows claims.
+    A run that was broken off leaves no report, not even the one before it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from handlers.site.proofs import Proof, Report
 
 ROOT = Path(__file__).parents[1]
 PROPERTY = "claim"
+FINISHED = frozenset({pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,7 +60,10 @@ class Collector:
         else:
             self._outcomes[report.nodeid] = "failed"
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if exitstatus not in FINISHED:
+            self._path.unlink(missing_ok=True)
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_bytes(msgspec.json.format(msgspec.json.encode(self.report()), indent=1) + b"\n")
 

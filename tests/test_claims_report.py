@@ -83,3 +83,14 @@ def test_only_what_passed_is_proven(tmp_path: Path, workers: str) -> None:
     }
     assert report.ran_at.endswith("Z")
     assert report.commit
+
+
+def test_a_run_that_was_broken_off_leaves_no_report(tmp_path: Path) -> None:
+    (tmp_path / "test_broken.py").write_text("import nothing_that_exists")
+    path = tmp_path / "claims.json"
+    path.write_text("{}")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.claims_report", "-c", "/dev/null"]
+    command += ["--rootdir", str(tmp_path), "--claims-report", str(path), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert not path.exists()

@@ -98,6 +98,12 @@ def test_what_software_cannot_promise_is_not_promised(language: str) -> None:
     assert "SAQ A" in texts["architecture.payments.scope"]
 
 
+@pytest.mark.claim("C28")
+def test_the_page_says_that_the_gateway_sees_answers_too() -> None:
+    assert load_texts("en")["lifecycle.gateway.visible"].startswith("The full request and response")
+    assert load_texts("zh")["lifecycle.gateway.visible"].startswith("完整的请求和响应")
+
+
 @pytest.mark.claim("C77")
 def test_the_date_of_the_page_is_that_of_its_texts() -> None:
     log = subprocess.run(
