@@ -15,12 +15,12 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
 import msgspec
 
-from handlers.catalog.entries import NANO
+from handlers.catalog.entries import NANO, PER_MILLION, Endpoint
 from handlers.errors import PaymentRequired, Unavailable
 from handlers.gateway.gate import Call
 from handlers.gateway.plan import RoutePlan
@@ -74,6 +74,7 @@ class _Account:
     __slots__ = (
         "allowance",
         "available_nano",
+        "beyond_nano",
         "exact",
         "lease_id",
         "leased",
@@ -92,6 +93,7 @@ class _Account:
         self.allowance = AccountAllowance()
         self.lock = asyncio.Lock()
         self.available_nano = 0
+        self.beyond_nano = 0
         self.outage_nano = 0
         self.open_holds = 0
         self.unsettled = 0
@@ -159,6 +161,7 @@ class Credit:
         account.outage_nano = 0
         account.leased = account.leased or lease.granted_nano > 0
         account.available_nano = lease.available_nano
+        account.beyond_nano = lease.available_nano - lease.granted_nano
         account.exact = lease.granted_nano <= need
         account.allowance.add(lease.granted_nano)
         return lease
@@ -176,35 +179,30 @@ class Credit:
         self, account: _Account, principal: Principal, plan: RoutePlan, call: Call, lease: LeaseGrant
     ) -> Hold:
         affordable = max(account.allowance.remaining, 0) + lease.available_nano
-        endpoints = [attempt.endpoint for attempt in plan.attempts]
-        tokens = affordable_output_tokens(
-            endpoints,
-            affordable,
-            prompt_bytes=len(call.body),
-            choices=call.choices,
-            searches=SEARCHES_MAX if call.searches else 0,
-            markup_ppm=principal.markup_ppm,
-        )
-        if tokens >= OUTPUT_TOKENS_MIN:
-            amount = quote(
+        tokens = min(
+            affordable_output_tokens(
                 endpoints,
+                affordable,
                 prompt_bytes=len(call.body),
-                output_tokens_cap=tokens,
                 choices=call.choices,
                 searches=SEARCHES_MAX if call.searches else 0,
-                markup_ppm=principal.markup_ppm,
+                markup_ppm=markup_ppm,
             )
+            for endpoints, markup_ppm in _priced(plan, principal)
+        )
+        if tokens >= OUTPUT_TOKENS_MIN:
+            amount = _worst_case(plan, call, principal, tokens)
             while not account.allowance.try_hold(amount):
                 if not (await self._grow(account, principal, amount)).granted_nano:
                     break
             else:
                 return self._taken(account, amount, tokens)
-        message, code = _REFUSALS.get(lease.state, _REFUSALS["active"])
-        raise PaymentRequired(
-            message,
-            code=code,
-            detail={"available_nano": lease.available_nano, "needed_nano": _worst_case(plan, call, principal)},
-        )
+        raise _refusal(lease, _worst_case(plan, call, principal))
+
+    def remaining_nano(self, key_id: str) -> int | None:
+        """What a key may still spend, by its balance and budgets, as of its last lease; None when it has none."""
+        account = self._accounts.get(key_id)
+        return None if account is None else account.beyond_nano + account.allowance.remaining
 
     def _taken(self, account: _Account, amount: int, output_tokens_max: int = 0) -> Hold:
         account.open_holds += 1
@@ -289,6 +287,10 @@ _REFUSALS = {
         "The balance does not cover this request. Top up, lower max_tokens, or choose a cheaper model.",
         "insufficient_credit",
     ),
+    "key_stopped": (
+        "This key spent unusually much and is stopped until an administrator confirms that it may go on.",
+        "key_stopped",
+    ),
     "budget_key": (
         "This key's budget does not cover the request. Wait for its reset, raise it, or lower max_tokens.",
         "key_budget_exceeded",
@@ -310,16 +312,40 @@ def _block(account: _Account, need: int) -> int:
     return max(need, min(BLOCK_NANO, BLOCK_HOLDS * need, spare))
 
 
-def _worst_case(plan: RoutePlan, call: Call, principal: Principal) -> int:
-    """The most that any attempt of the plan can cost. BYOK attempts cost nothing here: the customer pays the provider."""
-    endpoints = [attempt.endpoint for attempt in plan.attempts if attempt.credential == "shared"]
-    if not endpoints:
-        return 0
-    return quote(
-        endpoints,
-        prompt_bytes=len(call.body),
-        output_tokens_cap=call.output_cap,
-        choices=call.choices,
-        searches=SEARCHES_MAX if call.searches else 0,
-        markup_ppm=principal.markup_ppm,
-    )
+def _refusal(lease: LeaseGrant, needed_nano: int) -> PaymentRequired:
+    message, code = _REFUSALS.get(lease.state, _REFUSALS["active"])
+    detail: dict[str, object] = {"available_nano": lease.available_nano, "needed_nano": needed_nano}
+    if lease.reset_s:
+        detail["reset_s"] = lease.reset_s
+    return PaymentRequired(message, code=code, retry_after_s=lease.reset_s or None, detail=detail)
+
+
+def markup_of(principal: Principal, credential: str) -> int:
+    """What is added to the list price; with the customer's own provider key the fee is what is left of it."""
+    return principal.markup_ppm if credential == "shared" else principal.byok_fee_ppm - PER_MILLION
+
+
+def _priced(plan: RoutePlan, principal: Principal) -> Iterator[tuple[list[Endpoint], int]]:
+    """The endpoints of a plan that cost something, and their markup."""
+    shared = [attempt.endpoint for attempt in plan.attempts if attempt.credential == "shared"]
+    if shared:
+        yield shared, principal.markup_ppm
+    if principal.byok_fee_ppm and len(shared) < len(plan.attempts):
+        own = [attempt.endpoint for attempt in plan.attempts if attempt.credential != "shared"]
+        yield own, markup_of(principal, "byok")
+
+
+def _worst_case(plan: RoutePlan, call: Call, principal: Principal, output_tokens_cap: int | None = None) -> int:
+    """The most that any attempt of the plan can cost; with the customer's own provider key, that is our fee."""
+    worst = 0
+    for endpoints, markup_ppm in _priced(plan, principal):
+        amount = quote(
+            endpoints,
+            prompt_bytes=len(call.body),
+            output_tokens_cap=call.output_cap if output_tokens_cap is None else output_tokens_cap,
+            choices=call.choices,
+            searches=SEARCHES_MAX if call.searches else 0,
+            markup_ppm=markup_ppm,
+        )
+        worst = max(worst, amount)
+    return worst

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from handlers.errors import FAILURES, FailureClass
+from handlers.gateway.credit import markup_of
 from handlers.gateway.usage_line import UsageLine
 from handlers.ledger.rating import charge_for
 from handlers.translation.canonical.usage import Usage
@@ -57,10 +58,9 @@ def line_for(
     principal, endpoint = grant.principal, attempt.endpoint
     price = endpoint.price.at(admitted_at_s) if endpoint.price is not None else None
     cost_nano = 0
-    if price is not None and attempt.credential == "shared":
-        charge = charge_for(
-            usage, price, semantic=semantic, hold_nano=hold.amount_nano, markup_ppm=principal.markup_ppm
-        )
+    if price is not None and (attempt.credential == "shared" or principal.byok_fee_ppm):
+        markup_ppm = markup_of(principal, attempt.credential)
+        charge = charge_for(usage, price, semantic=semantic, hold_nano=hold.amount_nano, markup_ppm=markup_ppm)
         cost_nano = charge.cost_nano
     return UsageLine(
         request_id=request_id,

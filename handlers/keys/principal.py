@@ -45,6 +45,8 @@ class Principal(msgspec.Struct, frozen=True):
     """Added to the list price, in parts per million."""
     data_policy: str = "any"
     """The tenant's own floor; the stricter of this and the key's applies."""
+    byok_fee_ppm: int = 0
+    """What the tenant pays us when its own provider key serves, in parts per million of the list price."""
 
     def __post_init__(self) -> None:
         if not (self.key_id and self.account and self.user):

@@ -90,6 +90,14 @@ class _Window:
             self._slots.append([second, amount])
         self.total += amount
 
+    def take_back(self) -> None:
+        """One less, of the newest."""
+        for slot in reversed(self._slots):
+            if slot[1]:
+                slot[1] -= 1
+                self.total -= 1
+                return
+
     def wait_s(self, excess: int, now: float) -> int:
         """Whole seconds until at least `excess` has left the window."""
         for second, amount in self._slots:
@@ -141,6 +149,18 @@ class KeyLimiter:
             usage.reserved -= usage.reserved // usage.active
             usage.active -= 1
         usage.tokens.add(max(tokens, 0), now)
+
+    def withdraw(self, principal: Limited, now: float) -> None:
+        """An admitted request was refused elsewhere: it does not count."""
+        self.settle(principal, 0, now)
+        usage = self._usage.get(principal.key_id)
+        if usage is not None:
+            usage.requests.take_back()
+
+    def active(self, key_id: str) -> int:
+        """How many requests of a key are open."""
+        usage = self._usage.get(key_id)
+        return usage.active if usage is not None else 0
 
     def standing(self, principal: Limited, now: float) -> Standing:
         """What is left, without counting anything."""

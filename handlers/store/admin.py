@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from handlers.catalog.entries import NANO
 from handlers.keys.principal import KeyLimits
 from handlers.store.pool import Pool
 from handlers.store.usage import UsageRow, usage_row
@@ -39,6 +40,19 @@ class TenantListing(NamedTuple):
     balance_nano: int
     held_nano: int
     account_state: str
+
+
+class SpendingPolicy(NamedTuple):
+    """What a tenant's administrator decides about spending."""
+
+    unusual_factor: int | None = None
+    """A key is stopped when it spends more in an hour than so many average hours of the week before; None: never."""
+    unusual_floor_nano: int = NANO
+    """Less than this in an hour is never unusual."""
+    low_balance_nano: int | None = None
+    """Tell when the balance is below this; None: never."""
+    byok_fee_ppm: int = 0
+    """What is paid for the use of the tenant's own provider keys, in parts per million of the list price."""
 
 
 class CreditMovement(NamedTuple):
@@ -138,6 +152,14 @@ class AdminStore:
     def credit_movements(self, tenant_id: str, limit: int = 100) -> list[CreditMovement]:
         """Everything that changed a tenant's credit but its use, newest first."""
         return [CreditMovement(*row) for row in self._pool.run("credit_list", tenant=tenant_id, limit=limit)]
+
+    def set_spending(self, tenant_id: str, policy: SpendingPolicy) -> None:
+        """Decide what is unusual, when a balance is low, and what own provider keys cost."""
+        self._pool.run("admin_set_spending", tenant=tenant_id, **policy._asdict())
+
+    def confirm_key(self, tenant_id: str, key_id: str) -> bool:
+        """Let a key that was stopped for unusual spending go on; False when it is not stopped."""
+        return bool(self._pool.run("admin_confirm_key", tenant=tenant_id, key_id=key_id)[0][0])
 
     def check_ledger(self) -> list[LedgerRule]:
         """The sums that must be equal; a difference other than 0 is a fault that pages."""

@@ -31,7 +31,9 @@ class LeaseGrant(NamedTuple):
     available_nano: int
     """Balance minus holds, before this grant."""
     state: str
-    """Of the account: active | frozen | closed."""
+    """Of the account: active | frozen | closed; or why there is nothing: budget_key | budget_user | budget_tenant | key_stopped."""
+    reset_s: int = 0
+    """Seconds until the budget that is too tight begins anew; 0: never, or none is."""
 
 
 class RateGrant(NamedTuple):
@@ -122,8 +124,8 @@ class GatewayStore:
     ) -> LeaseGrant:
         """As `lease`, within every budget of the key, its user and its tenant.
 
-        When a budget is too tight the state is budget_key, budget_user or budget_tenant, and `available_nano` is what
-        that budget still allows.
+        When a budget is too tight the state is budget_key, budget_user or budget_tenant, `available_nano` is what that
+        budget still allows, and `reset_s` when it begins anew. A key that spends unusually is key_stopped.
         """
         rows = await self._pool.call(
             "credit_lease_for_key",
@@ -145,6 +147,20 @@ class GatewayStore:
     async def correct_rate(self, key_id: str, kind: str, difference: int) -> None:
         """Book the difference between what was taken and what was used."""
         await self._pool.call("rate_correct", key_id=key_id, kind=kind, difference=difference)
+
+    async def take_place(self, key_id: str, process: str, limit: int, ttl_s: int) -> bool:
+        """A place for one more open request of a key; False when all processes together have `limit` open."""
+        return bool(
+            (await self._pool.call("place_take", key_id=key_id, process=process, limit=limit, ttl_s=ttl_s))[0][0]
+        )
+
+    async def give_place(self, key_id: str, process: str) -> None:
+        """A request of a key is over."""
+        await self._pool.call("place_give", key_id=key_id, process=process)
+
+    async def renew_places(self, process: str, ttl_s: int) -> None:
+        """Keep the places of this process."""
+        await self._pool.call("place_renew", process=process, ttl_s=ttl_s)
 
     async def renew(self, lease_ids: Iterable[str], ttl_s: int) -> set[str]:
         """Keep leases alive; returns those that still exist."""
@@ -237,7 +253,7 @@ def _is_object(line: bytes) -> bool:
 
 def _key_row(
     key_id: str, digest: str, state: str, expires_at: int | None, tenant: uuid.UUID, user: uuid.UUID, limits: str,
-    account_state: str, retention_days: int, byok_mode: str, data_policy: str, markup_ppm: int,
+    account_state: str, retention_days: int, byok_mode: str, data_policy: str, markup_ppm: int, byok_fee_ppm: int = 0,
 ) -> KeyRow:  # fmt: skip
     principal = Principal(
         key_id=key_id,
@@ -249,6 +265,7 @@ def _key_row(
         retention_days=retention_days,
         byok_mode=byok_mode,
         markup_ppm=markup_ppm,
+        byok_fee_ppm=byok_fee_ppm,
         data_policy=data_policy,
     )
     return KeyRow(key_id=key_id, hash=digest, state=state, expires_at=expires_at, principal=principal)

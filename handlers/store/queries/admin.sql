@@ -26,6 +26,12 @@ select therouter.credit_grant_until(:key, :tenant, :amount_nano, :reason, :expir
 -- name: credit_list
 select * from therouter.credit_list(:tenant, :limit)
 
+-- name: admin_set_spending
+select therouter.admin_set_spending(:tenant, :unusual_factor, :unusual_floor_nano, :low_balance_nano, :byok_fee_ppm)
+
+-- name: admin_confirm_key
+select therouter.admin_confirm_key(:tenant, :key_id)
+
 -- name: ledger_check
 -- timeout_ms: 300000
 select * from therouter.ledger_check()

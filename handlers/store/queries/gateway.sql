@@ -1,5 +1,5 @@
 -- name: gateway_key
-select * from therouter.gateway_key(:key_id)
+select k.*, therouter.gateway_byok_fee(k.tenant_id) from therouter.gateway_key(:key_id) k
 
 -- name: gateway_changes
 select * from therouter.gateway_changes(:since)
@@ -47,6 +47,15 @@ select * from therouter.rate_take(:key_id, :kind, :need, :want, :limit)
 
 -- name: rate_correct
 select therouter.rate_correct(:key_id, :kind, :difference)
+
+-- name: place_take
+select therouter.place_take(:key_id, :process, :limit, :ttl_s)
+
+-- name: place_give
+select therouter.place_give(:key_id, :process)
+
+-- name: place_renew
+select therouter.place_renew(:process, :ttl_s)
 
 -- name: figures_add
 -- timeout_ms: 10000

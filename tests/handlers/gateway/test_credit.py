@@ -296,3 +296,66 @@ def test_whatever_the_order_no_request_is_lost_and_every_lease_comes_home(seed: 
         assert process.ledger.leases == {}
 
     asyncio.run(scenario())
+
+
+def test_a_refusal_by_a_budget_says_when_to_come_back() -> None:
+    class Budget(Ledger):
+        async def lease_for_key(
+            self, lease_id: str, account: str, key_id: str, need_nano: int, want_nano: int, ttl_s: int
+        ) -> LeaseGrant:
+            await super().lease_for_key(lease_id, account, key_id, need_nano, want_nano, ttl_s)
+            return LeaseGrant(0, 5, "budget_user", 3_600)
+
+    async def scenario() -> None:
+        with pytest.raises(PaymentRequired) as refusal:
+            await Process(Budget(0)).hold()
+        assert (refusal.value.code, refusal.value.retry_after_s) == ("user_budget_exceeded", 3_600)
+        assert refusal.value.detail == {"available_nano": 5, "needed_nano": WORST, "reset_s": 3_600}
+
+    asyncio.run(scenario())
+
+
+def test_a_stopped_key_is_told_so() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(0))
+        process.ledger.state = "key_stopped"
+        with pytest.raises(PaymentRequired) as refusal:
+            await process.hold()
+        assert (refusal.value.code, refusal.value.retry_after_s) == ("key_stopped", None)
+
+    asyncio.run(scenario())
+
+
+def test_what_a_key_may_still_spend_is_told_after_each_hold() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(1_000 * WORST))
+        assert process.credit.remaining_nano("k") is None
+        hold = await process.hold()
+        assert process.credit.remaining_nano("k") == 999 * WORST
+        process.credit.settle(hold, 10)
+        assert process.credit.remaining_nano("k") == 1_000 * WORST - 10
+
+    asyncio.run(scenario())
+
+
+def test_the_fee_for_own_provider_keys_is_held_like_a_price() -> None:
+    async def scenario() -> None:
+        who = principal(byok_fee_ppm=50_000)
+        process = Process(Ledger(10**12))
+        hold = await process.credit.hold(who, plan(PRICE, "byok"), call())
+        assert hold.amount_nano == -(-WORST // 20)
+        both = RoutePlan((*plan().attempts, *plan(PRICE, "byok").attempts), {}, (), 1, "v")
+        assert (await process.credit.hold(who, both, call())).amount_nano == WORST
+
+    asyncio.run(scenario())
+
+
+def test_the_fee_clamps_output_like_a_price() -> None:
+    async def scenario() -> None:
+        who = principal(byok_fee_ppm=500_000)
+        process = Process(Ledger(WORST // 2 - 20))
+        hold = await process.credit.hold(who, plan(PRICE, "byok"), call())
+        assert hold.output_tokens_max in {59, 60, 61}
+        assert hold.amount_nano <= WORST // 2 - 20
+
+    asyncio.run(scenario())

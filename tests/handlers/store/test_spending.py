@@ -1,0 +1,123 @@
+"""Places for open requests over all processes, budgets that say when they begin anew, keys that are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from handlers.errors import NotFound
+from handlers.keys.principal import KeyLimits
+from handlers.store.admin import AdminStore, SpendingPolicy
+from handlers.store.gateway import GatewayStore
+from tests.database import Database
+from tests.handlers.store.world import make_tenant, usage_line
+
+
+@pytest.fixture
+def store(database: Database) -> GatewayStore:
+    return GatewayStore(database.pool("gateway", connections_max=4, queue_max=300), "pod")
+
+
+def lease(store: GatewayStore, tenant_id: str, key_id: str, need: int) -> tuple[int, str, int]:
+    grant = asyncio.run(store.lease_for_key(str(uuid.uuid4()), tenant_id, key_id, need, need, 60))
+    return grant.granted_nano, grant.state, grant.reset_s
+
+
+def test_three_processes_together_have_exactly_as_many_places_as_the_limit(store: GatewayStore) -> None:
+    processes = [str(uuid.uuid4()) for _ in range(3)]
+
+    async def rush() -> list[bool]:
+        return await asyncio.gather(*(store.take_place("k" * 16, processes[n % 3], 7, 60) for n in range(90)))
+
+    assert sorted(asyncio.run(rush())) == [False] * 83 + [True] * 7
+
+
+def test_a_place_that_was_given_back_is_free_and_one_of_a_dead_process_becomes_free(
+    store: GatewayStore, database: Database
+) -> None:
+    key, lives, dies = "p" * 16, str(uuid.uuid4()), str(uuid.uuid4())
+
+    async def scenario() -> list[bool]:
+        taken = [await store.take_place(key, lives, 3, 60), await store.take_place(key, dies, 3, 60)]
+        taken += [await store.take_place(key, dies, 3, 60), await store.take_place(key, lives, 3, 60)]
+        await store.give_place(key, lives)
+        await store.give_place(key, lives)  # once too often
+        return [*taken, await store.take_place(key, lives, 3, 60), await store.take_place(key, lives, 3, 60)]
+
+    assert asyncio.run(scenario()) == [True, True, True, False, True, False]
+    database.query(
+        "update therouter.place set expires_at = clock_timestamp() + interval '50 ms' where key_id = :k", k=key
+    )
+    asyncio.run(store.renew_places(lives, 60))
+    database.query("select pg_sleep(0.1)")
+    assert [asyncio.run(store.take_place(key, lives, 3, 60)) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("period", ["daily", "weekly", "monthly", ""])
+def test_a_refusal_by_a_budget_says_when_it_begins_anew(store: GatewayStore, database: Database, period: str) -> None:
+    limits = KeyLimits(spend_nano=100, spend_period=period)
+    tenant = make_tenant(database.pool("admin"), credit_nano=10_000, limits=limits)
+    granted, state, reset_s = lease(store, tenant.tenant_id, tenant.key_id, 101)
+    assert (granted, state) == (0, "budget_key")
+    now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    begins = {
+        "daily": midnight + timedelta(days=1),
+        "weekly": midnight + timedelta(days=7 - now.weekday()),
+        "monthly": (midnight.replace(day=1) + timedelta(days=32)).replace(day=1),
+        "": now,
+    }
+    assert reset_s == pytest.approx((begins[period] - now).total_seconds(), abs=30)
+    assert lease(store, tenant.tenant_id, tenant.key_id, 100) == (100, "active", 0)
+
+
+def test_a_stopped_key_gets_nothing_until_somebody_confirms_it(store: GatewayStore, database: Database) -> None:
+    admin = AdminStore(database.pool("admin"))
+    tenant = make_tenant(database.pool("admin"), credit_nano=10_000)
+    database.query(
+        "insert into therouter.key_stop (key_id, tenant_id, hour_nano, usual_nano) values (:k, :t, 9, 1)",
+        k=tenant.key_id, t=tenant.tenant_id,
+    )  # fmt: skip
+    assert lease(store, tenant.tenant_id, tenant.key_id, 1) == (0, "key_stopped", 0)
+    assert not admin.confirm_key(str(uuid.uuid4()), tenant.key_id), "another tenant's"
+    assert admin.confirm_key(tenant.tenant_id, tenant.key_id)
+    assert not admin.confirm_key(tenant.tenant_id, tenant.key_id)
+    assert lease(store, tenant.tenant_id, tenant.key_id, 1) == (1, "active", 0)
+
+
+def test_the_fee_for_own_provider_keys_reaches_the_gateway_and_the_audit_trail(
+    store: GatewayStore, database: Database
+) -> None:
+    admin = AdminStore(database.pool("admin"))
+    tenant = make_tenant(database.pool("admin"))
+    assert asyncio.run(store.find_key(tenant.key_id)).principal.byok_fee_ppm == 0  # type: ignore[union-attr]
+    before = asyncio.run(store.latest_change())
+    admin.set_spending(tenant.tenant_id, SpendingPolicy(byok_fee_ppm=50_000))
+    assert asyncio.run(store.find_key(tenant.key_id)).principal.byok_fee_ppm == 50_000  # type: ignore[union-attr]
+    assert [change.account for change in asyncio.run(store.changes_since(before))] == [tenant.tenant_id]
+    audited = database.query(
+        "select record::jsonb ->> 'action' from therouter.audit_row where tenant_id = :t order by seq desc limit 1",
+        t=tenant.tenant_id,
+    )
+    assert audited == [["spending_policy.create"]]
+    with pytest.raises(NotFound):
+        admin.set_spending(str(uuid.uuid4()), SpendingPolicy())
+
+
+def test_what_a_lease_grows_by_is_within_the_budget_of_all_its_processes(
+    store: GatewayStore, database: Database
+) -> None:
+    tenant = make_tenant(database.pool("admin"), credit_nano=10**9, limits=KeyLimits(spend_nano=1_000))
+
+    async def rush() -> int:
+        asked = (
+            store.lease_for_key(str(uuid.uuid4()), tenant.tenant_id, tenant.key_id, 90, 900, 60) for _ in range(60)
+        )
+        return sum(grant.granted_nano for grant in await asyncio.gather(*asked))
+
+    assert asyncio.run(rush()) == 11 * 90
+    asyncio.run(store.settle([usage_line(tenant, 10)]))
+    assert lease(store, tenant.tenant_id, tenant.key_id, 1)[1] == "budget_key"
