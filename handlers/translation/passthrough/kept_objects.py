@@ -32,8 +32,8 @@ _SPELLED = re.compile(rb"(?<!\\)(?:\\\\)*+\\u00(?:3\d|4[1-9a-fA-F]|5[\da-aA-A]|5
 """An ASCII letter, digit or underscore as an escape; a backslash that is itself escaped begins none."""
 
 
-def refuse_kept_objects(fields: ChatFields, top: Mapping[str, msgspec.Raw]) -> None:
-    """Raise InvalidRequest, naming the field, when the request relies on something kept at the provider."""
+def refuse_kept_objects(fields: ChatFields, top: Mapping[str, msgspec.Raw], body: bytes) -> None:
+    """Raise InvalidRequest, naming the field, when the request (`body`, of which `fields` and `top`) relies on something kept."""
     for name in FIELDS:
         if name in top and bytes(top[name]) != b"null":
             raise _kept(name)
@@ -43,11 +43,10 @@ def refuse_kept_objects(fields: ChatFields, top: Mapping[str, msgspec.Raw]) -> N
         for place, part in enumerate(message.content if isinstance(message.content, list) else ()):
             if part.file is not None and part.file.file_id is not None:
                 raise _kept(f"messages[{number}].content[{place}].file.file_id")
-    messages = bytes(top["messages"])
-    # A plain search for what each pattern cannot do without costs a hundredth of the pattern.
-    if (b'"file_id"' in messages or b'"audio"' in messages) and _KEYS.search(messages):
+    # A plain search of the body for what each pattern cannot do without costs a hundredth of the pattern.
+    if (b'"file_id"' in body or b'"audio"' in body) and _KEYS.search(bytes(top["messages"])):
         raise _kept("messages")
-    if b"\\u00" in messages and _SPELLED.search(messages):
+    if b"\\" in body and b"\\u00" in body and _SPELLED.search(bytes(top["messages"])):
         raise InvalidRequest(
             "messages: letters, digits and underscores must stand for themselves, not as \\u escapes.", param="messages"
         )

@@ -34,7 +34,7 @@ class ChatRelay:
         fields = decode_chat(asked.body)
         top = decode_top(asked.body)
         if asked.stateless:
-            refuse_kept_objects(fields, top)
+            refuse_kept_objects(fields, top, asked.body)
         body: dict[str, Any] = {
             name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL
         }

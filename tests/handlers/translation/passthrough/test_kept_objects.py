@@ -17,7 +17,7 @@ HELLO = '[{"role":"user","content":"Hello"}]'
 
 def check(messages: str, rest: str = "") -> None:
     body = f'{{"model":"m","messages":{messages}{rest}}}'.encode()
-    refuse_kept_objects(decode_chat(body), decode_top(body))
+    refuse_kept_objects(decode_chat(body), decode_top(body), body)
 
 
 def parts(*written: str) -> str:
