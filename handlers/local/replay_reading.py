@@ -41,12 +41,16 @@ def carries_error(wire_format: str, body: bytes) -> bool:
     """Whether the recorded answer is itself an error, under whatever status."""
     try:
         payloads = list(_payloads(wire_format, body))
-        return not payloads or any(
-            payload.get("error")
-            or payload.get("type") == "error"
-            or any(name.endswith("Exception") for name in payload)
-            or any(one.get("finishReason") in BROKEN_CALLS for one in payload.get("candidates") or [])
-            for payload in payloads
+        return (
+            not payloads
+            or b"\nerror: {" in body
+            or any(
+                payload.get("error")
+                or payload.get("type") == "error"
+                or any(name.endswith("Exception") for name in payload)
+                or any(one.get("finishReason") in BROKEN_CALLS for one in payload.get("candidates") or [])
+                for payload in payloads
+            )
         )
     except (msgspec.DecodeError, AttributeError):
         return True

@@ -19,7 +19,14 @@ PROMPT = {
 
 
 def start() -> dict[str, Any]:
-    message = {"id": "msg_1", "model": "model-1", "content": [], "usage": PROMPT | {"output_tokens": 1}}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "model-1",
+        "content": [],
+        "usage": PROMPT | {"output_tokens": 1},
+    }
     return {"type": "message_start", "message": message}
 
 
@@ -48,6 +55,7 @@ def message(content: list[dict[str, Any]], reason: str = "end_turn", stop_sequen
     return encode(
         {
             "type": "message",
+            "role": "assistant",
             "id": "msg_1",
             "model": "model-1",
             "content": content,

@@ -51,6 +51,7 @@ def test_a_folder_of_recordings_is_played_judged_and_billed(tmp_path: Path, caps
     )
     status = cli.main(["replay", str(tmp_path), "--json"])
     played = msgspec.json.decode(capsys.readouterr().out)
+    assert [(one["dialect"], one["reason"]) for one in played if one["verdict"] == "miss"] == []
     verdicts = {(one["exchange"], one["dialect"]): one["verdict"] for one in played}
     dialects = ("openai_chat", "openai_responses", "anthropic_messages", "google_generate")
     assert {verdicts["made-1", dialect] for dialect in dialects} == {"valid"}

@@ -94,8 +94,11 @@ def usage_from_openai(raw: OpenaiUsage) -> Usage:
 
     reasoning = tally.count(outward.reasoning_tokens or raw.reasoning_tokens)
     total = tally.count(raw.total_tokens)
-    if reasoning and (reasoning > completion or total == prompt + completion + reasoning):
+    if reasoning and (
+        total == prompt + completion + reasoning or (reasoning > completion and total != prompt + completion)
+    ):
         completion += reasoning  # reasoning comes on top
+    reasoning = tally.count(reasoning, completion)
     rest = completion - reasoning
     audio_output = tally.count(outward.audio_tokens, rest)
     rest -= audio_output

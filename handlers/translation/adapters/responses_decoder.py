@@ -85,6 +85,7 @@ _DELTAS: dict[str, tuple[BlockKind, str]] = {
     "response.custom_tool_call_input.delta": (BlockKind.TOOL_CALL, ""),
 }
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+_SPOKEN = frozenset({BlockKind.TEXT, BlockKind.REFUSAL})
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 # Events that repeat what deltas and items have said.
 _REPEATS = (".done", ".added", ".in_progress", ".queued", ".created")
@@ -209,8 +210,11 @@ class ResponsesDecoder(JsonDecoder):
     def _item_done(self, output: int, item: _Item) -> None:
         """What the deltas have not said, and the end of the item's blocks."""
         if item.type == "message":
+            # Some providers count parts otherwise in deltas than here: what has been said once is not said again.
+            said = {part for owner, kind, part in self._blocks if owner == output and kind in _SPOKEN}
             for part, content in enumerate(item.content or ()):
-                self._part_done(output, part, content)
+                if part in said or not said:
+                    self._part_done(output, part, content)
         elif item.type == "reasoning":
             self._reasoning_done(output, item)
         elif item.type in _CALLS:
