@@ -29,8 +29,10 @@ unit: $(VENV)/.test  ## the tests alone; writes the report that the trust page i
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" \
 	  -p tests.claims_report --claims-report handlers/site/claims.json
 
-faults: $(VENV)/.test  ## slow tier: 200 SIGKILLs and 5 database crashes under load, then exact counts
+faults: $(VENV)/.test  ## slow tier: SIGKILLs and database crashes under load; the table of upstream faults; ten silent minutes
 	@$(BIN)/python -m tests.faults.crashes --kills 200 --database-crashes 5
+	@$(BIN)/python -m tests.faults.upstream_faults
+	@$(BIN)/python -m pytest -q -m slow tests/faults
 
 browser: $(VENV)/.test  ## slow tier: the site in a real Chromium (apt-get install chromium fonts-wqy-microhei)
 	@$(BIN)/python -m pytest -q -m slow tests/browser

@@ -3,11 +3,16 @@
     routes.py       which paths exist, their dialect, method and body limit
     gate.py         read: the strict gate before anything is decided; returns a `Call`
     authorize.py    what this key may do with this call; returns a `Grant`
-    plan.py         ordered attempts; pure, reproducible from snapshot version and seed; preferences.py is what clients may ask
+    byok.py         which of an account's own provider keys may serve it; rates.py counts its requests and tokens per minute
+    plan.py         filters, then ordered attempts (ordering.py); pure; preferences.py is what clients may ask
+    sticky.py       conversations return to who served them, and provider-bound material to who made it
     credit.py       hold: balance leased from PostgreSQL in blocks, sub-allocated in memory
-    passage.py      dispatch and meter: one request's way through its attempts, driven by wire callbacks
+    passage.py      dispatch and meter: one request's way through its attempts, driven by wire callbacks; dispatch.py is
+                    what a pod is told, disclosure.py what the client is told about who served it or failed to
+    retries.py      the budget of failed fallbacks; concurrency.py how many requests one pod gets at a time
     recorder.py     record: spool before the client hears "finished", settle afterwards, replay after a crash; spool.py
-    health.py       breakers, cool-downs and live figures per endpoint and credential
+    health.py       breakers, cool-downs, quarantine per endpoint and credential; figures.py live figures of all replicas
+    overload.py     what is refused, in which order, while this process cannot keep up
     refusals.py     errors in the client's dialect
     pipeline.py     the order of all this, and nothing clever
     queries.py      GET routes: models, key, generation
