@@ -55,8 +55,8 @@ def describe_standing(claim: str, texts: Texts, report: Report | None) -> str:
 
 def describe_run(texts: Texts, report: Report) -> dict[str, str]:
     """When and on what the tests ran, in words."""
-    commit = report.commit[:12] + (f" ({texts['proof.modified']})" if report.modified else "")
-    return {"ran_at": report.ran_at.replace("T", " ").replace("Z", " UTC"), "commit": commit}
+    commit = report.commit[:8] + (f" ({texts['proof.modified']})" if report.modified else "")
+    return {"ran_at": f"{report.ran_at[:16].replace('T', ' ')} UTC", "commit": commit}
 
 
 def _summary(texts: Texts, report: Report | None) -> Markup:

@@ -35,7 +35,7 @@ def test_the_page_says_what_the_report_says(path: str) -> None:
     page = ask(make_site(), path).body
     assert "1 of 77 claims have passing tests" in page
     assert "proven by 2 tests" in page
-    assert "last run 2026-11-23 07:00:00 UTC, commit 0123456789ab" in page
+    assert "last run 2026-11-23 07:00 UTC, commit 01234567" in page
     assert "1 test fails" in page
     assert "tests/a.py::test_four" in page
     sentences = 1 if path.endswith("claims") else len([key for keys in sentences_of().values() for key in keys])
@@ -54,7 +54,7 @@ def test_without_a_report_nothing_is_green(path: str) -> None:
 
 def test_modified_sources_are_said() -> None:
     report = msgspec.structs.replace(REPORT, modified=True)
-    assert "commit 0123456789ab (with uncommitted changes)" in ask(make_site(report=report), "/trust").body
+    assert "commit 01234567 (with uncommitted changes)" in ask(make_site(report=report), "/trust").body
 
 
 def test_a_report_cannot_write_on_the_page() -> None:
