@@ -55,6 +55,19 @@ class SpendingPolicy(NamedTuple):
     """What is paid for the use of the tenant's own provider keys, in parts per million of the list price."""
 
 
+class AlertListing(NamedTuple):
+    """One alert about spending; see `handlers.store.operations.Alert`."""
+
+    raised_at: datetime
+    kind: str
+    scope: str
+    subject: str
+    percent: int
+    period: str
+    spent_nano: int
+    limit_nano: int
+
+
 class CreditMovement(NamedTuple):
     """One movement of a tenant's credit."""
 
@@ -160,6 +173,10 @@ class AdminStore:
     def confirm_key(self, tenant_id: str, key_id: str) -> bool:
         """Let a key that was stopped for unusual spending go on; False when it is not stopped."""
         return bool(self._pool.run("admin_confirm_key", tenant=tenant_id, key_id=key_id)[0][0])
+
+    def list_alerts(self, tenant_id: str, limit: int = 100) -> list[AlertListing]:
+        """A tenant's alerts, newest first."""
+        return [AlertListing(*row) for row in self._pool.run("alert_list", tenant=tenant_id, limit=limit)]
 
     def check_ledger(self) -> list[LedgerRule]:
         """The sums that must be equal; a difference other than 0 is a fault that pages."""

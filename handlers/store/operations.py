@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -34,6 +35,34 @@ class PurgePending(NamedTuple):
     cutoff: datetime
     rows: int
     cost_nano: int
+
+
+class Alert(NamedTuple):
+    """Something about money that somebody should know."""
+
+    alert_id: int
+    tenant_id: str
+    kind: str
+    """budget | low_balance | key_stopped."""
+    scope: str
+    """tenant | user | key."""
+    subject: str
+    """The id of that tenant, user or key."""
+    percent: int
+    """Of the budget that is spent: 50, 80 or 100; 0 where there is none."""
+    spent_nano: int
+    """Or the balance, or what the key spent in an hour."""
+    limit_nano: int
+    """Or what is too low a balance, or what the key spends in a usual hour."""
+
+
+class Sum(NamedTuple):
+    """One sum of the ledger against its counterpart; nano-units, or a count."""
+
+    rule: str
+    left: int
+    right: int
+    difference: int
 
 
 class SealedTrail(NamedTuple):
@@ -71,6 +100,29 @@ class OperationsStore:
         """End grants whose time is over; returns (how many, nano-units booked out)."""
         grants, amount_nano = self._pool.run("credit_expire", limit=REAP_BATCH)[0]
         return int(grants), int(amount_nano)
+
+    def raise_alerts(self) -> int:
+        """Write down budgets and balances that run out; returns how many are new."""
+        return int(self._pool.run("operations_raise_alerts")[0][0])
+
+    def stop_unusual(self) -> int:
+        """Stop keys that spend unusually, where their tenant wants that; returns how many."""
+        return int(self._pool.run("operations_stop_unusual")[0][0])
+
+    def unnoticed(self, limit: int) -> list[Alert]:
+        """Alerts that nobody has been told of, oldest first."""
+        return [
+            Alert(number, str(tenant), *rest)
+            for number, tenant, *rest in self._pool.run("operations_unnoticed", limit=limit)
+        ]
+
+    def noticed(self, alerts: Sequence[Alert]) -> None:
+        """Somebody has been told of these."""
+        self._pool.run("operations_noticed", alerts=[alert.alert_id for alert in alerts])
+
+    def reconcile(self) -> list[Sum]:
+        """Every sum of money that must agree; a difference other than 0 is a fault that pages."""
+        return [Sum(rule, int(a), int(b), int(c)) for rule, a, b, c in self._pool.run("operations_reconcile")]
 
     def create_partitions(self, days_ahead: int = PARTITION_DAYS_AHEAD) -> int:
         """Make the coming days' partitions; returns how many were missing."""

@@ -32,6 +32,9 @@ select therouter.admin_set_spending(:tenant, :unusual_factor, :unusual_floor_nan
 -- name: admin_confirm_key
 select therouter.admin_confirm_key(:tenant, :key_id)
 
+-- name: alert_list
+select * from therouter.alert_list(:tenant, :limit)
+
 -- name: ledger_check
 -- timeout_ms: 300000
 select * from therouter.ledger_check()

@@ -6,6 +6,24 @@ select therouter.credit_reap(:limit)
 -- timeout_ms: 60000
 select * from therouter.credit_expire(:limit)
 
+-- name: operations_raise_alerts
+-- timeout_ms: 60000
+select therouter.operations_raise_alerts()
+
+-- name: operations_stop_unusual
+-- timeout_ms: 60000
+select therouter.operations_stop_unusual()
+
+-- name: operations_unnoticed
+select * from therouter.operations_unnoticed(:limit)
+
+-- name: operations_noticed
+select therouter.operations_noticed(:alerts)
+
+-- name: operations_reconcile
+-- timeout_ms: 300000
+select * from therouter.operations_reconcile()
+
 -- name: operations_create_partitions
 -- timeout_ms: 60000
 select therouter.operations_create_partitions(:days_ahead)
