@@ -83,7 +83,7 @@ _SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-_SINGULAR = (b'"model"', b'"stream"', b'"max_tokens"', b'"provider"', b'"models"')
+_SINGULAR = re.compile(rb'"(?:m(?:odels?|ax_tokens)|stream|provider)"')
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -144,12 +144,11 @@ def _check_text(body: bytes) -> None:
             raise InvalidRequest("The body is not valid UTF-8.", code="invalid_json") from None
     if len(body) > STRICT_BYTES_MAX:
         return
-    if (b"\\ud" in body or b"\\uD" in body) and _lone_surrogate(body):
+    if b"\\" in body and (b"\\ud" in body or b"\\uD" in body) and _lone_surrogate(body):
         raise InvalidRequest("The body contains half of a surrogate pair.", code="invalid_json")
-    for name in _SINGULAR:
-        if body.count(name) > 1:
-            _check_duplicates(body)
-            return
+    singular = _SINGULAR.findall(body)
+    if len(singular) > len(set(singular)):
+        _check_duplicates(body)
 
 
 def _lone_surrogate(body: bytes) -> bool:

@@ -218,7 +218,7 @@ class Attempt:
     def _commit(self) -> None:
         headers = warning_headers(self._translation.warnings)
         self._committed = True
-        self.reply.head(WireHead(200, self._translation.content_type, headers))
+        self.reply.head(WireHead(200, self._translation.content_type, headers), followed=True)
         if self._held:
             self.reply.data(self._held, bool(self._semantic_at))
             self._held = b""

@@ -74,10 +74,15 @@ class WireReply:
         """Shows neither body nor token."""
         return f"WireReply({self.request.request_id!r}, {len(self.body)} bytes)"
 
-    def head(self, head: WireHead) -> None:
-        """Start the client's response."""
-        if self.open:
-            self._hold(encode_frame(_HEAD, 0, encode_json(head)))
+    def head(self, head: WireHead, *, followed: bool = False) -> None:
+        """Start the client's response. `followed`: DATA or END comes at once, so nothing has to see to it that HEAD goes."""
+        if not self.open:
+            return
+        frame = encode_frame(_HEAD, 0, encode_json(head))
+        if followed:
+            self._held += frame
+        else:
+            self._hold(frame)
 
     def data(self, data: bytes, semantic: bool) -> None:  # noqa: FBT001 positional by protocol: called per chunk
         """Client-ready bytes."""

@@ -120,6 +120,10 @@ def test_a_complete_answer_is_one_write_and_a_lone_head_does_not_wait() -> None:
         await asyncio.sleep(0)
         kinds = [kind for kind, _, _ in FrameReader().feed(transport.written)]
         assert kinds == [3, 4, 5, 6, 3, 5, 6]
+        connection.data_received(WHOLE)
+        replies[2].head(WireHead(200, "x"), followed=True)
+        replies[2].end(WireEnd(), b"!")
+        assert len(transport.writes) == 5, "HEAD with END"
 
     run(main())
 
