@@ -162,7 +162,7 @@ class EventWriter:
         """The answer begins; later calls change nothing."""
         if not self._started:
             self._started = True
-            self._events.append(ResponseStarted(response_id, model, created))
+            self._emit(ResponseStarted(response_id, model, created))
 
     def open(
         self,
@@ -185,12 +185,12 @@ class EventWriter:
         if kind is BlockKind.TOOL_CALL:
             self.tool_choices.add(choice)
             self._output_tokens += estimate_tokens(name)
-        self._events.append(BlockStarted(index, kind, choice, block_id, name, form, origin))
+        self._emit(BlockStarted(index, kind, choice, block_id, name, form, origin))
         return index
 
     def text(self, index: int, text: str) -> None:
         """More of a block."""
-        if not text:
+        if not text or self.ended:
             return
         characters = self._characters[index] + len(text)
         self._characters_left -= len(text)
@@ -206,16 +206,16 @@ class EventWriter:
     def proof(self, index: int, *, signature: str = "", data: str = "") -> None:
         """A signature, encrypted reasoning or media of a block."""
         if signature or data:
-            self._events.append(BlockDelta(index, "", signature, data))
+            self._emit(BlockDelta(index, "", signature, data))
 
     def emit(self, event: Cited | BlockDelta | Unrecognized) -> None:
         """An event that needs no book-keeping."""
-        self._events.append(event)
+        self._emit(event)
 
     def stop(self, index: int) -> None:
         """A block is complete; a second call changes nothing."""
         if self._open.pop(index, None) is not None:
-            self._events.append(BlockStopped(index))
+            self._emit(BlockStopped(index))
 
     def stop_all(self) -> None:
         """Every open block is complete."""
@@ -235,17 +235,17 @@ class EventWriter:
         self._final_usage = final or self._final_usage
         if usage != self._reported:
             self._reported = usage
-            self._events.append(UsageReported(usage))
+            self._emit(UsageReported(usage))
 
     def finish(self, reason: FinishReason, choice: int = 0, *, native: str = "", stop_sequence: str = "") -> None:
         """A choice is over; a second reason for the same choice changes nothing."""
-        if choice in self.finished:
+        if choice in self.finished or self.ended:
             return
         self.start()
         self.finished.add(choice)
         if reason is FinishReason.STOP and choice in self.tool_choices:
             reason = FinishReason.TOOL_CALLS
-        self._events.append(ChoiceFinished(reason, choice, native, stop_sequence))
+        self._emit(ChoiceFinished(reason, choice, native, stop_sequence))
 
     def complete(self) -> None:
         """The provider said that it is done: counters it has sent by now are its last word."""
@@ -258,7 +258,7 @@ class EventWriter:
 
     def unrecognized(self, what: str) -> None:
         """Count something that we know no meaning for."""
-        self._events.append(Unrecognized(what))
+        self._emit(Unrecognized(what))
 
     @property
     def usage(self) -> Usage:
@@ -275,6 +275,11 @@ class EventWriter:
             reasoning=max(reported.reasoning, self._reasoning_tokens),
             estimated=True,
         )
+
+    def _emit(self, event: Event) -> None:
+        """The next event; nothing follows a terminal one."""
+        if not self.ended:
+            self._events.append(event)
 
     def _end(self, event: ResponseCompleted | ResponseFailed) -> None:
         if self.ended:

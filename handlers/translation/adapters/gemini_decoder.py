@@ -179,6 +179,10 @@ class GeminiDecoder(JsonDecoder):
             self.response_id = chunk.response_id
         if chunk.candidates:
             self.writer.start(self.response_id, self.model)
+        if chunk.usage_metadata is not None and any(
+            one.finish_reason in _BROKEN_CALLS for one in chunk.candidates or ()
+        ):
+            self.writer.report(usage_from_gemini(chunk.usage_metadata, self._searches), final=True)  # it is billed
         for candidate in chunk.candidates or ():
             self._candidate(candidate)
         feedback = chunk.prompt_feedback
