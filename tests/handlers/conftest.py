@@ -1,0 +1,47 @@
+"""One fixture for all functions: their tests run, unchanged, behind each platform that calls functions in one of the regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from handlers.clouds.resolver import IsolatedResolver
+from handlers.operations import reap
+from tests.handlers.platforms import PLATFORMS, handlers_in, through_container, through_runtime, through_timer
+
+HERE = Path(__file__).parent
+REQUESTS = {"admin/test_routing.py", "payments/test_routes.py", "payments/test_topups.py", "site/test_routes.py"}
+"""Tests that send requests to a room: all platforms."""
+SCHEDULES = {"operations/test_reap.py", "operations/test_purge.py", "operations/test_checkpoint.py"}
+"""Tests that call a function of both regions as its schedule does: each region's own platform."""
+HANGZHOU = "operations/hangzhou/"
+"""Tests of functions that run in Function Compute alone; a direct call of theirs is the same handler."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    path = metafunc.definition.path.relative_to(HERE).as_posix()
+    slow = metafunc.definition.get_closest_marker("slow") is not None
+    stripe_alone = path == "payments/test_topups.py" and "wechat_room" not in metafunc.fixturenames
+    if slow or stripe_alone or "_platform" not in metafunc.fixturenames:
+        return
+    if path in REQUESTS:
+        metafunc.parametrize("_platform", PLATFORMS, indirect=True)
+    elif path in SCHEDULES or path.startswith(HANGZHOU):
+        metafunc.parametrize("_platform", ("lambda", "runtime"), indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a platform in front of the functions that this test calls; Lambda's event is what the tests write."""
+    kind = getattr(request, "param", "lambda")
+    if kind == "container":
+        monkeypatch.setattr(IsolatedResolver, "resolve", through_container)
+    elif kind == "runtime":
+        monkeypatch.setattr(IsolatedResolver, "resolve", through_runtime)
+    if kind != "lambda":
+        module: ModuleType = request.module
+        for name, handler in handlers_in(module).items():
+            monkeypatch.setattr(module, name, through_timer(handler))
+        monkeypatch.setattr(reap, "handler", through_timer(reap.handler))
