@@ -39,7 +39,9 @@ from handlers.translation.dialects.openai_chat_parse import decode_top
 from handlers.translation.dialects.reading import CacheField, check_effort, decode_body, given, read_stops
 
 _FIELDS = msgspec.json.Decoder(MessagesFields)
-_SERVER_FIELDS = ("container", "mcp_servers", "context_management")
+_SERVER_FIELDS = ("container", "mcp_servers")
+_OPTIMISATIONS = ("context_management", "cache_control", "service_tier")
+"""They make a conversation cheaper and say nothing in it: left out, and named."""
 
 
 def decode_messages(client: ClientBody, *, counting: bool = False) -> MessagesFields:
@@ -74,7 +76,7 @@ def parse_messages(client: ClientBody, *, counting: bool = False) -> CanonicalRe
         stop=read_stops("stop_sequences", fields.stop_sequences),
         output_tokens_max=fields.max_tokens,
         user=(fields.metadata.user_id or "") if fields.metadata else "",
-        unknown=tuple(name for name in decode_top(client.body) if name not in KNOWN_FIELDS),
+        unknown=tuple(name for name in decode_top(client.body) if name not in KNOWN_FIELDS or name in _OPTIMISATIONS),
     )
 
 

@@ -380,12 +380,17 @@ def test_what_only_anthropic_runs_is_refused_by_name() -> None:
     for body, param in (
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
         ({"mcp_servers": [{"type": "url", "url": "https://x.example", "name": "x"}]}, "mcp_servers"),
-        ({"context_management": {"edits": []}}, "context_management"),
+        ({"container": "c"}, "container"),
         ({"messages": [user([{"type": "server_tool_use", "id": "s", "name": "x"}])]}, "messages[0].content[0].type"),
     ):
         with pytest.raises(Unprocessable) as refused:
-            down(body)
+            down(body, stateless=False)
         assert refused.value.param == param
+
+
+def test_optimisations_that_others_lack_are_dropped_and_named() -> None:
+    translation = down({"context_management": {"edits": []}, "cache_control": {"type": "ephemeral"}})
+    assert set(translation.warnings) == {"dropped:context_management", "dropped:cache_control"}
 
 
 def test_system_stops_user_and_thinking_are_understood() -> None:

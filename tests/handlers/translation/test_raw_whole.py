@@ -14,7 +14,13 @@ from handlers.translation.canonical.events import ChoiceFinished, ResponseComple
 MESSAGE: dict[str, Any] = {"role": "assistant", "content": "four", "refusal": None, "annotations": []}
 CHOICE: dict[str, Any] = {"index": 0, "message": MESSAGE, "finish_reason": "stop", "logprobs": None}
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
-ANSWER: dict[str, Any] = {"id": "chatcmpl-1", "object": "chat.completion", "model": "m-1", "choices": [CHOICE], "usage": USAGE}
+ANSWER: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "m-1",
+    "choices": [CHOICE],
+    "usage": USAGE,
+}
 
 
 def plain() -> Iterator[dict[str, Any]]:
