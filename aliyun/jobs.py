@@ -41,6 +41,8 @@ class JobsStack(RouterStack):
                 },
             ),
             "reap": (policy.reap_interval_minutes, {}),
+            "spending": (policy.spending_interval_minutes, {}),
+            "reconcile": (policy.reconcile_interval_hours * 60, {}),
             "checkpoint": (policy.checkpoint_interval_minutes, {}),
             "rotation": (
                 policy.rotation_check_interval_hours * 60,

@@ -201,6 +201,8 @@ def functions(region: str) -> tuple[Workload, ...]:
         _function("site", "function", role="site", routes=("/*",)),
         _function("operations", "purge", role="operations", secrets=("audit/checkpoint",)),
         _function("operations", "reap", role="operations"),
+        _function("operations", "spending", role="operations"),
+        _function("operations", "reconcile", role="operations"),
         _function("operations", "checkpoint", role="operations", secrets=("audit/checkpoint",)),
         # What these ask is the cloud itself, so each region has its own.
         *(

@@ -49,6 +49,8 @@ class JobsStack(RouterStack):
                 },
             ),
             "reap": (cdk.Duration.minutes(policy.reap_interval_minutes), {}),
+            "spending": (cdk.Duration.minutes(policy.spending_interval_minutes), {}),
+            "reconcile": (cdk.Duration.hours(policy.reconcile_interval_hours), {}),
             "checkpoint": (cdk.Duration.minutes(policy.checkpoint_interval_minutes), {}),
             "rotation": (
                 cdk.Duration.hours(policy.rotation_check_interval_hours),

@@ -50,6 +50,10 @@ class Policy:
     checkpoint_interval_minutes: Annotated[
         int, Promise("C60", "The audit log is sealed by a signed checkpoint each 5 minutes.")
     ]
+    spending_interval_minutes: Annotated[
+        int, Promise("operation", "Budgets that run out and unusual spending are noticed within 5 minutes.")
+    ]
+    reconcile_interval_hours: Annotated[int, Promise("C12", "Every sum of money is compared with its parts every day.")]
     snapshot_check_interval_hours: Annotated[
         int, Promise("C65", "Backups are checked for age and encryption every day.")
     ]
@@ -130,6 +134,8 @@ PRODUCTION = Policy(
     purge_interval_minutes=60,
     reap_interval_minutes=5,
     checkpoint_interval_minutes=5,
+    spending_interval_minutes=5,
+    reconcile_interval_hours=24,
     snapshot_check_interval_hours=24,
     rotation_check_interval_hours=24,
     secret_age_days_max=90,

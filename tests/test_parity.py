@@ -283,6 +283,8 @@ PLACES: dict[str, tuple[Place, Place | None]] = {
     "purge_interval_minutes": scheduled("jobs", "Everypurge", "PurgeSchedule"),
     "reap_interval_minutes": scheduled("jobs", "Everyreap", "ReapSchedule"),
     "checkpoint_interval_minutes": scheduled("jobs", "Everycheckpoint", "CheckpointSchedule"),
+    "spending_interval_minutes": scheduled("jobs", "Everyspending", "SpendingSchedule"),
+    "reconcile_interval_hours": scheduled("jobs", "Everyreconcile", "ReconcileSchedule", hourly=True),
     "snapshot_check_interval_hours": scheduled("jobs", "Everysnapshotcheck", "SnapshotCheckSchedule", hourly=True),
     "rotation_check_interval_hours": scheduled("jobs", "Everyrotation", "RotationSchedule", hourly=True),
     "secret_age_days_max": told("jobs", "age_days_max", "Everyrotation", "RotationSchedule"),

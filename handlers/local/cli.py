@@ -20,6 +20,7 @@ from handlers.local.commands import (
     show_usage,
     verify_aws,
 )
+from handlers.local.credit import REASONS, add_credit, confirm_key, list_alerts, list_credit, nano_of
 from handlers.local.home import HomeBusy
 from handlers.local.replay import replay
 from handlers.local.up import up
@@ -33,6 +34,7 @@ EXAMPLES = """examples:
   therouter usage --json | jq .             every listing speaks JSON too
   therouter audit verify trail.jsonl        prove that an exported audit trail was not changed
   therouter claims                          run the tests behind the trust page: claim, state, sentence
+  therouter credit add 5 --reason goodwill --expires-days 30
   therouter ledger check                    every sum of money that must agree, to the nano-unit
 """
 
@@ -72,8 +74,32 @@ def build_parser() -> argparse.ArgumentParser:
     )
     ledger = commands.add_parser("ledger", help="money").add_subparsers(metavar="ACTION", required=True)
     _command(ledger, "check", "compare every sum that must agree; exits 1 on a difference", check_ledger)
+    _add_credit(commands)
     _add_audit(commands)
     return parser
+
+
+def _add_credit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    actions = commands.add_parser("credit", help="give, correct and list credit").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    add = _command(
+        actions, "add", "book credit by hand; in the ledger and the audit trail, with its reason", add_credit
+    )
+    add.add_argument("amount", type=nano_of, help="in units of currency, such as 12.50; below zero takes it away")
+    add.add_argument("--reason", required=True, choices=REASONS, help="why")
+    add.add_argument(
+        "--expires-days", type=int, help="days until what is left of it ends; it is spent before all other"
+    )
+    add.add_argument("--key", default="", help="a name for this booking: the same name again books nothing")
+    listed = _command(actions, "list", "everything that changed the balance but use, newest first", list_credit)
+    listed.add_argument("--limit", type=int, default=50, help="how many rows (50)")
+    alerts = _command(
+        actions, "alerts", "budgets that ran out, low balances and stopped keys, newest first", list_alerts
+    )
+    alerts.add_argument("--limit", type=int, default=50, help="how many rows (50)")
+    confirm = _command(actions, "confirm", "let a key that was stopped for unusual spending go on", confirm_key)
+    confirm.add_argument("key_id", help="the 16 characters that `keys list` shows")
 
 
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

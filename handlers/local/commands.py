@@ -25,7 +25,7 @@ FURTHER_FIELDS = (
 DAY_S = 86_400
 
 
-def _money(nano: int) -> str:
+def money(nano: int) -> str:
     """Exact: never a float."""
     sign, nano = ("-", -nano) if nano < 0 else ("", nano)
     return f"{sign}{nano // NANO}.{nano % NANO:09d}"
@@ -102,7 +102,7 @@ def show_usage(options: argparse.Namespace) -> int:
     values = []
     for row in rows:
         known = msgspec.structs.asdict(row) | {
-            "cost": _money(row.cost_nano),
+            "cost": money(row.cost_nano),
             "ts": row.ts.astimezone(UTC).isoformat(timespec="milliseconds"),
         }
         values.append([known[column] for column in columns])

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from handlers.clouds.function_compute import Handler
 from handlers.errors import TheRouterError
 from handlers.local.platforms import scheduled
-from handlers.operations import checkpoint, purge, reap
+from handlers.operations import checkpoint, purge, reap, reconcile, spending
 from handlers.operations.database import open_store
 from handlers.operations.sealing import open_sealer
 from handlers.settings import FunctionSettings
@@ -36,6 +36,8 @@ DUTIES = (
     Duty(10.0, reap.handler),
     Duty(3_600.0, purge.handler, RETENTION),
     Duty(60.0, checkpoint.handler),
+    Duty(60.0, spending.handler),
+    Duty(3_600.0, reconcile.handler),
 )
 """Everything that has to happen by itself."""
 

@@ -7,16 +7,20 @@ import pytest
 
 from handlers.operations.purge import PurgeEvent
 from handlers.operations.reap import ReapEvent
+from handlers.operations.reconcile import ReconcileEvent
 from handlers.operations.rotation import RotationEvent
 from handlers.operations.snapshot_check import CheckEvent
+from handlers.operations.spending import SpendingEvent
 
 pytestmark = pytest.mark.xdist_group("cdk")
 
 READ_BY = {
     "Everypurge": PurgeEvent,
     "Everyreap": ReapEvent,
+    "Everyreconcile": ReconcileEvent,
     "Everyrotation": RotationEvent,
     "Everysnapshotcheck": CheckEvent,
+    "Everyspending": SpendingEvent,
 }
 
 
@@ -38,7 +42,7 @@ def test_each_event_is_one_that_its_function_reads(production: Any, job: str) ->
 
 def test_every_job_runs_alone_and_ends(production: Any) -> None:
     rows = production.properties("AWS::Lambda::Function", "Jobs")
-    assert len(rows) == 5
+    assert len(rows) == 7
     assert {(row["ReservedConcurrentExecutions"], row["Timeout"]) for row in rows} == {(1, 840)}
 
 

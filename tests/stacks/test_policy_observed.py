@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stacks.edge import STORAGE_LAG_DAYS
+from stacks.parts.access_logs import STORAGE_LAG_DAYS
 from stacks.policy import STAGES, Policy
 
 pytestmark = [pytest.mark.xdist_group("cdk"), pytest.mark.timeout(300)]
@@ -51,9 +51,9 @@ class Seen:
         return next(o["spec"] for o in self.objects if o["kind"] == kind and o["metadata"]["name"].startswith(name))
 
     def events(self, job: str) -> list[dict[str, Any]]:
-        """The constant events of a stack's rules whose logical id begins so."""
+        """The constant events of a stack's rule with this logical id, its hash apart."""
         templates = self.assembly.templates.values()
-        rows = [row for t in templates for name, row in t["Resources"].items() if name.startswith(job)]
+        rows = [row for t in templates for name, row in t["Resources"].items() if name[:-8] == job]
         rules = [row["Properties"] for row in rows if row["Type"] == "AWS::Events::Rule"]
         targets = [target for rule in rules for target in rule["Targets"]]
         return [msgspec.json.decode(flat(target["Input"])) for target in targets if "Input" in target]
@@ -65,7 +65,7 @@ class Seen:
             str(row["Properties"]["ScheduleExpression"])
             for t in templates
             for name, row in t["Resources"].items()
-            if name.startswith(job) and row["Type"] == "AWS::Events::Rule"
+            if name[:-8] == job and row["Type"] == "AWS::Events::Rule"
         )
 
     def distribution(self, *path: str | int) -> Any:
@@ -175,6 +175,8 @@ OBSERVED: dict[str, Callable[[Seen], Any]] = {
     "purge_interval_minutes": lambda s: minutes(s.rate("Everypurge")),
     "reap_interval_minutes": lambda s: minutes(s.rate("Everyreap")),
     "checkpoint_interval_minutes": lambda s: minutes(s.rate("Everycheckpoint")),
+    "spending_interval_minutes": lambda s: minutes(s.rate("Everyspending")),
+    "reconcile_interval_hours": lambda s: minutes(s.rate("Everyreconcile")) // 60,
     "snapshot_check_interval_hours": lambda s: minutes(s.rate("Everysnapshotcheck")) // 60,
     "rotation_check_interval_hours": lambda s: minutes(s.rate("Everyrotation")) // 60,
     "secret_age_days_max": lambda s: s.events("Everyrotation")[0]["age_days_max"],
@@ -228,7 +230,7 @@ def test_every_field_has_a_place_where_it_is_seen() -> None:
 
 @pytest.mark.claim("C10", "C11", "C26", "C27", "C40", "C41", "C44", "C63", "C65", "C66", "C67", "C68", "C70", "C72")
 @pytest.mark.parametrize("stage", sorted(STAGES))
-def test_every_number_is_in_the_templates_of_its_stage(stage: str, production: Any, synthesize: Any) -> None:
-    seen = Seen(production if stage == "production" else synthesize(stage=stage))
+def test_every_number_is_in_the_templates_of_its_stage(stage: str, production: Any, staged: Any) -> None:
+    seen = Seen(production if stage == "production" else staged(stage))
     observed = {name: look(seen) for name, look in OBSERVED.items()}
     assert observed == {name: getattr(STAGES[stage], name) for name in OBSERVED}
