@@ -87,6 +87,8 @@ class Spool:
         self.adopted = len(self._segments)
         self._sequence = 0
         self._descriptor = -1
+        self._full: deque[int] = deque()
+        """Descriptors of segments that grow no more; whoever syncs closes them, so that the event loop never waits for a disk."""
         self._current = self._open_segment()
         self.dirty = False
 
@@ -103,8 +105,14 @@ class Spool:
             self._rotate()
 
     def sync(self) -> None:
-        """Force what was written onto the disk; called from a thread."""
+        """Force what was written onto the disk; called from one thread."""
         self.dirty = False
+        while self._full:
+            descriptor = self._full.popleft()
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
         os.fdatasync(self._descriptor)
 
     def batch(self, lines_max: int) -> tuple[Segment, list[bytes], int, int] | None:
@@ -129,8 +137,8 @@ class Spool:
         return sum(segment.written - segment.consumed for segment in self._segments)
 
     def close(self) -> None:
-        """Sync and let go; a folder with nothing left in it is removed."""
-        os.fdatasync(self._descriptor)
+        """Sync and let go; a folder with nothing left in it is removed. Nobody may be syncing any more."""
+        self.sync()
         os.close(self._descriptor)
         if not self.unsettled_bytes():
             for segment in self._segments:
@@ -140,8 +148,7 @@ class Spool:
         os.close(self._lock)
 
     def _rotate(self) -> None:
-        os.fdatasync(self._descriptor)
-        os.close(self._descriptor)
+        self._full.append(self._descriptor)
         self._current = self._open_segment()
 
     def _open_segment(self) -> Segment:

@@ -65,6 +65,22 @@ def test_segments_rotate_and_are_deleted_when_settled(tmp_path: Path, monkeypatc
     spool.close()
 
 
+def test_only_a_sync_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES_MAX", 200)
+    synced: list[int] = []
+    monkeypatch.setattr(module.os, "fdatasync", synced.append)
+    spool = Spool(tmp_path)
+    for number in range(50):
+        spool.append(b'{"number":%d}' % number)
+    drain(spool)
+    assert synced == []
+    spool.sync()
+    assert len(synced) == len(set(synced)) > 5, "each segment that was full, and the one that grows"
+    spool.sync()
+    assert synced[-1] == synced[-2]
+    spool.close()
+
+
 def test_a_batch_that_is_not_committed_comes_again(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.append(b"{}")
