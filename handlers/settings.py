@@ -58,6 +58,12 @@ class Variable(StrEnum):
     """File with the authorities that sign the database's certificate; empty only when the cloud is `local`."""
     PUBLIC_URL = "THEROUTER_PUBLIC_URL"
     """What clients type: scheme and host."""
+    ISSUER = "THEROUTER_ISSUER"
+    """Address of the OpenID Connect provider whose people may sign in; empty: keys alone."""
+    ISSUER_CLIENT = "THEROUTER_ISSUER_CLIENT"
+    """Our client id at the issuer."""
+    ISSUER_GROUPS = "THEROUTER_ISSUER_GROUPS"
+    """Its groups and our roles, as in `engineers=member,finance=billing`; empty: roles are set here."""
 
 
 class SettingError(ValueError):

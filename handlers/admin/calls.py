@@ -34,6 +34,13 @@ class Text(NamedTuple):
     content: str
 
 
+class Redirect(NamedTuple):
+    """An answer that sends the browser elsewhere, with a cookie."""
+
+    location: str
+    cookie: str
+
+
 class Call(NamedTuple):
     """One authenticated request, read."""
 

@@ -10,7 +10,10 @@ import functools
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
+from handlers.admin.cookies import Cookies
+from handlers.admin.identity import Issuer
 from handlers.admin.room import Room
 from handlers.admin.routing import open_resolver
 from handlers.clouds import open_secret_store
@@ -20,7 +23,7 @@ from handlers.keys.hashing import BcryptPool
 from handlers.keys.sealing import parse_public_keys
 from handlers.keys.verification import KeyVerifier
 from handlers.keys.waiting import WaitingVerifier
-from handlers.settings import FunctionSettings, SettingError
+from handlers.settings import FunctionSettings, SettingError, Variable
 from handlers.store.control import ControlStore
 from handlers.store.dsn import dsn_of
 from handlers.store.gateway import GatewayStore
@@ -69,6 +72,31 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
         sealing_keys=sealing_keys,
         digest_key=digest_key,
         log=Log(Level(deployment.log_level)),
+        cookies=Cookies(secure=not settings.public_url.startswith("http://127.0.0.1")),
+        issuer=open_issuer(environment, settings, digest_key),
+    )
+
+
+def open_issuer(environment: Mapping[str, str], settings: FunctionSettings, key: bytes) -> Issuer | None:
+    """The identity provider, if one is set.
+
+    Raises:
+        SettingError: it is one of this machine and this process runs in a cloud, or a value is malformed.
+    """
+    address = environment.get(Variable.ISSUER, "")
+    if not address:
+        return None
+    if settings.deployment.cloud != "local" and urlsplit(address).scheme != "https":
+        raise SettingError(
+            f"{Variable.ISSUER} of a cloud is an https address; the development issuer is for one machine"
+        )
+    pairs = [pair.partition("=") for pair in environment.get(Variable.ISSUER_GROUPS, "").split(",") if pair]
+    return Issuer(
+        address,
+        environment.get(Variable.ISSUER_CLIENT, "therouter"),
+        callback=f"{settings.public_url}/admin/sign-in/callback",
+        key=key,
+        groups={group.strip(): role.strip() for group, _, role in pairs},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from handlers.admin.calls import ANYBODY, Route, Text
+from handlers.admin.calls import ANYBODY, Redirect, Route, Text
 from handlers.admin.shapes import ErrorAnswer
 
 _PLACES = re.compile(r"<([a-z_]+)>")
@@ -55,7 +55,7 @@ def describe(routes: Iterable[Route], server: str) -> dict[str, Any]:
 
 
 def _content(route: Route) -> type | None:
-    return None if route.answer is Text else route.answer
+    return None if route.answer in {Text, Redirect} else route.answer
 
 
 def _operation(route: Route, schemas: dict[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": route.summary}
     if route.answer is Text:
         success["content"] = {"application/jsonl": {"schema": {"type": "string"}}}
-    elif route.answer is not None:
+    elif route.answer not in {None, Redirect}:
         success["content"] = {"application/json": {"schema": schemas[route.answer]}}
     refusal = {"application/json": {"schema": schemas[ErrorAnswer]}}
     refusals = {str(status): {"description": meaning, "content": refusal} for status, meaning in REFUSALS.items()}

@@ -6,6 +6,8 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from handlers.admin.cookies import Cookies
+from handlers.admin.identity import Issuer
 from handlers.keys.grammar import MintKeys
 from handlers.keys.sealing import SealingKey
 from handlers.keys.waiting import WaitingVerifier
@@ -26,6 +28,9 @@ class Room:
     sealing_keys: Mapping[str, SealingKey]
     digest_key: bytes
     log: Log
+    cookies: Cookies
+    issuer: Issuer | None = None
+    """None: people cannot sign in, only keys."""
 
     def digest(self, secret: str) -> str:
         """What stands for a secret in the audit trail."""

@@ -15,8 +15,9 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
-from handlers.admin import accounts, byok, keys, people, usage
-from handlers.admin.calls import SIGNED_IN, Call, Route, Text
+from handlers.admin import accounts, byok, doors, keys, people, usage
+from handlers.admin.calls import ANYBODY, SIGNED_IN, Call, Redirect, Route, Text
+from handlers.admin.doors import session_of
 from handlers.admin.openapi import document
 from handlers.admin.room import Room
 from handlers.clouds.alb import misshapen, read_body, read_headers
@@ -36,7 +37,7 @@ from handlers.telemetry.logs import Room as Speaker
 
 BODY_BYTES_MAX = 32 * 1024
 QUERY_VALUE_CHARS_MAX = 1024
-ROUTES = (*people.ROUTES, *keys.ROUTES, *byok.ROUTES, *usage.ROUTES, *accounts.ROUTES)
+ROUTES = (*people.ROUTES, *keys.ROUTES, *byok.ROUTES, *usage.ROUTES, *accounts.ROUTES, *doors.ROUTES)
 DOCUMENT_PATH = "/admin/openapi.json"
 _JSON = "application/json"
 _HEADERS: dict[str, str | list[str]] = {
@@ -44,6 +45,9 @@ _HEADERS: dict[str, str | list[str]] = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+CSRF_HEADER = "x-therouter-csrf"
+"""What a page of another site cannot make a browser send."""
+_NOBODY = Standing("", "", "", frozenset())
 _REASON = re.compile(r"[^\x00-\x1f\x7f]{0,200}")
 
 
@@ -69,8 +73,8 @@ def _endpoint(room: Room, resolver: IsolatedResolver, route: Route) -> Callable[
     def endpoint(**path: str) -> Response[str]:
         event: Mapping[str, Any] = resolver.current_event.raw_event
         headers = read_headers(event)
-        caller = authenticate(room, headers)
-        standing = _authorize(room, caller, route)
+        caller = Caller("", str(uuid.uuid4())) if route.scope == ANYBODY else authenticate(room, event, headers)
+        standing = _NOBODY if route.scope == ANYBODY else _authorize(room, caller, route)
         call = Call(
             room=room,
             caller=caller,
@@ -86,22 +90,28 @@ def _endpoint(room: Room, resolver: IsolatedResolver, route: Route) -> Callable[
     return endpoint
 
 
-def authenticate(room: Room, headers: Mapping[str, str]) -> Caller:
-    """Who asks: a management key.
+def authenticate(room: Room, event: Mapping[str, Any], headers: Mapping[str, str]) -> Caller:
+    """Who asks: a management key, or a person's session.
 
     Raises:
         Unauthenticated: nobody we know.
-        PermissionDenied: a key for inference, or one that cannot be judged here.
+        PermissionDenied: a key for inference, or a request that another site may have made the browser send.
     """
     reason = headers.get("x-audit-reason", "")
     if _REASON.fullmatch(reason) is None:
         raise InvalidRequest("x-audit-reason is one line of at most 200 characters.", param="x-audit-reason")
+    request = str(uuid.uuid4())
+    token = room.cookies.read_session(headers)
+    if token and "authorization" not in headers:
+        if event.get("httpMethod") != "GET" and headers.get(CSRF_HEADER) != "1":
+            raise PermissionDenied(f"Send the header {CSRF_HEADER}: 1 with what changes something.", code="csrf")
+        return Caller(f"session:{session_of(token)}", request, reason)
     principal = room.verifier.authenticate(headers.get("authorization", ""))
     if not principal.limits.management:
         raise PermissionDenied(
             "This key is for inference; the admin API takes management keys.", code="management_key_required"
         )
-    return Caller(f"key:{principal.key_id}", str(uuid.uuid4()), reason)
+    return Caller(f"key:{principal.key_id}", request, reason)
 
 
 def _authorize(room: Room, caller: Caller, route: Route) -> Standing:
@@ -140,6 +150,10 @@ def read_query(event: Mapping[str, Any], shape: type[Any]) -> Any:
 
 def _write(route: Route, answer: Any, request: str) -> Response[str]:
     headers = {**_HEADERS, "x-request-id": request}
+    if isinstance(answer, Redirect):
+        return Response(
+            route.status, _JSON, "{}", headers={**headers, "location": answer.location, "set-cookie": answer.cookie}
+        )
     if isinstance(answer, Text):
         return Response(route.status, answer.media_type, answer.content, headers=headers)
     return Response(route.status, _JSON, msgspec.json.encode(answer).decode(), headers=headers)

@@ -80,12 +80,24 @@ class ControlStore:
         )
 
     def sign_in(
-        self, session_id: str, subject: str, email: str, *, tenant: str | None, role: str | None, life_s: int
+        self,
+        session_id: str,
+        subject: str,
+        email: str,
+        *,
+        tenant: str | None,
+        role: str | None,
+        life_s: int,
+        proved_at: int,
     ) -> SignedIn | None:
-        """Begin a session for somebody whom the identity provider has vouched for; None when we know nobody like it."""
+        """Begin a session for somebody whom the identity provider has vouched for; None when we know nobody like it.
+
+        `proved_at` (Unix seconds): when the person last proved who they are.
+        """
         rows = self._pool.run(
             "admin_sign_in",
             session_id=session_id, subject=subject, email=email, tenant=tenant, role=role, life_s=life_s,
+            proved_at=proved_at,
         )  # fmt: skip
         return msgspec.json.decode(rows[0][0], type=SignedIn) if rows[0][0] else None
 

@@ -115,7 +115,7 @@ select therouter.control_checkpoints(:caller, :from_size)
 select therouter.admin_first_management_key(:key_id, :tenant, :user, :name, :hash)
 
 -- name: admin_sign_in
-select therouter.admin_sign_in(:session_id, :subject, :email, :tenant, :role, :life_s)
+select therouter.admin_sign_in(:session_id, :subject, :email, :tenant, :role, :life_s, :proved_at)
 
 -- name: admin_sign_out
 select therouter.admin_sign_out(:session_id)

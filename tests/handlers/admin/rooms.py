@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from handlers.admin.cookies import Cookies
+from handlers.admin.identity import Issuer
 from handlers.admin.room import Room
 from handlers.admin.routing import open_resolver
 from handlers.keys.grammar import MintKeys, generate_key
@@ -50,7 +52,7 @@ class Person(msgspec.Struct, frozen=True):
 class House:
     """The room and the people who come to it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, issuer: Issuer | None = None) -> None:
         self.database = database
         self.mint_keys = MintKeys({"1": secrets.token_bytes(32)}, "1")
         pairs = {provider: generate_keypair() for provider in PROVIDERS}
@@ -75,6 +77,8 @@ class House:
             sealing_keys={provider: SealingKey(1, public) for provider, (_, public) in pairs.items()},
             digest_key=secrets.token_bytes(32),
             log=Log(Level.ERROR),
+            cookies=Cookies(secure=False),
+            issuer=issuer,
         )
         self._resolver = open_resolver(self.room)
         self.tenants = {name: str(uuid.uuid4()) for name in ("mine", "other")}
@@ -141,8 +145,8 @@ class House:
 
 
 @contextmanager
-def open_house(database: Database) -> Iterator[House]:
-    house = House(database)
+def open_house(database: Database, issuer: Issuer | None = None) -> Iterator[House]:
+    house = House(database, issuer)
     try:
         yield house
     finally:
