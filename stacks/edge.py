@@ -15,21 +15,17 @@ from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_route53_targets as route53_targets
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_s3_deployment as s3_deployment
 from constructs import Construct
 
 from stacks.base import RouterStack, accept
+from stacks.parts.access_logs import build_access_logs
+from stacks.parts.error_page import ERROR_PATH, build_error_page
 from stacks.settings import Settings
 from stacks.waf import build_web_acl
 
-ERROR_PATH = "/errors/503.json"
-STORAGE_LAG_DAYS = 2
-"""Delivery may lag a day, and S3 expires objects at the midnight after: rules start this much earlier."""
 GEO_HEADERS = ("CloudFront-Viewer-Country", "CloudFront-Viewer-Address", "CloudFront-Viewer-ASN")
 _TLS = {"1.2": cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021, "1.3": cloudfront.SecurityPolicyProtocol.TLS_V1_3_2025}
 
@@ -48,52 +44,9 @@ class EdgeStack(RouterStack):
             domain_name=settings.domain,
             validation=acm.CertificateValidation.from_dns(self._zone),
         )
-        self.distribution = self._build_distribution(balancer, self._build_error_page())
-        self._build_logs()
+        self.distribution = self._build_distribution(balancer, build_error_page(self))
+        build_access_logs(self, self.distribution)
         self._build_names()
-
-    def _build_error_page(self) -> s3.Bucket:
-        bucket = self._bucket("Errors")
-        seconds = self.policy.edge_retry_after_s
-        message = f"TheRouter could not obtain an answer. Nothing was charged for it; retry after {seconds} s."
-        body = {"error": {"message": message, "type": "server_error", "code": "temporarily_unavailable"}}
-        s3_deployment.BucketDeployment(
-            self,
-            "ErrorPage",
-            destination_bucket=bucket,
-            sources=[s3_deployment.Source.json_data(ERROR_PATH.removeprefix("/"), body)],
-            content_type="application/json",
-            cache_control=[s3_deployment.CacheControl.no_store()],
-        )
-        self._accept_uploader()
-        return bucket
-
-    def _accept_uploader(self) -> None:
-        (uploader,) = [node for node in self.node.children if node.node.id.startswith("Custom::CDKBucketDeployment")]
-        assets = f"arn:aws:s3:::cdk-hnb659fds-assets-{self.account}-{self.region}/*"
-        actions = ("GetBucket*", "GetObject*", "List*", "Abort*", "DeleteObject*")
-        for finding in (
-            "IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]",
-            *(f"IAM5[Action::s3:{action}]" for action in actions),
-            "IAM5[Resource::<ErrorsFA5270DE.Arn>/*]",
-            f"IAM5[Resource::{assets}]",
-            "L1",
-        ):
-            accept(uploader, finding, "the CDK's own uploader of the one error page; it runs at deployments alone")
-
-    def _bucket(self, name: str, **more: object) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            name,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
-            **more,  # type: ignore[arg-type]
-        )
-        accept(bucket, "S1", "a log of who read the logs would itself hold addresses beyond the promised days")
-        return bucket
 
     def _build_distribution(
         self, balancer: elbv2.IApplicationLoadBalancer, errors: s3.Bucket
@@ -181,42 +134,6 @@ class EdgeStack(RouterStack):
                 content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True),
             ),
         )
-
-    def _build_logs(self) -> None:
-        days = self.policy.edge_log_retention_days - STORAGE_LAG_DAYS
-        bucket = self._bucket(
-            "AccessLogs",
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    expiration=cdk.Duration.days(days), abort_incomplete_multipart_upload_after=cdk.Duration.days(1)
-                )
-            ],
-        )
-        granted = bucket.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("delivery.logs.amazonaws.com")],
-                actions=["s3:PutObject"],
-                resources=[bucket.arn_for_objects("*")],
-                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
-            )
-        )
-        name = f"therouter-{self.settings.stage}-edge"
-        source = logs.CfnDeliverySource(
-            self, "LogSource", name=name, log_type="ACCESS_LOGS", resource_arn=self.distribution.distribution_arn
-        )
-        destination = logs.CfnDeliveryDestination(
-            self, "LogDestination", name=name, destination_resource_arn=bucket.bucket_arn, output_format="json"
-        )
-        if granted.policy_dependable is not None:
-            destination.node.add_dependency(granted.policy_dependable)
-        delivery = logs.CfnDelivery(
-            self,
-            "LogDelivery",
-            delivery_source_name=name,
-            delivery_destination_arn=destination.attr_arn,
-            record_fields=list(self.policy.edge_log_fields),
-        )
-        delivery.node.add_dependency(source)
 
     def _build_names(self) -> None:
         target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(self.distribution))

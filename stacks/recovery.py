@@ -25,6 +25,7 @@ from stacks.alerts import build_topic, run_every, tell_of_errors, watch_certific
 from stacks.base import RECOVERY_TAG, RouterStack, accept
 from stacks.function import Surroundings, build_function
 from stacks.ingress import IngressStack
+from stacks.parts.node_alarms import build_node_alarms
 from stacks.settings import EDGE_REGION, Settings
 
 
@@ -48,58 +49,12 @@ class RecoveryStack(RouterStack):
         super().__init__(scope, "Recovery", settings=settings)
         self._surroundings = surroundings
         self.topic = build_topic(self)
-        self._build_alarms()
+        build_node_alarms(self, self._workload("alarms"), surroundings, self.topic)
         self._build_watchdog(ingress, database)
         watch_certificate(self, ingress.certificate.certificate_arn, self.topic)
 
     def _workload(self, name: str) -> Workload:
         return next(row for row in self.settings.workloads if row.name == name)
-
-    def _may(self, name: str, *statements: iam.PolicyStatement) -> None:
-        role = self._surroundings.roles[name]
-        policy = iam.Policy(self, f"May-{name}", roles=[role], statements=list(statements))
-        accept(policy, "IAM5[Resource::*]", "these read-only calls and alarm actions know no narrower resource")
-        accept(policy, f"IAM5[Resource::{_alarms(self)}*]", "the alarms of nodes that do not exist yet")
-        accept(policy, f"IAM5[Resource::{_instances(self)}]", "any node, if it carries the recovery tag")
-
-    def _build_alarms(self) -> None:
-        function = build_function(self, self._workload("alarms"), self._surroundings, timeout_s=120, concurrency=1)
-        self._may(
-            "alarms",
-            iam.PolicyStatement(
-                actions=["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"], resources=[f"{_alarms(self)}*"]
-            ),
-            iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms", "ec2:DescribeInstances"], resources=["*"]),
-        )
-        settings = {
-            "stage": self.settings.stage,
-            "period_s": self.policy.status_check_period_s,
-            "recover_after_failures": self.policy.recover_after_failures,
-            "restart_after_failures": self.policy.restart_after_failures,
-        }
-        events.Rule(
-            self,
-            "NodeStartsOrEnds",
-            event_pattern=events.EventPattern(
-                source=["aws.ec2"],
-                detail_type=["EC2 Instance State-change Notification"],
-                detail={"state": ["running", "terminated"]},
-            ),
-            targets=[
-                targets.LambdaFunction(
-                    function,
-                    event=events.RuleTargetInput.from_object(
-                        {
-                            **settings,
-                            "instance": events.EventField.from_path("$.detail.instance-id"),
-                            "state": events.EventField.from_path("$.detail.state"),
-                        }
-                    ),
-                )
-            ],
-        )
-        run_every(self, "Reconcile", function, cdk.Duration.minutes(self.policy.alarm_reconcile_minutes), settings)
-        tell_of_errors(self, function, self.topic)
 
     def _build_watchdog(self, ingress: IngressStack, database: rds.DatabaseInstance) -> None:
         function = build_function(self, self._workload("watchdog"), self._surroundings, timeout_s=60, concurrency=1)
@@ -111,7 +66,14 @@ class RecoveryStack(RouterStack):
             description="when the watchdog last rebooted a node, and which",
         )
         unhealthy = self._healthy_count_alarm(ingress)
-        self._may("watchdog", *self._watchdog_statements())
+        policy = iam.Policy(
+            self,
+            "May-watchdog",
+            roles=[self._surroundings.roles["watchdog"]],
+            statements=list(self._watchdog_statements()),
+        )
+        accept(policy, "IAM5[Resource::*]", "these read-only calls know no narrower resource")
+        accept(policy, f"IAM5[Resource::{_instances(self)}]", "any node, if it carries the recovery tag")
         settings = {
             "stage": self.settings.stage,
             "alarms": [
@@ -195,10 +157,6 @@ class RecoveryStack(RouterStack):
                 resources=["*"],
             ),
         )
-
-
-def _alarms(stack: RouterStack) -> str:
-    return f"arn:aws:cloudwatch:{stack.region}:{stack.account}:alarm:therouter-{stack.settings.stage}-node-"
 
 
 def _instances(stack: RouterStack) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import functools
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +50,8 @@ class Assembly:
 
 def load_app() -> Any:
     """The module app.py, which starts the CDK's engine."""
+    # A developer's own context would win over the tests'.
+    os.environ.pop("CDK_CONTEXT_JSON", None)
     if "app" not in sys.modules:
         spec = importlib.util.spec_from_file_location("app", PROJECT / "app.py")
         assert spec is not None
@@ -84,6 +88,12 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
         return Assembly(folder, str(changed.get("stage", "production")))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def staged(synthesize: Synthesize) -> Callable[[str], Assembly]:
+    """The other stages, each synthesized once."""
+    return functools.cache(lambda stage: synthesize(stage=stage))
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ def test_every_stack_says_its_stage_region_and_account(production: Any) -> None:
         assert place == f"aws://123456789012/{region}"
 
 
-def test_a_stage_that_holds_nobodys_data_can_be_thrown_away(synthesize: Any) -> None:
-    staging = synthesize(stage="staging")
+def test_a_stage_that_holds_nobodys_data_can_be_thrown_away(staged: Any) -> None:
+    staging = staged("staging")
     manifest = msgspec.json.decode((staging.folder / "manifest.json").read_bytes())
     stacks = [a for a in manifest["artifacts"].values() if a["type"] == "aws:cloudformation:stack"]
     assert not any(a["properties"].get("terminationProtection") for a in stacks)

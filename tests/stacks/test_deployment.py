@@ -535,4 +535,7 @@ def test_a_seeded_violation_turns_its_claim_red_and_no_other(live: Live, name: s
     red = live.red()
     assert next(steps, "put back") == "put back"
     assert red == {claim}
+
+
+def test_every_seed_was_put_back(live: Live) -> None:
     assert live.red() == set()
