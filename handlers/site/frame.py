@@ -19,6 +19,7 @@ CONTENT_POLICY = (
 MENU = {
     "/trust": "trust",
     "/trust/data": "data",
+    "/trust/recipients": "recipients",
     "/trust/claims": "proofs",
     "/docs": "docs",
     "/security/policy": "policy",

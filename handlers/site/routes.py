@@ -1,6 +1,7 @@
 """The routes of the room: pages for people, and the same facts for programs. Everything is public, and nothing asks who reads.
 
 GET  /  /trust              the trust page                  GET  /trust/data      the data inventory
+GET  /trust/recipients      who receives data
 GET  /trust/claims          claim -> tests                  GET  /trust/claims.json
 GET  /docs                  the API                         GET  /docs/openapi.json
 GET  /security/policy       how to report                   GET  /.well-known/security.txt
@@ -27,6 +28,7 @@ from handlers.site.inventory import make_inventory_page
 from handlers.site.markup import Markup
 from handlers.site.outline import sentences_of
 from handlers.site.proofs import Report, proof_of, standing_of
+from handlers.site.recipients import make_recipients_page
 from handlers.site.texts import REVIEWED, Texts, choose_language, load_texts
 from handlers.site.trust import make_claims_page, make_trust_page
 from handlers.telemetry.logs import Log, Room
@@ -72,6 +74,7 @@ class Site:
             "/": self._trust,
             "/trust": self._trust,
             "/trust/data": make_inventory_page,
+            "/trust/recipients": lambda texts: make_recipients_page(texts, region),
             "/trust/claims": lambda texts: make_claims_page(texts, report),
             "/docs": lambda texts: make_docs_page(texts, self.public_url),
             "/security/policy": make_policy_page,

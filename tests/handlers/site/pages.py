@@ -23,7 +23,7 @@ REPORT = Report(
         "C3": Proof(skipped=("tests/a.py::test_five",)),
     },
 )
-PAGES = ("/", "/trust", "/trust/data", "/trust/claims", "/docs", "/security/policy")
+PAGES = ("/", "/trust", "/trust/data", "/trust/recipients", "/trust/claims", "/docs", "/security/policy")
 DOCUMENTS = ("/docs/openapi.json", "/trust/claims.json", "/.well-known/security.txt")
 VOID = {"meta", "br", "link", "hr"}
 
