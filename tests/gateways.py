@@ -15,6 +15,7 @@ import msgspec
 import uvloop
 
 from handlers.catalog.entries import Catalog, Timeouts
+from handlers.gateway import dispatch
 from handlers.gateway.process import build, run
 from handlers.hardening import harden_process
 from handlers.local.postgres import free_port
@@ -32,6 +33,8 @@ class Haste(msgspec.Struct, frozen=True):
     """Of every endpoint; None: the catalogue's."""
     keep_alive_s: float = 0.0
     """Silence before a sign of life; 0: as in production."""
+    token_lifetime_s: int = 0
+    """Of the tokens on the wire; 0: as in production."""
 
 
 @dataclass
@@ -99,6 +102,7 @@ async def _serve(haste: Haste) -> None:
     if haste.timeouts is not None:
         gateway.catalog = _hurried(gateway.catalog, haste.timeouts)
     gateway.keep_alive_s = haste.keep_alive_s or gateway.keep_alive_s
+    dispatch.TOKEN_LIFETIME_S = haste.token_lifetime_s or dispatch.TOKEN_LIFETIME_S
     await run(gateway, pool, settings)
 
 

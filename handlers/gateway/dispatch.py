@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from handlers.catalog.entries import Timeouts
 from handlers.keys.wire_token import mint_wire_token
 from handlers.transport.wire import WireDeadlines, WireRequest
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from handlers.transport.server import Exchange
 
 TOKEN_LIFETIME_S = 60
+LAST_CHANCE_MS = 1_000
 LONG_MS = 600_000
 """An endpoint that may take longer than this is called as a stream even for a client that wants one JSON answer: silence is
 noticed and a cancellation saves money. Others answer such a client with the provider's own bytes."""
@@ -31,6 +34,7 @@ def wire_request(
     now_s: int,
     byok_sealed: str,
     output_tokens_max: int,
+    elapsed_ms: int = 0,
 ) -> WireRequest:
     """The request frame of one attempt.
 
@@ -45,6 +49,7 @@ def wire_request(
         now_s: Unix seconds.
         byok_sealed: the sealed credential of the attempt's BYOK record, or empty.
         output_tokens_max: what the balance affords; 0: as the client asked.
+        elapsed_ms: what earlier attempts have used up of the request's total time.
     """
     endpoint = attempt.endpoint
     timeouts = endpoint.timeouts or attempt.provider.timeouts
@@ -65,7 +70,7 @@ def wire_request(
         public_model=endpoint.model,
         attempt=number,
         stream=call.stream,
-        deadlines=_deadlines(timeouts),
+        deadlines=_left_of(_deadlines(timeouts), elapsed_ms) if elapsed_ms else _deadlines(timeouts),
         target=call.target,
         content_type=call.content_type,
         client_headers=_protocol_headers(exchange),
@@ -94,6 +99,11 @@ def _deadlines(timeouts: Timeouts) -> WireDeadlines:
             total_ms=timeouts.total_ms,
         )
     return deadlines
+
+
+def _left_of(deadlines: WireDeadlines, elapsed_ms: int) -> WireDeadlines:
+    """One total over all attempts: a fallback does not begin it anew."""
+    return msgspec.structs.replace(deadlines, total_ms=max(LAST_CHANCE_MS, deadlines.total_ms - elapsed_ms))
 
 
 _PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client"})

@@ -35,11 +35,18 @@ Cap = Annotated[int, Meta(ge=1, le=10_000_000)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=160)]
 
 
+class FallbackModel(msgspec.Struct, frozen=True):
+    """One entry of `fallbacks`, as OpenRouter takes it on /v1/messages."""
+
+    model: ModelName
+
+
 class RoutingFields(msgspec.Struct, frozen=True):
     """The top-level fields that the gateway reads, over all JSON dialects."""
 
     model: ModelName | None = None
     models: Annotated[list[ModelName], Meta(max_length=MODELS_MAX)] | None = None
+    fallbacks: Annotated[list[FallbackModel | ModelName], Meta(max_length=3)] | None = None
     route: Literal["fallback", "sort"] | None = None
     stream: bool | None = None
     max_tokens: Cap | None = None
@@ -224,7 +231,7 @@ def _build(
         model, stream = google
     if model is None and not fields.models:
         raise InvalidRequest("`model` is missing: name one of GET /v1/models.", param="model", code="missing_field")
-    names = ((model,) if model else ()) + tuple(name for name in fields.models or () if name != model)
+    names = ((model,) if model else ()) + tuple(name for name in _fallbacks(fields) if name != model)
     return Call(
         route=route,
         models=names,
@@ -240,6 +247,15 @@ def _build(
         premium=fields.service_tier is not None and fields.service_tier not in LIST_PRICE_TIERS,
         searches=b"search" in bytes(fields.tools) or bool(fields.web_search_options) or bool(fields.plugins),
     )
+
+
+def _fallbacks(fields: RoutingFields) -> list[str]:
+    """The models beside `model`, in either spelling."""
+    if not fields.fallbacks:
+        return fields.models or []
+    if fields.models:
+        raise InvalidRequest("`models` and `fallbacks` say the same; send one of them.", param="fallbacks")
+    return [entry if isinstance(entry, str) else entry.model for entry in fields.fallbacks]
 
 
 def _preferences(fields: RoutingFields) -> Preferences:

@@ -69,7 +69,7 @@ class Passage:
     ) -> None:
         self._gateway, self._exchange, self._call, self._grant = gateway, exchange, call, grant
         self._plan, self._hold, self.request_id = plan, hold, request_id
-        self._index = -1
+        self._index = 0
         self._attempt: Attempt = plan.attempts[0]
         self._wire: WireCall | None = None
         self._head: WireHead | None = None
@@ -97,12 +97,12 @@ class Passage:
         exchange.on_pause, exchange.on_resume = self._pause, self._resume
         self._gateway.passages.add(self)
         self._gateway.retries.requested()
-        self._try_next()
+        self._try(0)
 
-    def _try_next(self) -> None:
-        self._index += 1
+    def _try(self, index: int) -> None:
+        self._index = index
         self.attempts += 1
-        attempt = self._attempt = self._plan.attempts[self._index]
+        attempt = self._attempt = self._plan.attempts[index]
         gateway = self._gateway
         self._head, self._usage = None, NO_USAGE
         self._held_back.clear()
@@ -125,7 +125,7 @@ class Passage:
 
     def _end_undispatched(self, failure: FailureClass) -> None:
         self._place = None
-        if self._index:
+        if self.attempts > 1:
             self._gateway.retries.ended(self._attempt.provider.slug, failed=None)
         self._conclude(failure, WireEnd(failure=failure), _NO_CONTENT)
 
@@ -133,6 +133,7 @@ class Passage:
         attempt, gateway, call = self._attempt, self._gateway, self._call
         account = self._grant.principal.account
         gateway.health.begin(attempt.endpoint.id, attempt.health_key)
+        now = self._dispatched_at = monotonic()
         request = wire_request(
             attempt,
             call,
@@ -141,11 +142,11 @@ class Passage:
             account=account,
             number=self.attempts,
             key=gateway.wire_keys[attempt.provider.slug],
-            now_s=self._admitted_at_s,
+            now_s=int(gateway.clock()) if self.attempts > 1 else self._admitted_at_s,
             byok_sealed=gateway.byok.sealed(account, attempt.record) if attempt.record else "",
             output_tokens_max=self._hold.output_tokens_max,
+            elapsed_ms=int((now - self._started_at) * 1000) if self.attempts > 1 else 0,
         )
-        self._dispatched_at = monotonic()
         self._wire = gateway.pods[attempt.provider.slug].call(request, call.body, self)
 
     # What the wire says
@@ -231,7 +232,7 @@ class Passage:
         attempt, gateway = self._attempt, self._gateway
         now = monotonic()
         gateway.health.succeeded(attempt.endpoint.id, attempt.health_key, self._grant.principal.account, now)
-        if self._index:
+        if self.attempts > 1:
             gateway.retries.ended(attempt.provider.slug, failed=False)
         if self._plan.conversation:
             gateway.sticky.remember(self._plan.conversation, attempt.endpoint.id, attempt.health_key, now)
@@ -268,15 +269,16 @@ class Passage:
         account = self._grant.principal.account
         retry_after_s = end.retry_after_ms / 1000
         gateway.health.failed(attempt.endpoint.id, attempt.health_key, account, failure, retry_after_s, monotonic())
-        if self._index:
+        if self.attempts > 1:
             gateway.retries.ended(attempt.provider.slug, failed=FAILURES[failure].try_next or None)
         self._conclude(failure, end, final)
 
     def _conclude(self, failure: FailureClass, end: WireEnd, final: bytes) -> None:
         """The attempt has failed: make the next one, or tell the client."""
         self._previous.append((self._attempt, failure))
-        if self._may_try_next(failure):
-            self._try_next()
+        index = self._next_index(failure)
+        if index is not None:
+            self._try(index)
             return
         error = failure_error(failure, end, self._call, self._plan, self._previous)
         self._record(error.http_status, failure, end)
@@ -295,14 +297,20 @@ class Passage:
         else:
             exchange.finish(body)
 
-    def _may_try_next(self, failure: FailureClass) -> bool:
-        return (
-            not self.committed
-            and not self._exchange.closed
-            and self._index + 1 < len(self._plan.attempts)
-            and FAILURES[failure].try_next
-            and self._gateway.retries.allow(self._plan.attempts[self._index + 1].provider.slug)
-        )
+    def _next_index(self, failure: FailureClass) -> int | None:
+        """Which attempt of the plan comes next, if any may.
+
+        The last one is made once more when its provider, or its pod, could not be reached: another replica may answer.
+        """
+        if self.committed or self._exchange.closed or not FAILURES[failure].try_next:
+            return None
+        attempts = self._plan.attempts
+        index = self._index + 1
+        if index == len(attempts):
+            if failure is not FailureClass.CONNECT or self.attempts > index:
+                return None
+            index = self._index
+        return index if self._gateway.retries.allow(attempts[index].provider.slug) else None
 
     def _record(self, status: int, failure: FailureClass | None, end: WireEnd) -> None:
         self.closed = True

@@ -75,7 +75,8 @@ def test_a_pod_that_is_gone_is_told_with_what_was_tried(system: RunningSystem, k
         answer = ask(system, key)
         assert answer.status_code == 503, answer.text
         error = answer.json()["error"]
-        assert error["previous_errors"] == [{"provider": "openai", "code": "provider_unavailable", "status": 503}]
+        tried = {"provider": "openai", "code": "provider_unavailable", "status": 503}
+        assert error["previous_errors"] == [tried, tried], "what cannot be reached is tried once more"
     finally:
         system.local.start_pod("openai")
     deadline = time.monotonic() + 10

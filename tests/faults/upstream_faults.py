@@ -46,7 +46,7 @@ HASTY = Timeouts(
     between_events_ms=1_700,
     total_ms=5_000,
 )
-HASTE = Haste(HASTY)
+HASTE = Haste(HASTY, token_lifetime_s=2)  # shorter than an attempt that times out: a fallback needs its own token
 CLIENTS = 16
 OUTAGE_CLIENTS = 6
 SETTLE_TIMEOUT_S = 20.0
@@ -225,6 +225,8 @@ def verdict(case: Case, told: Told, provider: str) -> str:
         alone = provider == case.pair.healthy and told.text == TEXT and told.ended
         return "rescued" if case.moment == AFTER and alone else "success although there was none"
     if case.moment == AFTER:
+        if told.status == 504:
+            return "refused"  # on a busy machine the beginning did not come in time: nothing was sent, and the truth is told
         if told.status != 200:
             return f"status {told.status} for a stream that had begun"
         whole = told.text.strip("x")  # what `endless` says
@@ -364,7 +366,9 @@ async def play_outage(bench: Bench, requests: int) -> float:
     attempts = 0
     for _ in range(requests // OUTAGE_CLIENTS):
         answers = await asyncio.gather(*(client.post(PATHS["openai_chat"], body) for client in clients))
-        attempts += sum(int(answer.headers.get("x-therouter-attempts", 99)) for answer in answers)
+        strange = [answer.body for answer in answers if "x-therouter-attempts" not in answer.headers]
+        assert not strange, strange
+        attempts += sum(int(answer.headers["x-therouter-attempts"]) for answer in answers)
     for client in clients:
         client.close()
     return attempts / (requests // OUTAGE_CLIENTS * OUTAGE_CLIENTS)

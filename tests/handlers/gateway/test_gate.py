@@ -198,3 +198,9 @@ def test_no_refusal_quotes_a_value(secret: str) -> None:
         error = refusal(body)
         assert secret not in error.message
         assert secret not in (error.param or "")
+
+
+def test_fallbacks_are_models_in_another_spelling() -> None:
+    assert read(b'{"model":"a/b","fallbacks":[{"model":"c/d"},"e/f"]}').models == ("a/b", "c/d", "e/f")
+    assert refusal(b'{"model":"a/b","fallbacks":["c/d"],"models":["e/f"]}').param == "fallbacks"
+    assert refusal(b'{"model":"a/b","fallbacks":["c","d","e","f"]}').param == "fallbacks"
