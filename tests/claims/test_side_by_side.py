@@ -1,0 +1,247 @@
+"""Both regions at once on one machine, each in a network namespace that has loopback and a counted way into nothing.
+
+packets     every packet that would leave a namespace goes to its interface `away`, which swallows and counts it
+canaries    what only one region was told (keys, prompts, credentials, names) is searched for in all that the other wrote
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.claims.canaries import Canaries, Scanner, files, text
+from tests.claims.one_region import Orders, Serving, Tried
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
+PROJECT = Path(__file__).resolve().parents[2]
+SECRET_PART = slice(-60, -17)
+"""Of an API key: what only its owner knows."""
+MODELS = {
+    "global": {"openai": "openai/gpt-4o-mini", "groq": "meta-llama/llama-3.3-70b-instruct"},
+    "china": {"deepseek": "deepseek/deepseek-v4-pro", "moonshot": "moonshotai/kimi-k3"},
+}
+FOREIGN = {"global": ("tencent/hunyuan-turbos-latest", "volcengine"), "china": ("gpt-4o-mini", "openai")}
+WAY_INTO_NOTHING = (
+    "link set lo up",
+    "link add away arp off type veth peer name nothing",
+    "link set nothing up",
+    "link set away up",
+    "addr add 192.0.2.2/24 dev away",
+    "route add default dev away",
+)
+OTHER = {"global": "china", "china": "global"}
+
+
+class Namespace:
+    """A network of its own: loopback, and one interface that everything else would leave by."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        _run("ip", "netns", "add", name)
+        try:
+            # An interface that gets an IPv6 address says so to its neighbours, and those packets would be counted.
+            self.inside("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6")
+            for line in WAY_INTO_NOTHING:
+                _run("ip", "-n", name, *line.split())
+        except BaseException:
+            self.close()
+            raise
+
+    def inside(self, *command: str) -> str:
+        """Run a command here."""
+        return _run("ip", "netns", "exec", self.name, *command)
+
+    def packets_away(self) -> int:
+        """How many packets would have left since the namespace was made."""
+        told = msgspec.json.decode(_run("ip", "-n", self.name, "-s", "-j", "link", "show", "away"))
+        return int(told[0]["stats64"]["tx"]["packets"])
+
+    def close(self) -> None:
+        _run("ip", "netns", "del", self.name)
+
+
+@dataclass
+class Region:
+    """One region while it runs, and what it left."""
+
+    orders: Orders
+    canaries: Canaries
+    namespace: Namespace
+    process: subprocess.Popen[str]
+    serving: Serving
+    tried: Tried
+    packets: int
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.orders.folder) / self.orders.region
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if done.returncode:
+        raise OSError(f"{' '.join(command[:5])}: {done.stderr.strip()[:200]}")
+    return done.stdout
+
+
+def _why_not() -> str:
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    try:
+        Namespace(f"tr{os.getpid()}try").close()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"this machine makes no network namespaces: {error}"
+    return ""
+
+
+def _orders(region: str, folder: Path, canaries: Canaries) -> Orders:
+    foreign_model, foreign_provider = FOREIGN[region]
+    return Orders(
+        region=region,
+        folder=str(folder),
+        credential=canaries.plant("credential", "openai"),
+        key_name=canaries.plant("key name"),
+        prompt=f"Hello {canaries.plant('prompt')}",
+        models=list(MODELS[region].values()),
+        providers=list(MODELS[region]),
+        foreign_model=foreign_model,
+        foreign_provider=foreign_provider,
+    )
+
+
+@contextmanager
+def _process(namespace: Namespace, orders: Orders, temporary: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", namespace.name, sys.executable, "-m", "tests.claims.one_region"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(orders).decode() + "\n")
+    process.stdin.flush()
+    try:
+        yield process
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _hear(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, "the region ended early; its error stands above"
+    return line
+
+
+@pytest.fixture(scope="module")
+def regions() -> Iterator[dict[str, Region]]:
+    """Both regions have run, at the same time, and have stopped."""
+    if reason := _why_not():
+        pytest.skip(reason)
+    root = Path(tempfile.mkdtemp(prefix="tr-", dir="/tmp"))
+    root.chmod(0o711)
+    ran: dict[str, Region] = {}
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, root, ignore_errors=True)
+        started = []
+        for region in MODELS:
+            namespace = Namespace(f"tr{os.getpid()}{region}")
+            stack.callback(namespace.close)
+            canaries = Canaries()
+            orders = _orders(region, root, canaries)
+            (root / region).mkdir(mode=0o711)
+            temporary = root / region / "tmp"
+            temporary.mkdir()
+            temporary.chmod(0o1777)
+            process = stack.enter_context(_process(namespace, orders, temporary))
+            started.append((region, namespace, orders, canaries, process))
+        serving = {region: msgspec.json.decode(_hear(process), type=Serving) for region, *_, process in started}
+        for region, *_, process in started:
+            assert process.stdin is not None
+            process.stdin.write(serving[OTHER[region]].key + "\n")
+            process.stdin.flush()
+        for region, namespace, orders, canaries, process in started:
+            tried = msgspec.json.decode(_hear(process), type=Tried)
+            canaries.planted["API key"] = serving[region].key[SECRET_PART]
+            ran[region] = Region(orders, canaries, namespace, process, serving[region], tried, -1)
+        for one in ran.values():
+            assert one.process.wait(60) == 0
+            one.packets = one.namespace.packets_away()
+        yield ran
+
+
+@pytest.mark.claim("C45", "C46")
+def test_c46_both_regions_serve_while_nothing_else_can_be_reached(regions: dict[str, Region]) -> None:
+    for region in regions.values():
+        for statuses in (region.serving.statuses, region.tried.statuses):
+            assert len(statuses) == 6 * len(region.orders.models) + 5
+            assert set(statuses) == {200, 201}
+        assert region.tried.requests_upstream == 2 * 6 * len(region.orders.models)
+
+
+@pytest.mark.claim("C46", "A08")
+def test_a08_no_packet_leaves_either_region(regions: dict[str, Region]) -> None:
+    assert {name: region.packets for name, region in regions.items()} == {"global": 0, "china": 0}
+
+
+@pytest.mark.claim("C46")
+def test_a_packet_that_leaves_is_counted(regions: dict[str, Region]) -> None:
+    send = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('198.51.100.1', 53))"
+    for region in regions.values():
+        before = region.namespace.packets_away()
+        region.namespace.inside(sys.executable, "-c", send)
+        assert region.namespace.packets_away() == before + 1
+
+
+@pytest.mark.claim("C45", "A08")
+def test_a08_what_belongs_to_the_other_region_is_refused_by_name(regions: dict[str, Region]) -> None:
+    for region in regions.values():
+        assert region.tried.refusals == [
+            (401, "region_restricted"),
+            (403, "region_restricted"),
+            (403, "region_restricted"),
+        ]
+
+
+@pytest.mark.claim("C46", "C47", "C48", "C49")
+def test_c46_nothing_of_one_region_is_in_any_artefact_of_the_other(regions: dict[str, Region]) -> None:
+    for name, region in regions.items():
+        other = regions[OTHER[name]]
+        places = [files("all files", region.folder), text("sent to providers", region.tried.upstream.encode())]
+        scanner = Scanner(
+            Canaries(
+                planted=other.canaries.planted,
+                controls={
+                    "all files": region.canaries.planted["key name"],
+                    "sent to providers": region.canaries.planted["prompt"],
+                },
+            )
+        )
+        assert scanner.scan_all(places) == []
+        assert scanner.missed_controls(places) == []
+
+
+@pytest.mark.claim("C47", "C49")
+def test_c49_the_regions_share_no_secret(regions: dict[str, Region]) -> None:
+    secrets = [{path.read_bytes() for path in (region.folder / "secrets").glob("*/*")} for region in regions.values()]
+    assert all(len(found) > 5 for found in secrets)
+    assert secrets[0].isdisjoint(secrets[1])
