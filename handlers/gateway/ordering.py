@@ -8,9 +8,9 @@ broken comes last.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from zlib import crc32
 
 from handlers.catalog.entries import Endpoint, Provider
 from handlers.gateway.figures import PERCENTILES
@@ -104,7 +104,7 @@ def _sorted(rest: list[Attempt], wishes: Preferences, suffix: str, given: Circum
         return sorted(rest, key=lambda a: figure(a, given.health))
     if len(rest) < 2:
         return rest
-    return _weighted(rest, random.Random(given.seed))  # noqa: S311 - load balancing, reproducible by design
+    return _weighted(rest, given.seed)
 
 
 _FIGURES: Mapping[str, Callable[[Attempt, HealthSnapshot], float]] = {
@@ -114,15 +114,29 @@ _FIGURES: Mapping[str, Callable[[Attempt, HealthSnapshot], float]] = {
 }
 
 
-def _weighted(attempts: list[Attempt], generator: random.Random) -> list[Attempt]:
-    """All attempts, drawn without replacement with weight 1/price squared."""
+def _weighted(attempts: list[Attempt], seed: int) -> list[Attempt]:
+    """All attempts, drawn without replacement with weight 1/price squared.
+
+    Efraimidis and Spirakis: the largest u^(1/w) first is a weighted draw without replacement. Each endpoint's u follows from
+    the seed and its own name, so what happens to one endpoint never reorders the others.
+    """
     keyed = []
     for attempt in attempts:
         price = price_of(attempt.endpoint) / 1e9 + 1e-6
-        # Efraimidis and Spirakis: the largest u^(1/w) first is a weighted draw without replacement.
-        keyed.append((generator.random() ** (price * price), attempt.endpoint.id, attempt))
+        keyed.append((_uniform(seed, attempt.endpoint.id) ** (price * price), attempt.endpoint.id, attempt))
     keyed.sort(key=lambda item: (-item[0], item[1]))
     return [attempt for _, _, attempt in keyed]
+
+
+_MASK = 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _uniform(seed: int, name: str) -> float:
+    """A number in (0, 1] from a seed and a name: the finisher of splitmix64 over both."""
+    mixed = (seed * 0x9E37_79B9_7F4A_7C15 + crc32(name.encode()) * 0xD1B5_4A32_D192_ED03) & _MASK
+    mixed = (mixed ^ mixed >> 30) * 0xBF58_476D_1CE4_E5B9 & _MASK
+    mixed = (mixed ^ mixed >> 27) * 0x94D0_49BB_1331_11EB & _MASK
+    return ((mixed ^ mixed >> 31) + 1) / (_MASK + 1)
 
 
 def _misses(attempt: Attempt, wishes: Preferences, health: HealthSnapshot) -> bool:

@@ -30,7 +30,8 @@ CONVERSATIONS_MAX = 50_000
 SYSTEM_BYTES = 4_096
 """Of what stands before the first user message."""
 USER_BYTES = 1_024
-_STARTS = (b'"messages"', b'"input"', b'"contents"')
+_STARTS = {"openai_responses": b'"input"', "google_generate": b'"contents"'}
+_START = b'"messages"'
 _BOUND = (
     b'"encrypted_content"',
     b'"signature"',
@@ -84,7 +85,7 @@ def conversation_of(call: Call, account: str) -> bytes:
         digest.update(b"\0session\0" + call.session.encode())
         return digest.digest()
     body = call.body
-    start = min((at for name in _STARTS if (at := body.find(name)) >= 0), default=-1)
+    start = body.find(_STARTS.get(call.route.dialect, _START))
     user = body.find(b'"user"', start) if start >= 0 else -1
     if user < 0:
         return b""
