@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from handlers.site.frame import Page
+from handlers.site.bulletins import PATH as BULLETINS_PATH
+from handlers.site.frame import Page, link
 from handlers.site.markup import Child, Markup, element, join
 from handlers.site.texts import LANGUAGES, Texts
 from handlers.site.trust import CONTACT
@@ -42,6 +43,7 @@ def make_policy_page(texts: Texts) -> Page:
             _section("report", texts, element("p", texts["policy.report"]), mail),
             _section("next", texts, steps),
             *(_section(name, texts, element("p", texts[f"policy.{name}"])) for name in ("safe", "scope", "notice")),
+            element("p", element("a", texts["bulletins.title"], href=link(BULLETINS_PATH, texts))),
         )
     )
     return Page(POLICY_PATH, texts["policy.title"], texts["policy.lead"], content)

@@ -5,6 +5,7 @@ GET  /trust/recipients      who receives data
 GET  /trust/claims          claim -> tests                  GET  /trust/claims.json
 GET  /docs                  the API                         GET  /docs/openapi.json
 GET  /security/policy       how to report                   GET  /.well-known/security.txt
+GET  /security/bulletins    and /<id>                       GET  /security/bulletins.atom, /security/bulletins/<id>.json
 
 `?lang=en` and `?lang=zh` choose the language; without it the region does. Pages have no script, no form and no cookie.
 """
@@ -21,6 +22,14 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from handlers.clouds.resolver import IsolatedResolver
 from handlers.site.api import make_document
+from handlers.site.bulletins import (
+    Bulletin,
+    load_bulletins,
+    make_advisory,
+    make_bulletin_page,
+    make_list_page,
+    write_feed,
+)
 from handlers.site.disclosure import make_policy_page, write_security_text
 from handlers.site.docs import make_docs_page
 from handlers.site.frame import CONTENT_POLICY, Page, frame
@@ -47,6 +56,7 @@ SECURITY_HEADERS = {
 CACHE = {"cache-control": "public, max-age=300"}
 NO_STORE = {"cache-control": "no-store"}
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
+ATOM = "application/atom+xml; charset=utf-8"
 MakePage = Callable[[Texts], Page]
 
 
@@ -63,13 +73,23 @@ class Site:
         public_url: scheme and host that clients type.
         report: the test run of this build, or None.
         log: where faults of ours are noted.
+        bulletins: newest first; those of this build by default.
     """
 
-    def __init__(self, *, region: str, public_url: str, report: Report | None, log: Log) -> None:
+    def __init__(
+        self,
+        *,
+        region: str,
+        public_url: str,
+        report: Report | None,
+        log: Log,
+        bulletins: tuple[Bulletin, ...] | None = None,
+    ) -> None:
         self.region = region
         self.public_url = public_url.rstrip("/")
         self.report = report
         self.log = log
+        self.bulletins = load_bulletins() if bulletins is None else bulletins
         self.pages: dict[str, MakePage] = {
             "/": self._trust,
             "/trust": self._trust,
@@ -78,6 +98,11 @@ class Site:
             "/trust/claims": lambda texts: make_claims_page(texts, report),
             "/docs": lambda texts: make_docs_page(texts, self.public_url),
             "/security/policy": make_policy_page,
+            "/security/bulletins": lambda texts: make_list_page(texts, self.bulletins),
+            **{
+                f"/security/bulletins/{bulletin.id}": functools.partial(make_bulletin_page, bulletin=bulletin)
+                for bulletin in self.bulletins
+            },
         }
         self.render = functools.cache(self._render)
 
@@ -141,9 +166,22 @@ def _add_documents(resolver: IsolatedResolver, site: Site, language: Callable[[]
     def show_claims() -> Response[str]:
         return respond(200, JSON, msgspec.json.encode(site.claims()).decode())
 
+    @resolver.route("/security/bulletins.atom", METHODS)
+    def show_feed() -> Response[str]:
+        return respond(200, ATOM, write_feed(load_texts(language()), site.bulletins, site.public_url))
+
+    for bulletin in site.bulletins:
+        _add_advisory(resolver, site, bulletin)
+
     @resolver.route("/.well-known/security.txt", METHODS)
     def show_security_text() -> Response[str]:
         return respond(200, TEXT, write_security_text(site.public_url, REVIEWED))
+
+
+def _add_advisory(resolver: IsolatedResolver, site: Site, bulletin: Bulletin) -> None:
+    @resolver.route(f"/security/bulletins/{bulletin.id}.json", METHODS)
+    def show_advisory() -> Response[str]:
+        return respond(200, JSON, msgspec.json.encode(make_advisory(bulletin, site.public_url)).decode())
 
 
 def _add_errors(resolver: IsolatedResolver, site: Site, language: Callable[[], str]) -> None:

@@ -23,8 +23,17 @@ REPORT = Report(
         "C3": Proof(skipped=("tests/a.py::test_five",)),
     },
 )
-PAGES = ("/", "/trust", "/trust/data", "/trust/recipients", "/trust/claims", "/docs", "/security/policy")
-DOCUMENTS = ("/docs/openapi.json", "/trust/claims.json", "/.well-known/security.txt")
+PAGES = (
+    "/",
+    "/trust",
+    "/trust/data",
+    "/trust/recipients",
+    "/trust/claims",
+    "/docs",
+    "/security/policy",
+    "/security/bulletins",
+)
+DOCUMENTS = ("/docs/openapi.json", "/trust/claims.json", "/.well-known/security.txt", "/security/bulletins.atom")
 VOID = {"meta", "br", "link", "hr"}
 
 
