@@ -21,6 +21,7 @@ What the rooms stand on, top to bottom; each line may import only what is below 
     ledger, keys                           money; API keys and sealed provider keys
     catalog, telemetry                     providers, models, prices; logs and metrics with a closed schema
     translation                            pure: canonical values, framing, dialects, adapters
+    messages                               errors in Chinese, where the region is china
     settings, hardening, errors            every environment variable; what a process gives up at start; every error
 
 The life of a request

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from handlers.errors import TheRouterError
+from handlers.messages import told
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -51,7 +52,7 @@ _GOOGLE_STATUSES = {
 def _openai(error: TheRouterError, request_id: str) -> dict[str, object]:
     fallback = "invalid_request_error" if error.http_status < 500 else "server_error"
     body: dict[str, object] = {
-        "message": error.message,
+        "message": told(error),
         "type": _OPENAI_TYPES.get(error.http_status, fallback),
         "param": error.param,
         "code": error.code,
@@ -63,14 +64,14 @@ def _openai(error: TheRouterError, request_id: str) -> dict[str, object]:
 def _anthropic(error: TheRouterError, request_id: str) -> dict[str, object]:
     fallback = "invalid_request_error" if error.http_status < 500 else "api_error"
     kind = _ANTHROPIC_TYPES.get(error.http_status, fallback)
-    body: dict[str, object] = {"type": kind, "message": error.message, "code": error.code, **error.detail}
+    body: dict[str, object] = {"type": kind, "message": told(error), "code": error.code, **error.detail}
     return {"type": "error", "error": body, "request_id": request_id or None}
 
 
 def _google(error: TheRouterError, request_id: str) -> dict[str, object]:
     status = _GOOGLE_STATUSES.get(error.http_status, "INVALID_ARGUMENT" if error.http_status < 500 else "INTERNAL")
     reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": error.code, "domain": "therouter"}
-    info: dict[str, object] = {"code": error.http_status, "message": error.message, "status": status}
+    info: dict[str, object] = {"code": error.http_status, "message": told(error), "status": status}
     return {"error": {**info, "details": [{**reason, "metadata": {"request_id": request_id}}], **error.detail}}
 
 
@@ -101,7 +102,7 @@ def stream_error(error: TheRouterError, dialect: str, request_id: str) -> bytes:
     if dialect == "openai_chat":
         body["choices"] = [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
     if dialect == "openai_responses":
-        event = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
+        event = {"type": "error", "code": error.code, "message": told(error), "param": error.param}
         return b"event: error\ndata: %b\n\n" % _encode(event)
     if dialect == "anthropic_messages":
         return b"event: error\ndata: %b\n\n" % _encode(body)

@@ -20,6 +20,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from handlers.clouds.alb import read_body, read_headers
 from handlers.clouds.resolver import IsolatedResolver
 from handlers.errors import ClientError, NotFound, TheRouterError, Unavailable
+from handlers.messages import told
 from handlers.payments.authentication import Authenticator, Customer
 from handlers.payments.company import NOTIFICATION_BYTES_MAX, Company
 from handlers.payments.intake import Intake
@@ -54,7 +55,7 @@ def page() -> Response[str]:
 
 def refusal(error: TheRouterError) -> Response[str]:
     """An error in our own words."""
-    fields = {"code": error.code, "message": error.message, "param": error.param, **error.detail}
+    fields = {"code": error.code, "message": told(error), "param": error.param, **error.detail}
     response = answer(
         error.http_status, {"error": {name: value for name, value in fields.items() if value is not None}}
     )

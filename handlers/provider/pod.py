@@ -23,6 +23,7 @@ from handlers.catalog.entries import Catalog, Provider
 from handlers.catalog.loading import load_catalog
 from handlers.clouds import open_secret_store
 from handlers.hardening import harden_process, settle_memory
+from handlers.messages import speak_of_failures
 from handlers.provider.credentials import Credentials, load_credentials
 from handlers.provider.room import ProviderRoom, ServedEndpoint
 from handlers.settings import PodSettings, SettingError, Variable
@@ -38,6 +39,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 def serve(settings: PodSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises SettingError, CatalogError or OSError when the pod cannot start."""
     harden_process()
+    speak_of_failures()
     uvloop.run(_serve(settings))
 
 
