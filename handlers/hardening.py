@@ -9,6 +9,8 @@ import resource
 import sys
 
 _PR_SET_DUMPABLE = 4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+LARGE_BYTES, FREED_BYTES_KEPT = 4 * 1024 * 1024, 16 * 1024 * 1024
 SWITCH_S = 0.0005
 """How long a thread that settles, hashes or decodes may keep the interpreter from the event loop (Python's own: 5 ms)."""
 
@@ -29,4 +31,17 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    _keep_freed_memory()
     sys.setswitchinterval(SWITCH_S)
+
+
+def _keep_freed_memory() -> None:
+    """Buffers of large prompts come from memory that is there already: new pages would cost more than all work on a prompt.
+
+    At most FREED_BYTES_KEPT stay with the process; buffers above LARGE_BYTES still come and go by themselves. Only glibc
+    needs, and has, these knobs.
+    """
+    adjust = getattr(ctypes.CDLL(None), "mallopt", None)
+    if adjust is not None:
+        adjust(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        adjust(_M_TRIM_THRESHOLD, FREED_BYTES_KEPT)
