@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from tests.handlers.site.pages import PUBLIC_URL, Reader, ask, make_site
 
 OPERATORS_ONLY = {b"/metrics"}
 MODEL = "openai/gpt-4o"
+HANDLERS = Path(__file__).parents[3] / "handlers"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -72,3 +74,17 @@ def test_errors_of_ours_are_never_the_clients_fault() -> None:
     assert (503, "temporarily_unavailable") in list_errors()
     assert (500, "internal_error") in list_errors()
     assert len({code for _, code in list_errors()}) == len(list_errors())
+
+
+def test_every_header_that_the_gateway_sets_is_documented() -> None:
+    constant = re.compile(r'b?"(x-(?:therouter|ratelimit)-[a-z-]+|x-request-id|retry-after)"')
+    rooms = [
+        HANDLERS / "gateway",
+        HANDLERS / "provider",
+        HANDLERS / "translation",
+        HANDLERS / "transport" / "responses.py",
+    ]
+    files = [path for room in rooms for path in ([room] if room.is_file() else room.rglob("*.py"))]
+    set_by_us = {name for path in files for name in constant.findall(path.read_text())}
+    assert "x-therouter-provider" in set_by_us
+    assert set_by_us - set(load_api().headers) == set()
