@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
 
+from handlers.catalog.elsewhere import OTHER, providers_elsewhere
 from handlers.catalog.entries import Provider
+from handlers.catalog.loading import load_catalog
 
 PROBE_TIMEOUT_S = 0.3
 
@@ -30,13 +33,17 @@ CANDIDATES = (
 """Provider, the variable that may name another address, the usual address."""
 
 
-def find_model_servers(environment: Mapping[str, str] = os.environ) -> list[FoundServer]:
-    """Ask each usual address for its models (the OpenAI-compatible list)."""
+def find_model_servers(
+    environment: Mapping[str, str] = os.environ, *, elsewhere: frozenset[str] = frozenset()
+) -> list[FoundServer]:
+    """Ask each usual address for its models (the OpenAI-compatible list); hosts that are `elsewhere` are asked nothing."""
     found = []
     with httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False) as client:
         for provider, variable, usual in CANDIDATES:
             address = environment.get(variable, "").rstrip("/") or usual
             address = address if "://" in address else f"http://{address}"
+            if (urlsplit(address).hostname or "").rstrip(".") in elsewhere:
+                continue
             models = _models(client, address.removesuffix("/v1"))
             if models:
                 found.append(FoundServer(provider, f"{address.removesuffix('/v1')}/v1", models))
@@ -60,3 +67,10 @@ def keys_in_environment(
         for slug, row in sorted(providers.items())
         if row.secret and environment.get(row.secret, "").strip()
     }
+
+
+def foreign_keys_in_environment(region: str, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables that hold a credential of a provider that only the other region calls; nobody here is given them."""
+    there = load_catalog(OTHER[region], enabled=providers_elsewhere(region))
+    found = keys_in_environment(there.providers, environment)
+    return sorted({there.providers[slug].secret for slug in found})

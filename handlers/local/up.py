@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from handlers.catalog.elsewhere import hosts_elsewhere
 from handlers.catalog.loading import load_catalog
 from handlers.local.access import Access
-from handlers.local.discovery import find_model_servers, keys_in_environment
+from handlers.local.discovery import find_model_servers, foreign_keys_in_environment, keys_in_environment
 from handlers.local.home import Home
 from handlers.local.postgres_identity import PostgresFailed
 from handlers.local.processes import Child, ProcessFailed
@@ -65,11 +66,13 @@ def _options(options: argparse.Namespace, tell: object) -> Options:
     credentials = keys_in_environment(catalog.providers)
     addresses: dict[str, str] = {}
     models: dict[str, list[str]] = {}
-    for server in find_model_servers():
+    for server in find_model_servers(elsewhere=hosts_elsewhere(options.region)):
         if server.provider in catalog.providers:
             addresses[server.provider] = server.base_url
             models[server.provider] = list(server.models)
     if callable(tell):
+        for variable in foreign_keys_in_environment(options.region):
+            tell(f"{variable} is set and not used: only the other region calls that provider (region_restricted)")
         for slug in credentials:
             tell(f"found {catalog.providers[slug].secret}: provider {slug} is enabled")
         for slug, names in models.items():
