@@ -1,4 +1,4 @@
-"""What a provider pod is told about one attempt."""
+"""What a provider pod is told about one attempt, and the log about one that failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from handlers.catalog.entries import Timeouts
+from handlers.errors import FAILURES, FailureClass
 from handlers.keys.wire_token import mint_wire_token
+from handlers.telemetry.logs import AttemptEnded, Level, identifier
 from handlers.transport.wire import WireDeadlines, WireRequest
 
 if TYPE_CHECKING:
@@ -81,6 +83,22 @@ def wire_request(
         stateless=attempt.credential == "shared",
         require_parameters=call.preferences.require_parameters,
         upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
+    )
+
+
+def failed_attempt(
+    attempt: Attempt, request_id: str, number: int, duration_ms: int, failure: FailureClass, upstream_status: int
+) -> AttemptEnded:
+    """What the log hears of an attempt that failed."""
+    return AttemptEnded(
+        level=Level.WARNING if FAILURES[failure].counts_for_health else Level.DEBUG,
+        request_id=identifier(request_id),
+        provider=identifier(attempt.provider.slug),
+        model=identifier(attempt.endpoint.model),
+        attempt=number,
+        duration_ms=duration_ms,
+        failure=failure,
+        upstream_status=upstream_status,
     )
 
 

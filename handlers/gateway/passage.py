@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING
 
 from handlers.errors import FAILURES, FailureClass
 from handlers.gateway.disclosure import comment, facts, failure_error
-from handlers.gateway.dispatch import wire_request
+from handlers.gateway.dispatch import failed_attempt, wire_request
 from handlers.gateway.metering import estimate, line_for
 from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, Headers, render, stream_error
-from handlers.telemetry.logs import AttemptEnded, Level, identifier
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.transport.wire import WireEnd, WireHead
 
@@ -54,7 +53,8 @@ class Passage:
     __slots__ = (
         "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_committed_at", "_dispatched_at", "_events", "_exchange",
         "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_place", "_plan", "_previous", "_started_at",
-        "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "first_event_ms", "quiet_since", "request_id",
+        "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "first_event_ms", "is_racing", "quiet_since",
+        "request_id",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +86,7 @@ class Passage:
         self.attempts = 0
         self.bytes_out = 0
         self.first_event_ms: int | None = None
-        self.committed = self.closed = False
+        self.committed = self.closed = self.is_racing = False
 
     # The way in
 
@@ -98,6 +98,11 @@ class Passage:
         self._gateway.passages.add(self)
         self._gateway.retries.requested()
         self._try(0)
+
+    def race(self, lane: Exchange, plan: RoutePlan) -> None:
+        """Go on beside a rival, for a client that both share (hedging.py); `plan` is what is left for this one."""
+        self._exchange, self._plan, self.is_racing = lane, plan, True
+        lane.on_disconnect, lane.on_pause, lane.on_resume = self.disconnected, self._pause, self._resume
 
     def _try(self, index: int) -> None:
         self._index = index
@@ -340,17 +345,9 @@ class Passage:
         gateway.count(line)
 
     def _tell(self, end: WireEnd, failure: FailureClass) -> None:
+        duration_ms = int((monotonic() - self._started_at) * 1000)
         self._gateway.log.emit(
-            AttemptEnded(
-                level=Level.WARNING if FAILURES[failure].counts_for_health else Level.DEBUG,
-                request_id=identifier(self.request_id),
-                provider=identifier(self._attempt.provider.slug),
-                model=identifier(self._attempt.endpoint.model),
-                attempt=self.attempts,
-                duration_ms=int((monotonic() - self._started_at) * 1000),
-                failure=failure,
-                upstream_status=end.upstream_status,
-            )
+            failed_attempt(self._attempt, self.request_id, self.attempts, duration_ms, failure, end.upstream_status)
         )
 
     def _headers(self, head: WireHead) -> Headers:
@@ -381,13 +378,17 @@ class Passage:
         """Who is kept waiting hears something from second 10 on, which commits to nothing.
 
         A stream of events gets a comment, or a ping; an answer that is one JSON value gets a space before it. With the first
-        of them the status is 200: a failure is told in the body from then on. A pod that was told to stop and has not said
+        of them the status is 200: a failure is told in the body from then on; so who races waits for a winner. A pod that was told to stop and has not said
         what was produced within CANCEL_PATIENCE_S is cut off.
         """
         if self._cancelled_at and now - self._cancelled_at > CANCEL_PATIENCE_S and self._wire is not None:
             self._wire.abandon()
             return
-        if self.closed or now - self.quiet_since < self._gateway.keep_alive_s:
+        if (
+            self.closed
+            or (self.is_racing and not self.committed)
+            or now - self.quiet_since < self._gateway.keep_alive_s
+        ):
             return
         call = self._call
         if not self._events and (self.committed or call.route.operation not in JSON_ANSWERS):

@@ -53,6 +53,8 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     max_price: PriceCap | None = None
     preferred_min_throughput: Positive | Percentiles | None = None
     preferred_max_latency: Positive | Percentiles | None = None
+    hedge_after: Annotated[float, Meta(gt=0, le=60)] | None = None
+    """Ours: seconds without a first token after which a second endpoint is asked as well (hedging.py)."""
 
 
 NO_PREFERENCES = Preferences()
