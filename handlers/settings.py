@@ -62,6 +62,10 @@ class Variable(StrEnum):
     """Address of the OpenID Connect provider whose people may sign in; empty: keys alone."""
     ISSUER_CLIENT = "THEROUTER_ISSUER_CLIENT"
     """Our client id at the issuer."""
+    SCANNING_KEYS = "THEROUTER_SCANNING_KEYS"
+    """Where the public keys of secret scanning are; empty: nobody tells us of keys in public."""
+    MAIL = "THEROUTER_MAIL"
+    """The sender's address of notices, or on one machine a folder for them; empty: no mail."""
     ISSUER_GROUPS = "THEROUTER_ISSUER_GROUPS"
     """Its groups and our roles, as in `engineers=member,finance=billing`; empty: roles are set here."""
 

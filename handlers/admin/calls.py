@@ -51,6 +51,7 @@ class Call(NamedTuple):
     query: Any
     body: Any
     headers: Mapping[str, str]
+    event: Mapping[str, Any]
 
     def ask(self, question: str, kind: type[T], **values: object) -> T:
         """Ask the database in the caller's name."""

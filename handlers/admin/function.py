@@ -16,7 +16,9 @@ from handlers.admin.cookies import Cookies
 from handlers.admin.identity import Issuer
 from handlers.admin.room import Room
 from handlers.admin.routing import open_resolver
+from handlers.admin.scanning import Scanner
 from handlers.clouds import open_secret_store
+from handlers.clouds.mail import open_mailbox
 from handlers.clouds.resolver import IsolatedResolver
 from handlers.keys.grammar import MintKeys
 from handlers.keys.hashing import BcryptPool
@@ -74,6 +76,8 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
         log=Log(Level(deployment.log_level)),
         cookies=Cookies(secure=not settings.public_url.startswith("http://127.0.0.1")),
         issuer=open_issuer(environment, settings, digest_key),
+        scanner=Scanner(keys_url) if (keys_url := environment.get(Variable.SCANNING_KEYS, "")) else None,
+        mailbox=open_mailbox(deployment, environment),
     )
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from handlers.admin.cookies import Cookies
 from handlers.admin.identity import Issuer
+from handlers.clouds.mail import Mailbox, NoMailbox
 from handlers.keys.grammar import MintKeys
 from handlers.keys.sealing import SealingKey
 from handlers.keys.waiting import WaitingVerifier
 from handlers.store.control import ControlStore
 from handlers.telemetry.logs import Log
+
+if TYPE_CHECKING:
+    from handlers.admin.scanning import Scanner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,9 @@ class Room:
     cookies: Cookies
     issuer: Issuer | None = None
     """None: people cannot sign in, only keys."""
+    scanner: Scanner | None = None
+    """None: nobody tells us of keys in public."""
+    mailbox: Mailbox = field(default_factory=NoMailbox)
 
     def digest(self, secret: str) -> str:
         """What stands for a secret in the audit trail."""

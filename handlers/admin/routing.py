@@ -15,7 +15,7 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
-from handlers.admin import accounts, byok, doors, keys, people, usage
+from handlers.admin import accounts, byok, doors, keys, people, scanning, usage
 from handlers.admin.calls import ANYBODY, SIGNED_IN, Call, Redirect, Route, Text
 from handlers.admin.doors import session_of
 from handlers.admin.openapi import document
@@ -31,13 +31,14 @@ from handlers.errors import (
     Unauthenticated,
     Unavailable,
 )
+from handlers.messages import told
 from handlers.store.control import Caller, Standing
 from handlers.telemetry.logs import Log
 from handlers.telemetry.logs import Room as Speaker
 
 BODY_BYTES_MAX = 32 * 1024
 QUERY_VALUE_CHARS_MAX = 1024
-ROUTES = (*people.ROUTES, *keys.ROUTES, *byok.ROUTES, *usage.ROUTES, *accounts.ROUTES, *doors.ROUTES)
+ROUTES = (*people.ROUTES, *keys.ROUTES, *byok.ROUTES, *usage.ROUTES, *accounts.ROUTES, *doors.ROUTES, *scanning.ROUTES)
 DOCUMENT_PATH = "/admin/openapi.json"
 _JSON = "application/json"
 _HEADERS: dict[str, str | list[str]] = {
@@ -83,6 +84,7 @@ def _endpoint(room: Room, resolver: IsolatedResolver, route: Route) -> Callable[
             query=None if route.query is None else read_query(event, route.query),
             body=None if route.body is None else read_json(read_body(event, BODY_BYTES_MAX), route.body),
             headers=headers,
+            event=event,
         )
         return _write(route, route.run(call), caller.request)
 
@@ -161,7 +163,7 @@ def _write(route: Route, answer: Any, request: str) -> Response[str]:
 
 def refusal(error: TheRouterError) -> Response[str]:
     """An error in our own words."""
-    facts = {"code": error.code, "message": error.message, "param": error.param, **error.detail}
+    facts = {"code": error.code, "message": told(error), "param": error.param, **error.detail}
     body = msgspec.json.encode({"error": {name: value for name, value in facts.items() if value is not None}})
     headers = dict(_HEADERS)
     if error.retry_after_s is not None:

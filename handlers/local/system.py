@@ -323,6 +323,7 @@ class LocalSystem:
             **self._deployment_variables(),
             **self._database_variables("admin"),
             Variable.PUBLIC_URL: f"http://127.0.0.1:{self.admin_port}",
+            Variable.MAIL: str(self.home.root / "mail"),
         }
         entry = "handlers.admin.function.handler"
         command = [sys.executable, "-m", "handlers.local.functions", entry, "--port", str(self.admin_port)]

@@ -14,6 +14,8 @@ from handlers.admin.cookies import Cookies
 from handlers.admin.identity import Issuer
 from handlers.admin.room import Room
 from handlers.admin.routing import open_resolver
+from handlers.admin.scanning import Scanner
+from handlers.clouds.mail import Mailbox, NoMailbox
 from handlers.keys.grammar import MintKeys, generate_key
 from handlers.keys.hashing import BcryptPool, hash_secret
 from handlers.keys.sealing import SealingKey, generate_keypair
@@ -52,7 +54,13 @@ class Person(msgspec.Struct, frozen=True):
 class House:
     """The room and the people who come to it."""
 
-    def __init__(self, database: Database, issuer: Issuer | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        issuer: Issuer | None = None,
+        scanner: Scanner | None = None,
+        mailbox: Mailbox | None = None,
+    ) -> None:
         self.database = database
         self.mint_keys = MintKeys({"1": secrets.token_bytes(32)}, "1")
         pairs = {provider: generate_keypair() for provider in PROVIDERS}
@@ -79,6 +87,8 @@ class House:
             log=Log(Level.ERROR),
             cookies=Cookies(secure=False),
             issuer=issuer,
+            scanner=scanner,
+            mailbox=mailbox or NoMailbox(),
         )
         self._resolver = open_resolver(self.room)
         self.tenants = {name: str(uuid.uuid4()) for name in ("mine", "other")}
@@ -145,8 +155,13 @@ class House:
 
 
 @contextmanager
-def open_house(database: Database, issuer: Issuer | None = None) -> Iterator[House]:
-    house = House(database, issuer)
+def open_house(
+    database: Database,
+    issuer: Issuer | None = None,
+    scanner: Scanner | None = None,
+    mailbox: Mailbox | None = None,
+) -> Iterator[House]:
+    house = House(database, issuer, scanner, mailbox)
     try:
         yield house
     finally:
