@@ -38,6 +38,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Routes, and response header -> text key of its meaning."""
 
+    preferences: tuple[str, ...]
+    """Fields of a request's `provider` object."""
     route: tuple[Route, ...]
     headers: dict[str, str]
 

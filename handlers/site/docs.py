@@ -27,6 +27,7 @@ def make_docs_page(texts: Texts, public_url: str) -> Page:
             _start(texts, public_url),
             _section("keys", texts, _sentences("keys", 3, texts)),
             _section("routes", texts, _routes(texts)),
+            _section("choice", texts, _sentences("choice", 3, texts), _preferences(texts)),
             _section("headers", texts, _headers(texts)),
             _section("errors", texts, _errors(texts)),
             _section("limits", texts, _sentences("limits", 4, texts)),
@@ -63,6 +64,13 @@ def _routes(texts: Texts) -> Markup:
         for row in load_api().route
     )
     return table(_named(("method", "path", "what"), texts), rows, class_="routes")
+
+
+def _preferences(texts: Texts) -> Markup:
+    rows = (
+        (element("code", name, class_="nowrap"), texts[f"docs.preferences.{name}"]) for name in load_api().preferences
+    )
+    return table(_named(("field", "meaning"), texts), rows)
 
 
 def _headers(texts: Texts) -> Markup:

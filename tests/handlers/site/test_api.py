@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from handlers.gateway.preferences import Preferences
 from handlers.gateway.routes import BODY_BYTES_MAX, MEDIA_BODY_BYTES_MAX, ROUTES, find_route
 from handlers.site.api import list_errors, load_api
 from handlers.site.texts import LANGUAGES, load_texts
@@ -88,3 +89,7 @@ def test_every_header_that_the_gateway_sets_is_documented() -> None:
     set_by_us = {name for path in files for name in constant.findall(path.read_text())}
     assert "x-therouter-provider" in set_by_us
     assert set_by_us - set(load_api().headers) == set()
+
+
+def test_every_field_of_the_provider_object_is_documented() -> None:
+    assert load_api().preferences == Preferences.__struct_fields__
