@@ -19,9 +19,11 @@ class Answer:
 class Client:
     """One keep-alive connection to a loopback port; reconnects when it has to."""
 
-    def __init__(self, port: int, key: str) -> None:
+    def __init__(self, port: int, key: str, headers: str = "") -> None:
         self._port = port
         self._key = key
+        self._headers = headers
+        """Further header lines, each with its end."""
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, body: bytes, timeout_s: float = 30.0) -> Answer:
@@ -46,7 +48,7 @@ class Client:
         reader, writer = self._streams
         writer.write(
             f"POST {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {self._key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            f"{self._headers}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
         status_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]

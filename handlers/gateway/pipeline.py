@@ -17,8 +17,10 @@ import msgspec
 
 from handlers.errors import InvalidRequest, TheRouterError, Unauthenticated, Unavailable
 from handlers.gateway.authorize import authorize
+from handlers.gateway.claims import HEADER as IDEMPOTENCY_KEY
 from handlers.gateway.disclosure import describe_plan
 from handlers.gateway.gate import Call, read_call
+from handlers.gateway.hedging import arm
 from handlers.gateway.overload import Level
 from handlers.gateway.passage import Passage
 from handlers.gateway.plan import RoutePlan, route_plan
@@ -29,6 +31,7 @@ from handlers.telemetry.logs import Room
 
 if TYPE_CHECKING:
     from handlers.gateway.authorize import Grant
+    from handlers.gateway.credit import Hold
     from handlers.gateway.room import Gateway
     from handlers.gateway.routes import Route
     from handlers.keys.principal import Principal
@@ -74,7 +77,31 @@ def _admit(gateway: Gateway, exchange: Exchange, call: Call, principal: Principa
     if not gateway.recorder.can_write:
         raise Unavailable("Usage cannot be recorded at the moment, so nothing is admitted; retry shortly.")
     grant = authorize(principal, exchange.head.peer, gateway.byok.choice(principal))
-    if gateway.rates.passes(principal):
+    name = exchange.head.get(IDEMPOTENCY_KEY)
+    if name is None:
+        _count(gateway, exchange, call, grant, request_id)
+    else:
+        gateway.spawn(_claim_first(gateway, exchange, call, grant, name, request_id))
+
+
+async def _claim_first(
+    gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, name: bytes, request_id: str
+) -> None:
+    async def stage() -> None:
+        token = presented_key(exchange.head)
+        await gateway.claims.take(
+            grant.principal.account, token, name, exchange.head.target + b"\n" + call.body, request_id
+        )
+        if exchange.closed:
+            gateway.claims.refused(request_id)
+        else:
+            _count(gateway, exchange, call, grant, request_id)
+
+    await _answering(gateway, exchange, call, request_id, stage())
+
+
+def _count(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, request_id: str) -> None:
+    if gateway.rates.passes(grant.principal):
         _plan_and_hold(gateway, exchange, call, grant, request_id)
     else:
         gateway.spawn(_count_first(gateway, exchange, call, grant, request_id))
@@ -102,7 +129,17 @@ def _plan_and_hold(gateway: Gateway, exchange: Exchange, call: Call, grant: Gran
     if hold is None:
         gateway.spawn(_hold_first(gateway, exchange, call, grant, plan, request_id))
     else:
-        Passage(gateway, exchange, call, grant, plan, hold, request_id).start()
+        _launch(gateway, exchange, call, grant, plan, hold, request_id)
+
+
+def _launch(
+    gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, plan: RoutePlan, hold: Hold, request_id: str
+) -> None:
+    passage = Passage(gateway, exchange, call, grant, plan, hold, request_id)
+    passage.start()
+    after_s = call.preferences.hedge_after
+    if after_s is not None and call.stream:
+        arm(gateway, passage, exchange, call, grant, plan, after_s)
 
 
 def plan_for(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant) -> RoutePlan:
@@ -134,9 +171,10 @@ async def _hold_first(
             raise
         if exchange.closed:
             gateway.credit.release(hold)
+            gateway.claims.refused(request_id)
             gateway.rates.settle(grant.principal, len(call.body), 0)
             return
-        Passage(gateway, exchange, call, grant, plan, hold, request_id).start()
+        _launch(gateway, exchange, call, grant, plan, hold, request_id)
 
     await _answering(gateway, exchange, call, request_id, stage())
 
@@ -190,6 +228,7 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
 def refuse(gateway: Gateway, exchange: Exchange, dialect: str, error: TheRouterError, request_id: str) -> None:
     """Answer with an error in the client's dialect."""
     gateway.metrics.refusals.add(str(error.http_status))
+    gateway.claims.refused(request_id)
     if not exchange.closed:
         exchange.send(*render(error, dialect, request_id))
 

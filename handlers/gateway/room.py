@@ -16,9 +16,11 @@ from handlers.catalog.entries import NANO, Catalog
 from handlers.errors import NotFound, TheRouterError
 from handlers.gateway import pipeline, queries
 from handlers.gateway.byok import ByokBook
+from handlers.gateway.claims import Claims
 from handlers.gateway.concurrency import ProviderLimit
 from handlers.gateway.credit import Credit
 from handlers.gateway.health import Health
+from handlers.gateway.hedging import HedgeBudget
 from handlers.gateway.observations import GatewayMetrics
 from handlers.gateway.overload import Overload
 from handlers.gateway.passage import Passage
@@ -71,8 +73,10 @@ class Gateway:
         self.sticky = Sticky()
         self.keep_alive_s = KEEP_ALIVE_S
         self.overload = Overload()
+        self.hedges = HedgeBudget(time.monotonic)
         self._limits = {slug: ProviderLimit() for slug in pods}
         self.retries = RetryBudget(time.monotonic)
+        self.claims = Claims(store, self.spawn)
         self.rates = RateGate(store, time.monotonic, self.spawn)
         self.metrics = GatewayMetrics(sorted(enabled))
         self.byok = ByokBook(store.byok_records)
@@ -259,6 +263,7 @@ class Gateway:
 
     def count(self, line: UsageLine) -> None:
         """Metrics of one finished request."""
+        self.claims.recorded(line.request_id)
         self.metrics.count(line)
 
 

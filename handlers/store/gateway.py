@@ -44,6 +44,14 @@ class RateGrant(NamedTuple):
     wait_s: int
 
 
+class ClaimAnswer(NamedTuple):
+    """Who has the claim to a request."""
+
+    outcome: str
+    """new | in_progress | completed | other_body."""
+    request_id: str
+
+
 class ByokRecord(NamedTuple):
     """One sealed provider key."""
 
@@ -161,6 +169,15 @@ class GatewayStore:
     async def renew_places(self, process: str, ttl_s: int) -> None:
         """Keep the places of this process."""
         await self._pool.call("place_renew", process=process, ttl_s=ttl_s)
+
+    async def take_claim(self, account: str, claim: bytes, body: bytes, request_id: str) -> ClaimAnswer:
+        """Claim a request by digests of its idempotency key and its body, 32 bytes each."""
+        rows = await self._pool.call("request_claim_take", tenant=account, claim=claim, body=body, request=request_id)
+        return ClaimAnswer(rows[0][0], str(rows[0][1]))
+
+    async def drop_claim(self, account: str, claim: bytes, request_id: str) -> None:
+        """Give back the claim of a request that was refused before dispatch."""
+        await self._pool.call("request_claim_drop", tenant=account, claim=claim, request=request_id)
 
     async def renew(self, lease_ids: Iterable[str], ttl_s: int) -> set[str]:
         """Keep leases alive; returns those that still exist."""

@@ -57,6 +57,12 @@ select therouter.place_give(:key_id, :process)
 -- name: place_renew
 select therouter.place_renew(:process, :ttl_s)
 
+-- name: request_claim_take
+select * from therouter.request_claim_take(:tenant, :claim, :body, :request)
+
+-- name: request_claim_drop
+select therouter.request_claim_drop(:tenant, :claim, :request)
+
 -- name: figures_add
 -- timeout_ms: 10000
 select therouter.figures_add(:rows)

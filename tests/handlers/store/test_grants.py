@@ -33,6 +33,8 @@ FUNCTIONS: dict[str, set[str]] = {
         "place_take",
         "rate_correct",
         "rate_take",
+        "request_claim_drop",
+        "request_claim_take",
         "spend_since",
         "usage_find",
         "usage_settle",
