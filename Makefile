@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= auto
 ROUNDS ?= 3
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format unit faults bench browser claims lock clean
+.PHONY: help setup up test check format unit faults bench browser claims clients lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ faults: $(VENV)/.test  ## slow tier: SIGKILLs and database crashes under load; t
 
 browser: $(VENV)/.test  ## slow tier: the site in a real Chromium (apt-get install chromium fonts-wqy-microhei)
 	@$(BIN)/python -m pytest -q -m slow tests/browser
+
+clients: $(VENV)/.test  ## slow tier: Claude Code, Codex, opencode, SDKs and others through the gateway (needs npm; ONLY=names)
+	@$(BIN)/python -m tests.clients --only "$(ONLY)"
 
 claims: $(VENV)/.test  ## only the tests behind the trust page, then claim by claim how they went
 	@$(BIN)/therouter claims

@@ -6,6 +6,7 @@ It speaks OpenAI's chat format and is no model: a call's arguments are made from
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -49,8 +50,10 @@ def message(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
 class AptUpstream:
     """Serves on loopback; a context manager."""
 
+    answers = staticmethod(message)
+
     def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(type(self).answers))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
@@ -63,21 +66,24 @@ class AptUpstream:
         self._server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+def _handler(answers: Callable[[dict[str, Any]], tuple[dict[str, Any], str]]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:
-        request = msgspec.json.decode(self.rfile.read(int(self.headers["content-length"])))
-        said, finish = message(request)
-        body = _stream(said, finish) if request.get("stream") else _whole(said, finish)
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream" if request.get("stream") else "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        def do_POST(self) -> None:
+            request = msgspec.json.decode(self.rfile.read(int(self.headers["content-length"])))
+            said, finish = answers(request)
+            body = _stream(said, finish) if request.get("stream") else _whole(said, finish)
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream" if request.get("stream") else "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the name is the base class's
-        pass
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the name is the base class's
+            pass
+
+    return Handler
 
 
 def _whole(said: dict[str, Any], finish: str) -> bytes:
