@@ -14,7 +14,7 @@ from tests.faults.upstream_faults import bench, play, play_outage, sample
 def test_every_fault_is_hidden_where_it_can_be_and_told_where_it_cannot() -> None:
     with bench() as made:
         table = asyncio.run(play(made, sample(seed=4)))
-        table.attempts_in_outage = asyncio.run(play_outage(made, 300))
+        table.attempts_in_outage = asyncio.run(play_outage(made, 600))
     assert table.clean, str(table)
     assert len(table.verdicts) >= 30
     assert table.possible == table.rescued > 30, str(table)

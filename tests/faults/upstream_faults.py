@@ -392,7 +392,7 @@ def main() -> int:
     """The slow tier: the whole table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="faults whose name contains this")
-    parser.add_argument("--requests", type=int, default=600, help="in the total outage")
+    parser.add_argument("--requests", type=int, default=3000, help="in the total outage")
     options = parser.parse_args()
     chosen = [case for case in cases() if options.only in case.fault.name]
     random.Random(1).shuffle(chosen)
