@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from handlers.errors import FAILURES, FailureClass, Unprocessable
+from handlers.local.replay_reading import carries_error
 from handlers.translation.adapters.base import Adapter, Decoder
 from handlers.translation.adapters.failures import classify_error
 from handlers.translation.canonical.attempt import UpstreamTarget
@@ -180,7 +181,7 @@ class DecoderLaws:
 
     def is_error(self, body: bytes) -> bool:
         """A recorded answer that is itself an error, or was cut by its recorder."""
-        return b'"error"' in body[:200_000] and b'"error":null' not in body and b'"error": null' not in body
+        return carries_error(self.adapter.name, body)
 
     def test_usage_is_known_wherever_it_was_recorded(self) -> None:
         for case, body in self.whole.items():

@@ -64,8 +64,10 @@ def _speaks(record: dict[str, Any], wire_format: str) -> bool:
         return bool(record["provider"] == "cohere" and "/v2/" in record["path"])
     if wire_format == "bedrock_converse" and record["streaming"] and not record.get("body_b64"):
         return False  # saved as lines of JSON, without their framing
+    if wire_format == "openai_responses" and not record["path"].partition("?")[0].endswith("/responses"):
+        return False
     request = record.get("request_json")
-    return isinstance(request, dict) and _has_prompt(request)
+    return isinstance(request, dict) and _has_prompt(request) and "encoding_format" not in request
 
 
 def _has_prompt(request: dict[str, Any]) -> bool:
