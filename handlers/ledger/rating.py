@@ -54,11 +54,16 @@ def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> Charge:
     A negative counter, which only a broken provider reports, counts as zero.
     """
     rates = price.rates_at(usage.prompt_tokens)
-    pairs = zip(_RATED, astuple(usage), astuple(rates), strict=False)
-    grains = [(name, part) for name, count, nano in pairs if (part := count * nano) > 0]
+    grains = []
+    total = 0
+    for name, count, nano in zip(_RATED, astuple(usage), astuple(rates), strict=False):
+        if count > 0 and nano:
+            grains.append((name, count * nano))
+            total += count * nano
     if rates.per_request:
         grains.append(("per_request", rates.per_request * PER_MILLION))
-    return Charge(round_up_to_nano(sum(part for _, part in grains), markup_ppm), tuple(grains))
+        total += rates.per_request * PER_MILLION
+    return Charge(round_up_to_nano(total, markup_ppm), tuple(grains))
 
 
 def charge_for(usage: Usage, price: Price, *, semantic: bool, hold_nano: int, markup_ppm: int = 0) -> Charge:
