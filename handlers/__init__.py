@@ -14,6 +14,7 @@ The rooms
     payments    the only room that talks to Stripe and WeChat Pay
     operations  purge, reap, checkpoint, alarms, watchdog, rotation
     site        trust page, console, documentation
+    relay       the only way out of a cluster: one port for each host, bytes passed on unread
     local       all of it on one machine, one command
 
 What the rooms stand on, top to bottom; each line may import only what is below it (enforced: pyproject.toml)

@@ -63,6 +63,11 @@ Known limits
     CloudFront maps every 502 and 504 to one page and cannot tell ours from its own; behind it the gateway should answer a provider's
     failure with 503. CloudFront takes Retry-After of that page from the behaviour's headers policy: documented, not tried here.
     A VPC origin cannot be changed while it is attached, tags included; replacing the load balancer means detach, replace, attach.
+    Network policies act a moment after a pod has started (the CNI's standard mode; its strict mode would cut off the cluster's own
+    pods, which have none). The relay's Services have fixed addresses in the upper half of the service range; an address that
+    Kubernetes gave to somebody else first stops the deployment of that provider with the address in the message.
+    What functions may call is not limited by name: payments reaches its company through NAT, and so could reach others.
+    therouter verify aws reads manifests as they were deployed, not as somebody may have changed them with kubectl since.
     The watchdog finds a pod's node by its address; with prefix delegation in the VPC CNI it would not.
 
 What it costs (USD a month; list prices from memory, 730 hours; recompute before quoting)

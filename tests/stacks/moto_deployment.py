@@ -96,7 +96,8 @@ def make_web_acl(name: str, properties: Properties, region: str) -> Made:
     made = client("wafv2", region).create_web_acl(
         Name=name[:100], **{k: v for k, v in properties.items() if k != "Tags"}
     )
-    return Made(made["Summary"]["ARN"], {"Arn": made["Summary"]["ARN"]})
+    summary = made["Summary"]
+    return Made(f"{summary['Name']}|{summary['Id']}|{properties['Scope']}", {"Arn": summary["ARN"]})
 
 
 def make_cluster(_name: str, properties: Properties, region: str) -> Made:

@@ -294,8 +294,8 @@ def logs_that_keep_versions(live: Live) -> Iterator[None]:
 
 
 def _change_acl(live: Live, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Iterator[None]:
-    waf, arn = live.client("wafv2", "us-east-1"), live.id("use1-Edge", "WebAcl")
-    named = {"Name": arn.split("/")[-2], "Id": arn.split("/")[-1], "Scope": "CLOUDFRONT"}
+    waf = live.client("wafv2", "us-east-1")
+    named = dict(zip(("Name", "Id", "Scope"), live.id("use1-Edge", "WebAcl").split("|"), strict=True))
 
     def write(rules: list[dict[str, Any]]) -> None:
         now = waf.get_web_acl(**named)

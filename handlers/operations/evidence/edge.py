@@ -35,12 +35,10 @@ def _behaviours(account: Account) -> list[dict[str, Any]]:
 
 
 def _rules(account: Account) -> dict[str, dict[str, Any]]:
-    arn = account.one("Edge", "AWS::WAFv2::WebACL")
+    name, acl, scope = account.one("Edge", "AWS::WAFv2::WebACL").split("|")
     found = account.remember(
-        ("acl", arn),
-        lambda: account.client("wafv2", EDGE_REGION).get_web_acl(
-            Name=arn.split("/")[-2], Id=arn.split("/")[-1], Scope="CLOUDFRONT"
-        )["WebACL"],
+        ("acl", acl),
+        lambda: account.client("wafv2", EDGE_REGION).get_web_acl(Name=name, Id=acl, Scope=scope)["WebACL"],
     )
     return {rule["Name"]: rule for rule in found["Rules"]}
 

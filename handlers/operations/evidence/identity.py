@@ -12,6 +12,7 @@ from handlers.workloads import store_name
 from stacks.policy import Policy
 
 READ = "secretsmanager:GetSecretValue"
+DEPLOYERS = {"cloudformation.amazonaws.com"}
 HASH_LETTERS = 8
 """A logical id ends with this many letters of a hash."""
 
@@ -53,6 +54,13 @@ def _may_read(statement: dict[str, Any], arn: str) -> bool:
     )
 
 
+def runs_code(role: dict[str, Any]) -> bool:
+    """Whether programs take this role. People's roles and the deployment's own are the access entries' and C61's business."""
+    principals = [s.get("Principal", {}) for s in _listed(role["AssumeRolePolicyDocument"]["Statement"])]
+    services = {name for p in principals if isinstance(p, dict) for name in _listed(p.get("Service", []))}
+    return bool(services - DEPLOYERS) or "*" in principals
+
+
 def _secrets(account: Account) -> dict[str, dict[str, Any]]:
     """Short name -> secret, of this stage."""
     prefix = store_name(account.stage, "")
@@ -68,7 +76,7 @@ def _readers(account: Account, secret: str) -> set[str]:
     return {
         role["RoleName"]
         for role in _roles(account)
-        if any(_may_read(statement, arn) for statement in _statements(account, role["RoleName"]))
+        if runs_code(role) and any(_may_read(statement, arn) for statement in _statements(account, role["RoleName"]))
     }
 
 
