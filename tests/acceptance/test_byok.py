@@ -1,0 +1,115 @@
+"""A customer's own provider key, from the admin API to the upstream's authorization header, in real processes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from tests.system import CREDENTIAL, RunningSystem, running_system
+
+MODEL = "openai/gpt-4o-mini"
+OWN = "own-provider-key-of-a-customer"
+ANSWER = msgspec.json.encode(
+    {
+        "id": "x", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+    }
+)  # fmt: skip
+
+
+@contextmanager
+def upstream() -> Iterator[tuple[str, list[str]]]:
+    """(address, the credentials that it was called with)."""
+    seen: list[str] = []
+
+    class Visit(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", "0")))
+            seen.append(self.headers.get("authorization", "").removeprefix("Bearer "))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(ANSWER)))
+            self.end_headers()
+            self.wfile.write(ANSWER)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Visit)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1", seen
+    server.shutdown()
+    server.server_close()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """A change is seen by every process within five seconds."""
+    deadline = time.monotonic() + 5.0
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+class Customer:
+    def __init__(self, system: RunningSystem, seen: list[str]) -> None:
+        self.url, self.admin, self.seen = system.url, system.local.admin_url, seen
+        self.key, self.management = system.new_key(), system.access.create_management_key("test")
+        self.client = httpx.Client(trust_env=False, timeout=30)
+
+    def manage(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        answer = self.client.request(
+            method, f"{self.admin}{path}", json=body, headers={"authorization": f"Bearer {self.management}"}
+        )
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    def ask(self, key: str | None = None) -> httpx.Response:
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+        return self.client.post(
+            f"{self.url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key or self.key}"}
+        )
+
+    def close(self) -> None:
+        self.client.close()
+
+    def credential(self) -> str:
+        """The credential that a request is made with, or its status."""
+        before = len(self.seen)
+        answer = self.ask()
+        return self.seen[-1] if len(self.seen) > before else str(answer.status_code)
+
+
+@pytest.mark.claim("C15", "C16")
+def test_requests_go_out_under_the_customers_own_key_and_only_under_it() -> None:
+    with (
+        upstream() as (address, seen),
+        running_system({"openai": address}) as system,
+        closing(Customer(system, seen)) as customer,
+    ):
+        assert customer.credential() == CREDENTIAL
+        record = customer.manage("POST", "/byok", {"provider": "openai", "key": OWN})["record_id"]
+        until(lambda: customer.credential() == OWN)
+        customer.manage("PATCH", f"/byok/{record}", {"key": OWN + "-2"})
+        until(lambda: customer.credential() == OWN + "-2")
+        customer.manage("PATCH", "/tenant", {"byok_mode": "only"})
+        customer.manage("PATCH", f"/byok/{record}", {"scope": {"models": ["openai/another"]}})
+        until(lambda: customer.credential() not in {OWN + "-2", CREDENTIAL})
+        customer.manage("PATCH", f"/byok/{record}", {"scope": {"models": ["openai/gpt-4o*"]}})
+        until(lambda: customer.credential() == OWN + "-2")
+        customer.manage("DELETE", f"/byok/{record}")
+        until(lambda: customer.credential() not in {OWN + "-2", CREDENTIAL})
+        customer.manage("PATCH", "/tenant", {"byok_mode": "prefer"})
+        until(lambda: customer.credential() == CREDENTIAL)
+        assert OWN not in system.logs()
+        assert customer.ask(customer.management).status_code == 403
