@@ -31,10 +31,12 @@ from handlers.telemetry.logs import Log, Room
 
 _JSON = "application/json"
 _PAGE = (
-    "<!doctype html><html lang=en><meta charset=utf-8><title>TheRouter</title>"
+    "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>TheRouter</title>"
     "<p>Thank you. If you paid, your credit appears as soon as the payment company has confirmed it. "
-    "If you did not, nothing was charged. You can close this page.</p></html>"
+    "If you did not, nothing was charged. You can close this page.</p>"
+    "<p lang=zh-CN>谢谢。如果您已付款，支付公司确认后额度即会到账；如果没有付款，则不会扣费。您可以关闭本页。</p></html>"
 )
+"""In both languages: one page serves both regions."""
 
 
 def answer(status: int, content: object) -> Response[str]:
