@@ -14,6 +14,7 @@ import msgspec
 
 from handlers.admin.calls import Call, Route
 from handlers.admin.key_shapes import ByokChange, ByokNew, ByokRecord
+from handlers.catalog.elsewhere import refuse_providers
 from handlers.errors import InvalidRequest
 from handlers.keys.sealing import SealContext, SealingKey, seal
 
@@ -74,6 +75,7 @@ def delete_byok(call: Call) -> ByokRecord:
 def _sealing_key(call: Call, provider: str) -> SealingKey:
     key = call.room.sealing_keys.get(provider)
     if key is None:
+        refuse_providers(call.room.region, [provider], "provider")
         known = ", ".join(sorted(call.room.sealing_keys))
         raise InvalidRequest(f"There is no such provider here; there are: {known}.", param="provider")
     return key

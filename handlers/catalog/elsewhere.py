@@ -54,11 +54,11 @@ def refuse_model(region: str) -> PermissionDenied:
     return _refuse("This model is", region, "model", "models")
 
 
-def refuse_providers(region: str, wanted: Iterable[str]) -> None:
+def refuse_providers(region: str, wanted: Iterable[str], param: str = "provider.only") -> None:
     """Raise PermissionDenied when all the providers that a client insists on are the other region's."""
     named = set(wanted)
     if named and named <= providers_elsewhere(region):
-        raise _refuse("These providers are", region, "provider.only", "providers")
+        raise _refuse("What you insist on is", region, param, "providers")
 
 
 def _refuse(what: str, region: str, param: str, listed: str) -> PermissionDenied:

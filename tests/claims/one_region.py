@@ -43,7 +43,8 @@ class Serving(msgspec.Struct, frozen=True):
 class Tried(msgspec.Struct, frozen=True):
     """What the region answered to what belongs to the other one, and all that its providers were sent."""
 
-    refusals: list[tuple[int, str]]
+    refusals: list[tuple[int, str, bool]]
+    """Status, code, and whether it was said in Chinese."""
     statuses: list[int]
     upstream: str
     requests_upstream: int
@@ -68,12 +69,13 @@ def _converse(system: LocalSystem, key: str, orders: Orders) -> list[int]:
                 ]
                 responses = {"model": model, "input": orders.prompt, "stream": stream}
                 statuses.append(client.post("/v1/responses", json=responses).status_code)
-        paths = ("/v1/models", "/v1/key", f"{system.admin_url}/openapi.json", f"{system.payments.url}/orders")
+        paths = ["/v1/models", "/v1/key", f"{system.admin_url}/openapi.json", f"{system.payments.url}/orders"]
+        paths += [f"{system.site_url}/trust", f"{system.site_url}/docs"]
         statuses.append(client.post(f"{system.payments.url}/topups", json={"amount_minor": 2_000}).status_code)
         return [*statuses, *(client.get(path).status_code for path in paths)]
 
 
-def _try_foreign(system: LocalSystem, key: str, other_key: str, orders: Orders) -> list[tuple[int, str]]:
+def _try_foreign(system: LocalSystem, key: str, other_key: str, orders: Orders) -> list[tuple[int, str, bool]]:
     """The other region's key, model and provider."""
     messages = [{"role": "user", "content": orders.prompt}]
     here = {"model": orders.models[0], "messages": messages}
@@ -86,7 +88,9 @@ def _try_foreign(system: LocalSystem, key: str, other_key: str, orders: Orders) 
     for presented, body in tries:
         with _client(system, presented) as client:
             answer = client.post("/v1/chat/completions", json=body)
-        refusals.append((answer.status_code, str(answer.json().get("error", {}).get("code"))))
+        error = answer.json().get("error", {})
+        chinese = any("\u4e00" <= character <= "\u9fff" for character in error.get("message", ""))
+        refusals.append((answer.status_code, str(error.get("code")), chinese))
     return refusals
 
 
@@ -103,6 +107,7 @@ def main() -> int:
             durable=False,
             log_level="debug",
             payments=True,
+            site=True,
         )
         system = LocalSystem(Home(Path(orders.folder) / orders.region), options)
         system.start()

@@ -97,3 +97,12 @@ def test_a_provider_that_is_not_here_is_named_with_those_that_are(house: House) 
     assert answer.status == 400
     assert answer.json["error"]["param"] == "provider"
     assert "anthropic, openai" in answer.json["error"]["message"]
+
+
+@pytest.mark.claim("C45", "C49")
+def test_c49_a_key_for_the_other_regions_provider_is_refused_as_such(house: House) -> None:
+    answer = house.ask("POST", "/admin/byok", {"provider": "volcengine", "key": SECRET})
+    assert answer.status == 403
+    assert answer.json["error"]["code"] == "region_restricted"
+    assert answer.json["error"]["param"] == "provider"
+    assert house.ask("POST", "/admin/byok", {"provider": "nobody", "key": SECRET}).status == 400
