@@ -13,6 +13,8 @@ PUT    /payments/tax-id                    DELETE the same
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -30,12 +32,7 @@ from handlers.payments.topups import RefundRequest, TopUp, TopUps
 from handlers.telemetry.logs import Log, Room
 
 _JSON = "application/json"
-_PAGE = (
-    "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>TheRouter</title>"
-    "<p>Thank you. If you paid, your credit appears as soon as the payment company has confirmed it. "
-    "If you did not, nothing was charged. You can close this page.</p>"
-    "<p lang=zh-CN>谢谢。如果您已付款，支付公司确认后额度即会到账；如果没有付款，则不会扣费。您可以关闭本页。</p></html>"
-)
+_PAGE = (Path(__file__).parent / "return.html").read_text(encoding="utf-8")
 """In both languages: one page serves both regions."""
 
 
@@ -46,7 +43,7 @@ def answer(status: int, content: object) -> Response[str]:
 
 
 def page() -> Response[str]:
-    """The page that people come back to: one sentence, no script, no form."""
+    """The page that people come back to: no script, no form."""
     headers = {
         "content-security-policy": "default-src 'none'",
         "cache-control": "no-store",

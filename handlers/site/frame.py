@@ -11,7 +11,7 @@ import msgspec
 from handlers.site.markup import Markup, element, join, stylesheet
 from handlers.site.texts import LANGUAGES, REVIEWED, Texts
 
-STYLE = (Path(__file__).parent / "style.css").read_text()
+STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 CONTENT_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
