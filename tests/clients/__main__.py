@@ -78,7 +78,7 @@ def turns(place: Place) -> Iterator[Turn]:
         command = [python, str(HERE / "python_clients.py"), name, place.url, place.key, MODEL]
         yield Turn(f"python {name}", "text", command, {}, (SAYS, SAW))
     keyed = {"LLM_USER_PATH": str(place.home / "llm")}
-    command = [str(CACHE / "python" / "bin" / "llm"), "-m", "tr", "--key", place.key, TEXT]
+    command = [str(CACHE / "python" / "bin" / "llm"), "-m", "tr", TEXT]
     yield Turn("llm", "text", command, keyed, (SAYS,))
 
 
@@ -116,8 +116,9 @@ def configure(place: Place) -> None:
     llm = place.home / "llm"
     llm.mkdir()
     (llm / "extra-openai-models.yaml").write_text(
-        f"- model_id: tr\n  model_name: {MODEL}\n  api_base: {place.url}/v1\n"
+        f"- model_id: tr\n  model_name: {MODEL}\n  api_base: {place.url}/v1\n  api_key_name: tr\n"
     )
+    (llm / "keys.json").write_bytes(msgspec.json.encode({"tr": place.key}))
     options = {"baseURL": f"{place.url}/v1", "apiKey": place.key}
     provider = {
         "npm": "@ai-sdk/openai-compatible",
