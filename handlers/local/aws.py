@@ -218,6 +218,21 @@ class AwsStandIn:
             "AWS_REGION": REGION,
         }
 
+    def renew(self) -> None:
+        """Give it the secrets' files anew."""
+        import boto3  # noqa: PLC0415 - imported when a secret has changed, and not before
+
+        client = boto3.client(
+            "secretsmanager",
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - worth nothing elsewhere
+        )
+        origin = msgspec.json.decode((self._folder / ORIGIN_FILE).read_bytes(), type=Origin)
+        for name, value in _checked(self._folder).items():
+            client.put_secret_value(SecretId=store_name(origin.environment, name), SecretString=value)
+
     def stop(self) -> None:
         """Stop it; the files stay."""
         if self._child is not None:

@@ -23,6 +23,7 @@ from handlers.local.commands import (
 from handlers.local.credit import REASONS, add_credit, confirm_key, list_alerts, list_credit, nano_of
 from handlers.local.home import HomeBusy
 from handlers.local.replay import replay
+from handlers.local.rotation import rotate
 from handlers.local.up import up
 
 EXAMPLES = """examples:
@@ -76,6 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
     _command(ledger, "check", "compare every sum that must agree; exits 1 on a difference", check_ledger)
     _add_credit(commands)
     _add_audit(commands)
+    rotation = _command(commands, "rotate", "a new version of a secret, while requests go on", rotate)
+    rotation.add_argument("name", help="keys/mint, seal/PROVIDER or database/ROLE")
     return parser
 
 

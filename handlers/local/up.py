@@ -16,6 +16,7 @@ from handlers.local.discovery import find_model_servers, foreign_keys_in_environ
 from handlers.local.home import Home
 from handlers.local.postgres_identity import PostgresFailed
 from handlers.local.processes import Child, ProcessFailed
+from handlers.local.rotation import renew_secrets
 from handlers.local.system import LocalSystem, Options, PortBusy
 
 WATCH_S = 0.5
@@ -160,8 +161,13 @@ def _example_model(system: LocalSystem) -> str | None:
 def _watch(system: LocalSystem, tell: object) -> None:
     """Start again what ends by itself; give up on what keeps ending."""
     deaths: dict[str, int] = {}
+    renewals: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, _: renewals.append(number))  # `therouter rotate` asks for it
     while True:
         time.sleep(WATCH_S)
+        if renewals:
+            renewals.clear()
+            renew_secrets(system)
         for child in system.children():
             if child.running:
                 continue
