@@ -19,6 +19,7 @@ import msgspec
 import pytest
 
 from handlers.store.admin import AdminStore
+from handlers.store.connection import open_connection
 from tests.database import Database
 from tests.handlers.store.ledger_model import Account
 from tests.handlers.store.world import make_tenant, new_request_id
@@ -207,10 +208,34 @@ KINDS = (
 )  # fmt: skip
 
 
+PLAY = "select therouter.play(:n, cast(:s as json))"
+
+
+class Player:
+    """One connection that keeps its plans, and another one after a crash."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Any = None
+
+    def play(self, number: int, steps: str) -> str:
+        """The answers of one batch."""
+        if self._connection is None:
+            self._connection = open_connection(self._database.superuser, timeout_s=60)
+            self._connection.run("set plan_cache_mode = force_generic_plan")
+        return str(self._connection.run(PLAY, n=number, s=steps)[0][0])
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
 def crash_during(database: Database, number: int, steps: str) -> str | None:
     """Let the server die while it plays; the answers if the batch was committed."""
     with ThreadPoolExecutor(1) as thread:
-        playing = thread.submit(database.query, "select therouter.play(:n, cast(:s as json))", n=number, s=steps)
+        playing = thread.submit(database.query, PLAY, n=number, s=steps)
         time.sleep(random.Random(number).uniform(0, 0.15))
         database.server.crash()
         database.server.start()
@@ -230,6 +255,7 @@ def test_a62_a_million_steps_of_the_ledger_are_those_of_its_reference(database: 
     dice = random.Random(steps)
     done: Counter[str] = Counter()
     lives: list[Life] = []
+    player = Player(database)
     began = time.monotonic()
     for number in range(-(-steps // BATCH)):
         if number % BATCHES_OF_A_TENANT == 0:
@@ -240,10 +266,11 @@ def test_a62_a_million_steps_of_the_ledger_are_those_of_its_reference(database: 
         encoded = msgspec.json.encode([step for step, _ in made]).decode()
         answers = None
         if number % BATCHES_BETWEEN_CRASHES == 7:
+            player.close()
             answers = crash_during(database, number, encoded)
             done["crash, undone" if answers is None else "crash, committed"] += 1
         if answers is None:
-            answers = str(database.query("select therouter.play(:n, cast(:s as json))", n=number, s=encoded)[0][0])
+            answers = player.play(number, encoded)
         told = msgspec.json.decode(answers)
         wrong = [(step, want, got) for (step, want), got in zip(made, told, strict=True) if want != got]
         assert wrong == [], wrong[0]
@@ -251,6 +278,7 @@ def test_a62_a_million_steps_of_the_ledger_are_those_of_its_reference(database: 
         if number % 100 == 0:
             assert [rule for rule in admin.check_ledger() if rule.difference] == []
     assert [rule for rule in admin.check_ledger() if rule.difference] == []
+    player.close()
     took_s = time.monotonic() - began
     played = sum(count for kind, count in done.items() if not kind.startswith("crash"))
     sys.stdout.write(f"{played} steps in {took_s:.0f} s ({played / took_s:.0f} a second), {dict(done)}\n")
