@@ -119,12 +119,17 @@ def _reap(account: Account, policy: Policy) -> list[str]:
     return _scheduled(account, "reap", policy.reap_interval_minutes, {})
 
 
+def _reconcile(account: Account, policy: Policy) -> list[str]:
+    return _scheduled(account, "reconcile", policy.reconcile_interval_hours * 60, {})
+
+
 ROWS = (
     Row("C70", "Every node has its recovery alarms.", _node_alarms),
     Row("C72", "The public address is probed, and the probe has an alarm.", _probe),
     Row("C72", "An outage ends in at most one reboot in 30 minutes.", _reboot),
     Row("C44", "Alarms sound before a certificate ends.", _certificates),
     Row("C10", "Expired metadata is purged every hour, 1 to 730 days, 90 by default.", _purge),
+    Row("C12", "Usage, ledger and balances are compared on a schedule.", _reconcile),
     Row("C60", "The audit log is sealed every 5 minutes.", _checkpoint),
     Row("C66", "Money held by a lost request is released every 5 minutes.", _reap),
 )
