@@ -95,6 +95,8 @@ class JsonDecoder(ABC):
         if self.writer.ended:
             return
         try:
+            if not frame.data.isascii():
+                frame.data.decode()  # fields that are not read are forwarded all the same, and must be text (A59)
             self.read(frame.data, frame.event)
         except UNREADABLE:
             self.writer.fail(FailureClass.MALFORMED)

@@ -89,6 +89,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_CHOICES = b'"choices":'
 _ABSENT = (b"null", b"")
 
 
@@ -139,6 +140,8 @@ class OpenaiChatDecoder(JsonDecoder):
         if data == b"[DONE]":
             self._done()
             return
+        if data.count(_CHOICES) > 1:
+            raise Malformed("a key twice")  # a client might read the one that we did not (A59)
         chunk = _CHUNK.decode(data)
         if (chunk.error or chunk.base_resp or event == b"error") and self._read_error(chunk, data, event):
             return

@@ -369,10 +369,22 @@ def test_a54_tool_calls_without_bounds_are_cut_off() -> None:
 
 
 @pytest.mark.claim("A59")
-def test_a59_bytes_that_are_no_text_are_malformed() -> None:
-    translation = through({}, *NORMALISED)
-    play(translation, chunk({"content": "a"}).replace(b'"a"', b'"\xff\xfe"'))
+@pytest.mark.parametrize("quirks", [(), ("normalise_answers",)])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        chunk({"content": "a"}).replace(b'"a"', b'"\xff\xfe"'),
+        chunk({"content": "a"}, p="pad").replace(b"pad", b"\xff"),
+        chunk({"content": "a"}).replace(b'"model"', b'"choices":[],"model"'),
+    ],
+)
+def test_a59_bytes_that_are_no_text_and_keys_that_come_twice_are_malformed(
+    broken: bytes, quirks: tuple[str, ...]
+) -> None:
+    translation = through({}, *quirks)
+    outputs = play(translation, broken)
     assert translation.outcome.failure is FailureClass.MALFORMED
+    assert b"".join(output.data for output in outputs) == b""
 
 
 def test_one_finish_reason_for_each_choice() -> None:
