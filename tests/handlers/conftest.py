@@ -8,13 +8,17 @@ from types import ModuleType
 import pytest
 
 from handlers.clouds.resolver import IsolatedResolver
-from handlers.operations import reap
+from handlers.workloads import functions
 from tests.handlers.platforms import PLATFORMS, handlers_in, through_container, through_runtime, through_timer
 
 HERE = Path(__file__).parent
 REQUESTS = {"admin/test_routing.py", "payments/test_routes.py", "payments/test_topups.py", "site/test_routes.py"}
 """Tests that send requests to a room: all platforms."""
-SCHEDULES = {"operations/test_reap.py", "operations/test_purge.py", "operations/test_checkpoint.py"}
+SCHEDULES = {
+    f"operations/test_{row.entry.split('.')[-2]}.py"
+    for row in functions("china")
+    if row.room == "operations" and ".hangzhou." not in row.entry
+}
 """Tests that call a function of both regions as its schedule does: each region's own platform."""
 HANGZHOU = "operations/hangzhou/"
 """Tests of functions that run in Function Compute alone; a direct call of theirs is the same handler."""
@@ -42,6 +46,5 @@ def _platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(IsolatedResolver, "resolve", through_runtime)
     if kind != "lambda":
         module: ModuleType = request.module
-        for name, handler in handlers_in(module).items():
-            monkeypatch.setattr(module, name, through_timer(handler))
-        monkeypatch.setattr(reap, "handler", through_timer(reap.handler))
+        for owner, name, handler in handlers_in(module):
+            monkeypatch.setattr(owner, name, through_timer(handler))

@@ -100,10 +100,12 @@ def through_timer(handler: Handler) -> Handler:
     return lambda event, _context: invoke(event)
 
 
-def handlers_in(module: ModuleType) -> dict[str, Handler]:
-    """The deployed handlers that a test module calls by a name of its own."""
-    return {
-        name: value
-        for name, value in vars(module).items()
+def handlers_in(module: ModuleType) -> list[tuple[ModuleType, str, Handler]]:
+    """The deployed handlers that a test module calls, by a name of its own or as a module's attribute."""
+    modules = [module, *(value for value in vars(module).values() if isinstance(value, ModuleType))]
+    return [
+        (owner, name, value)
+        for owner in modules
+        for name, value in vars(owner).items()
         if getattr(value, "__name__", "") == "handler" and str(getattr(value, "__module__", "")).startswith("handlers.")
-    }
+    ]
