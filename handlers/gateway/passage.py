@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 UNCOMMITTED_BYTES_MAX = 256 * 1024
 CANCEL_PATIENCE_S = 1.0
+EDGE_STATUSES = frozenset({502, 504})
+"""The edge takes these for a dead origin and answers with a page of its own: behind it, a provider's failure is a 503, whose
+code still tells what it was."""
 MEASURED_S_MIN = 0.02
 """An answer that came faster was ready before it was streamed; its tokens per second say nothing."""
 JSON_ANSWERS = frozenset({"chat", "completions", "embeddings", "moderations", "rerank", "images", "count_tokens"})
@@ -131,7 +134,7 @@ class Passage:
     def _end_undispatched(self, failure: FailureClass) -> None:
         self._place = None
         if self.attempts > 1:
-            self._gateway.retries.ended(self._attempt.provider.slug, failed=None)
+            self._gateway.retries.failed(self._attempt.provider.slug, FailureClass.CANCELLED)
         self._conclude(failure, WireEnd(failure=failure), _NO_CONTENT)
 
     def _dispatch(self) -> None:
@@ -237,8 +240,7 @@ class Passage:
         attempt, gateway = self._attempt, self._gateway
         now = monotonic()
         gateway.health.succeeded(attempt.endpoint.id, attempt.health_key, self._grant.principal.account, now)
-        if self.attempts > 1:
-            gateway.retries.ended(attempt.provider.slug, failed=False)
+        gateway.retries.succeeded(attempt.provider.slug, is_fallback=self.attempts > 1)
         if self._plan.conversation:
             gateway.sticky.remember(self._plan.conversation, attempt.endpoint.id, attempt.health_key, now)
         if self._call.stream and end.first_event_ms:
@@ -275,7 +277,7 @@ class Passage:
         retry_after_s = end.retry_after_ms / 1000
         gateway.health.failed(attempt.endpoint.id, attempt.health_key, account, failure, retry_after_s, monotonic())
         if self.attempts > 1:
-            gateway.retries.ended(attempt.provider.slug, failed=FAILURES[failure].try_next or None)
+            gateway.retries.failed(attempt.provider.slug, failure)
         self._conclude(failure, end, final)
 
     def _conclude(self, failure: FailureClass, end: WireEnd, final: bytes) -> None:
@@ -286,6 +288,8 @@ class Passage:
             self._try(index)
             return
         error = failure_error(failure, end, self._call, self._plan, self._previous)
+        if self._gateway.behind_edge and error.http_status in EDGE_STATUSES:
+            error.http_status = 503
         self._record(error.http_status, failure, end)
         exchange = self._exchange
         if exchange.closed:
@@ -315,7 +319,7 @@ class Passage:
             if failure is not FailureClass.CONNECT or self.attempts > index:
                 return None
             index = self._index
-        return index if self._gateway.retries.allow(attempts[index].provider.slug) else None
+        return index if self._gateway.retries.allow(attempts[index].provider.slug, failure) else None
 
     def _record(self, status: int, failure: FailureClass | None, end: WireEnd) -> None:
         self.closed = True

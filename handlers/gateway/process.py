@@ -104,6 +104,7 @@ def build(settings: GatewaySettings, secrets: KeptSecrets | None = None) -> tupl
             },
             spool=Spool(Path(settings.spool)),
             log=Log(Level(deployment.log_level)),
+            behind_edge=deployment.cloud != "local",
         ),
         pool,
     )

@@ -63,7 +63,9 @@ class Gateway:
         pods: dict[str, WireClient],
         spool: Spool,
         log: Log,
+        behind_edge: bool = False,
     ) -> None:
+        self.behind_edge = behind_edge
         self.catalog, self.enabled, self.store, self.verifier = catalog, enabled, store, verifier
         self.wire_keys, self.pods, self.log = wire_keys, pods, log
         self.clock, self.monotonic = time.time, time.monotonic
