@@ -233,10 +233,20 @@ def _play_all(
     def play_provider(listed: list[Task]) -> list[Played]:
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         with httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT_S, trust_env=False, headers=headers) as client:
-            return [_play_one(task, client, upstream, judges[task.dialect]) for task in listed]
+            return [_play_safely(task, client, upstream, judges[task.dialect]) for task in listed]
 
     with ThreadPoolExecutor(WORKERS) as pool:
         return [one for played in pool.map(play_provider, by_provider.values()) for one in played]
+
+
+def _play_safely(task: Task, client: httpx.Client, upstream: ReplayUpstream, judge: Judge) -> Played:
+    """A recording that nobody can read is a miss of its own, not the end of the run."""
+    try:
+        return _play_one(task, client, upstream, judge)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        exchange, own = task.exchange, task.dialect == task.exchange.own_dialect
+        reason = f"cannot be read: {type(error).__name__}"
+        return Played(exchange.id, exchange.provider, exchange.wire_format, task.dialect, own, "miss", reason)
 
 
 def _play_one(task: Task, client: httpx.Client, upstream: ReplayUpstream, judge: Judge) -> Played:

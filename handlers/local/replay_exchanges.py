@@ -56,11 +56,11 @@ class Record(msgspec.Struct, frozen=True):
 
     id: str
     provider: str
-    api: str = ""
-    path: str = ""
+    api: str | None = None
+    path: str | None = None
     request_json: Any = None
     status: int = 200
-    response_headers: dict[str, str] = {}
+    response_headers: dict[str, Any] | None = None
     body: str | None = None
     body_b64: str | None = None
     streaming: bool = False
@@ -128,12 +128,13 @@ def read_exchanges(folder: Path) -> Iterator[Exchange]:
 
 
 def _exchange(record: Record) -> Exchange | None:
-    wire_format = _API_FORMATS.get(record.api)
+    wire_format = _API_FORMATS.get(record.api or "")
+    path = (record.path or "").partition("?")[0]
     if wire_format is None or not isinstance(record.request_json, dict):
         return None
-    if record.path.partition("?")[0].endswith(_NOT_GENERATION):
+    if path.endswith(_NOT_GENERATION):
         return None
-    if _PROMPTS[wire_format] not in record.request_json or (wire_format == "cohere" and "/v2/" not in record.path):
+    if _PROMPTS[wire_format] not in record.request_json or (wire_format == "cohere" and "/v2/" not in path):
         return None
     if wire_format == "cohere" and record.provider != "cohere":
         return None
@@ -141,7 +142,7 @@ def _exchange(record: Record) -> Exchange | None:
     if wire_format == "bedrock_converse" and record.streaming and record.body is not None:
         body = _framed(body)
     own = wire_format in DIALECT_FORMATS.values()
-    headers = {name.lower(): value for name, value in record.response_headers.items()}
+    headers = {name.lower(): str(value) for name, value in (record.response_headers or {}).items()}
     default = "text/event-stream" if record.streaming else "application/json"
     return Exchange(
         id=record.id,
