@@ -134,7 +134,7 @@ class Passage:
     def _end_undispatched(self, failure: FailureClass) -> None:
         self._place = None
         if self.attempts > 1:
-            self._gateway.retries.failed(self._attempt.provider.slug, FailureClass.CANCELLED)
+            self._gateway.retries.failed(self._attempt.endpoint.id, FailureClass.CANCELLED)
         self._conclude(failure, WireEnd(failure=failure), _NO_CONTENT)
 
     def _dispatch(self) -> None:
@@ -240,7 +240,7 @@ class Passage:
         attempt, gateway = self._attempt, self._gateway
         now = monotonic()
         gateway.health.succeeded(attempt.endpoint.id, attempt.health_key, self._grant.principal.account, now)
-        gateway.retries.succeeded(attempt.provider.slug, is_fallback=self.attempts > 1)
+        gateway.retries.succeeded(attempt.endpoint.id, is_fallback=self.attempts > 1)
         if self._plan.conversation:
             gateway.sticky.remember(self._plan.conversation, attempt.endpoint.id, attempt.health_key, now)
         if self._call.stream and end.first_event_ms:
@@ -277,7 +277,7 @@ class Passage:
         retry_after_s = end.retry_after_ms / 1000
         gateway.health.failed(attempt.endpoint.id, attempt.health_key, account, failure, retry_after_s, monotonic())
         if self.attempts > 1:
-            gateway.retries.failed(attempt.provider.slug, failure)
+            gateway.retries.failed(attempt.endpoint.id, failure)
         self._conclude(failure, end, final)
 
     def _conclude(self, failure: FailureClass, end: WireEnd, final: bytes) -> None:
@@ -319,7 +319,7 @@ class Passage:
             if failure is not FailureClass.CONNECT or self.attempts > index:
                 return None
             index = self._index
-        return index if self._gateway.retries.allow(attempts[index].provider.slug, failure) else None
+        return index if self._gateway.retries.allow(attempts[index].endpoint.id, failure) else None
 
     def _record(self, status: int, failure: FailureClass | None, end: WireEnd) -> None:
         self.closed = True
