@@ -271,6 +271,13 @@ def random_wishes() -> Iterator[tuple[int, dict[str, object], set[str]]]:
             wishes["data_collection"] = "deny"
         if generator.random() < 0.3:
             wishes["max_price"] = {"prompt": generator.choice([0.05, 0.5, 1.5, 5.0, 50.0])}
+        if generator.random() < 0.3:
+            by = generator.choice(["price", "throughput", "latency"])
+            wishes["sort"] = generator.choice([by, {"by": by, "partition": generator.choice(["model", "none"])}])
+        if generator.random() < 0.2:
+            wishes["preferred_min_throughput"] = generator.choice([10, {"p50": 40, "p90": 10}])
+        if generator.random() < 0.2:
+            wishes["preferred_max_latency"] = generator.choice([0.5, {"p99": 2}])
         needs = {need for need in ("tools", "json_schema") if generator.random() < 0.2}
         yield seed, wishes, needs
 
