@@ -12,6 +12,8 @@ Ends with 1 when a figure is beyond its alarm line, with 2 when something that t
 from __future__ import annotations
 
 import argparse
+import asyncio
+import os
 import random
 import shutil
 import statistics
@@ -27,6 +29,7 @@ from pathlib import Path
 from tests.bench.native import Driver, Load, Unavailable, compile_programs, upstream
 from tests.bench.processes import cpu_us, pss_kib
 from tests.bench.reference import KEY, nginx
+from tests.bench.stages import STAGES, measure
 from tests.bench.system import Gateway, running_gateway
 from tests.bench.traffic import chat_body
 
@@ -93,7 +96,13 @@ class Target:
     name: str
     port: int
     key: str
-    roots: list[int]
+    roots: dict[str, int]
+    """Process ids of what answers, by name."""
+
+    @property
+    def pids(self) -> list[int]:
+        """All of them."""
+        return list(self.roots.values())
 
 
 class Bench:
@@ -103,8 +112,8 @@ class Bench:
         self._driver, self._direct, self._reference, self._ours = driver, direct, reference, ours
         self.figures: dict[str, list[float]] = defaultdict(list)
         """By the name of a row."""
-        self.costs: dict[str, list[float]] = defaultdict(list)
-        """Microseconds of processor time per request or event, by `mode target`."""
+        self.costs: dict[tuple[str, str], list[float]] = defaultdict(list)
+        """Microseconds of processor time per request or event, by mode and process."""
 
     def round(self, modes: dict[str, Mode]) -> None:
         """Every mode on every target once, in random order."""
@@ -112,18 +121,21 @@ class Bench:
         random.shuffle(bursts)
         loads: dict[tuple[str, str], Load] = {}
         costs: dict[tuple[str, str], float] = {}
+        """By mode and process, or mode and target."""
         for name, target in bursts:
             mode = modes[name]
             if target is self._direct and name not in LATENCY_MODES:
                 continue
-            before = cpu_us(target.roots)
+            before = {process: cpu_us([pid]) for process, pid in target.roots.items()}
             load = self._driver.run(
                 target.port, target.key, mode.body, connections=mode.connections, seconds=mode.seconds, rate=mode.rate
             )
             time.sleep(SETTLE_S)
             units = load.events if mode.per_event else load.requests
             loads[name, target.name] = load
-            costs[name, target.name] = (cpu_us(target.roots) - before) / units
+            for process, pid in target.roots.items():
+                costs[name, process] = (cpu_us([pid]) - before[process]) / units
+            costs[name, target.name] = sum(costs[name, process] for process in target.roots)
         self._note(modes, loads, costs)
 
     def _note(
@@ -132,8 +144,8 @@ class Bench:
         ours, reference = self._ours.name, self._reference.name
         for name in modes:
             self.figures[name].append(costs[name, ours] / costs[name, reference])
-            for target in (ours, reference):
-                self.costs[f"{name} {target}"].append(costs[name, target])
+            for process in (*self._ours.roots, reference):
+                self.costs[name, process].append(costs[name, process])
         self._note_added("alone p50", "alone", loads, lambda load: load.p50_us)
         self._note_added("steady p99", "steady", loads, lambda load: load.p99_us)
         self._note_added("first event", "stream", loads, lambda load: load.first_event_p50_us)
@@ -154,7 +166,7 @@ class Bench:
         """What a stream costs that is open and silent, and what is there without any."""
         self._driver.run(self._ours.port, self._ours.key, MODES["json"].body, connections=16, seconds=0.5)
         time.sleep(1.0)
-        idle = pss_kib(self._ours.roots)
+        idle = pss_kib(self._ours.pids)
         if idle is None:
             print("memory is not measured: hardened processes show it to root only")
             return
@@ -164,7 +176,7 @@ class Bench:
             self._ours.port, self._ours.key, body, connections=IDLE_STREAMS, seconds=6.0
         ) as process:
             time.sleep(4.0)
-            open_kib = pss_kib(self._ours.roots) or idle
+            open_kib = pss_kib(self._ours.pids) or idle
             process.communicate(timeout=30)
         self.figures["stream memory"].append((open_kib - idle) / IDLE_STREAMS)
 
@@ -186,6 +198,18 @@ def judge(figures: Mapping[str, list[float]]) -> tuple[list[str], list[str]]:
     return lines, crossed
 
 
+def print_costs(costs: Mapping[tuple[str, str], list[float]]) -> None:
+    """Where the processor time goes: by process, and by stage of the Python of one request."""
+    print("\nmicroseconds of CPU")
+    for mode in MODES:
+        parts = [f"{process} {statistics.median(v):.1f}" for (name, process), v in costs.items() if name == mode]
+        if parts:
+            print(f"  {mode:14}{'   '.join(parts)}")
+    figures = asyncio.run(measure(10, 200))
+    stages = "   ".join(f"{stage} {us:.1f}" for stage, us in zip(STAGES, figures["json"], strict=True))
+    print(f"  of json, Python in warm caches: {stages}\n")
+
+
 @contextmanager
 def bench() -> Iterator[tuple[Bench, Gateway]]:
     """Everything that the bench needs, started; everything it started, stopped."""
@@ -198,8 +222,8 @@ def bench() -> Iterator[tuple[Bench, Gateway]]:
             nginx(folder, upstream_port) as (nginx_port, nginx_pid),
             running_gateway(folder, upstream_port) as gateway,
         ):
-            direct = Target("direct", upstream_port, "none", [])
-            reference = Target("nginx", nginx_port, KEY, [nginx_pid])
+            direct = Target("direct", upstream_port, "none", {})
+            reference = Target("nginx", nginx_port, KEY, {"nginx": nginx_pid})
             ours = Target("ours", gateway.port, gateway.key, gateway.roots)
             yield Bench(Driver(folder), direct, reference, ours), gateway
     finally:
@@ -224,10 +248,12 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 2
     lines, crossed = judge(measured.figures)
-    lines += ["", "microseconds of CPU behind them"]
-    lines += [f"  {name:38}{statistics.median(values):8.1f}" for name, values in measured.costs.items()]
     print("\n".join(lines))
-    print("usage records lost or doubled when processes are killed: see `make faults`")
+    print_costs(measured.costs)
+    print(
+        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; latencies mean little on a busy machine"
+    )
+    print("usage records lost or doubled when processes are killed: `make faults`")
     if crossed:
         print(f"beyond the alarm line: {', '.join(crossed)}")
     return 1 if crossed else 0

@@ -24,7 +24,7 @@ class Gateway:
 
     port: int
     key: str
-    roots: list[int]
+    roots: dict[str, int]
     """Process ids of gateway and pod."""
     cold_start_s: float
     """From nothing but a database to the first answer: both processes."""
@@ -51,7 +51,7 @@ def running_gateway(folder: Path, upstream_port: int) -> Iterator[Gateway]:
         finally:
             access.close()
         cold_start_s = _restart(local, key)
-        yield Gateway(local.port, key, [local.gateway.pid, local.pods[PROVIDER].pid], cold_start_s)
+        yield Gateway(local.port, key, {"gateway": local.gateway.pid, "pod": local.pods[PROVIDER].pid}, cold_start_s)
     finally:
         local.stop()
 
