@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from handlers.errors import FailureClass
+from handlers.translation.dialects import anthropic_fields, openai_chat_fields, responses_fields
 
 RETRY_AFTER_MS_MAX = 3_600_000
 PHRASE_CHARACTERS_MAX = 4_000
@@ -95,6 +96,8 @@ _VAGUE = frozenset({FailureClass.INVALID_REQUEST, FailureClass.SERVER_ERROR})
 _CODE_FIELDS = ("code", "type", "status", "status_code", "__type", "err_code")
 _TEXT_FIELDS = ("message", "msg", "Message", "detail", "status_msg", "error")
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(?:\.[A-Za-z0-9_]{1,64}|\[\d{1,5}\]){0,12}\Z")
+FIELDS = openai_chat_fields.KNOWN_FIELDS | anthropic_fields.KNOWN_FIELDS | responses_fields.KNOWN_FIELDS
+"""Only a field of a request may be named to a client in an upstream's words."""
 _WAIT = re.compile(r"(?:retry|try again) in (\d{1,6}(?:\.\d{1,6})?) ?(ms|s)")
 
 
@@ -163,7 +166,7 @@ def _read(body: bytes) -> _Body:
             value[:PHRASE_CHARACTERS_MAX].lower() for name in _TEXT_FIELDS if isinstance(value := source.get(name), str)
         ]
         found = source.get("param")
-        if isinstance(found, str) and _PARAM.match(found):
+        if isinstance(found, str) and _PARAM.match(found) and re.split(r"[.\[]", found)[0] in FIELDS:
             param = found
     return _Body(codes, "\n".join(texts), param)
 
@@ -184,7 +187,7 @@ def _retry_after_ms(headers: Mapping[str, str], text: str) -> int:
     """How long the provider asks to wait, 0 when it does not say; never more than an hour."""
     for name, unit_ms in (("retry-after-ms", 1), ("retry-after", 1_000)):
         value = headers.get(name, "")
-        if len(value) < 12 and value.replace(".", "", 1).isdigit():
+        if len(value) < 12 and value.isascii() and value.replace(".", "", 1).isdigit():
             return min(int(float(value) * unit_ms), RETRY_AFTER_MS_MAX)
     wait = _WAIT.search(text)
     if wait is None:
