@@ -142,6 +142,7 @@ def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     create.add_argument("--models", default="", help="only these models, separated by commas")
     create.add_argument("--requests-per-minute", type=int, help="refuse more than this")
     create.add_argument("--tokens-per-minute", type=int, help="refuse more than this")
+    create.add_argument("--concurrent-requests", type=int, help="refuse more than this at once")
     create.add_argument("--spend", type=float, help="most that the key may spend, in units of currency")
     create.add_argument("--spend-period", choices=("daily", "weekly", "monthly"), help="when --spend starts anew")
     create.add_argument("--expires-days", type=int, help="days from now until the key stops working")

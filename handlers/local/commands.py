@@ -36,6 +36,7 @@ def create_key(options: argparse.Namespace) -> int:
     limits = KeyLimits(
         requests_per_minute=options.requests_per_minute,
         tokens_per_minute=options.tokens_per_minute,
+        concurrent_requests=options.concurrent_requests,
         spend_nano=None if options.spend is None else round(options.spend * NANO),
         spend_period=options.spend_period or "",
         models=frozenset(name.strip() for name in options.models.split(",") if name.strip()),
