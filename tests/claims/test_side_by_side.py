@@ -242,3 +242,9 @@ def test_c49_the_regions_share_no_secret(regions: dict[str, Region]) -> None:
     secrets = [{path.read_bytes() for path in (region.folder / "secrets").glob("*/*")} for region in regions.values()]
     assert all(len(found) > 5 for found in secrets)
     assert secrets[0].isdisjoint(secrets[1])
+
+
+def test_every_duty_was_done_in_both_regions(regions: dict[str, Region]) -> None:
+    """A duty that fails writes a line; one that succeeds is quiet."""
+    said = {name: (region.folder / "logs" / "schedules.log").read_text() for name, region in regions.items()}
+    assert said == {"global": "", "china": ""}
