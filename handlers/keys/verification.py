@@ -79,7 +79,8 @@ class KeyVerifier:
         self._environment = environment
         self._clock = clock
         self._entries_max = entries_max
-        self._cache_key = os.urandom(32)
+        self._hash = blake2b(key=os.urandom(32), digest_size=16)
+        """Keyed for this process; each token is hashed by a copy."""
         self._entries: dict[bytes, _Entry] = {}
         self._digests: dict[str, bytes] = {}
         self._refused: dict[bytes, tuple[float, str]] = {}
@@ -95,7 +96,7 @@ class KeyVerifier:
         """The principal of a token verified minutes ago, or None; starts a renewal when the entry is about to age."""
         if len(token) != KEY_BYTES:
             return None
-        digest = blake2b(token, key=self._cache_key, digest_size=16).digest()
+        digest = self._digest(token)
         entry = self._entries.get(digest)
         if entry is None:
             return None
@@ -105,6 +106,11 @@ class KeyVerifier:
         if now >= entry.refresh_at:
             self._fly(digest, entry.parsed)
         return entry.row.principal
+
+    def _digest(self, token: bytes) -> bytes:
+        digest = self._hash.copy()
+        digest.update(token)
+        return digest.digest()
 
     async def authenticate(self, token: bytes) -> Principal:
         """The principal of any token.
@@ -118,7 +124,7 @@ class KeyVerifier:
         principal = self.cached(token)
         if principal is not None:
             return principal
-        digest = blake2b(token, key=self._cache_key, digest_size=16).digest()
+        digest = self._digest(token)
         if self._refused.get(digest, (0.0, ""))[0] > self._clock():
             raise refuse()
         outcome = await asyncio.shield(self._fly(digest, parsed))
