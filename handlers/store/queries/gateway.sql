@@ -1,5 +1,5 @@
 -- name: gateway_key
-select k.*, therouter.gateway_byok_fee(k.tenant_id) from therouter.gateway_key(:key_id) k
+select * from therouter.gateway_principal(:key_id)
 
 -- name: gateway_changes
 select * from therouter.gateway_changes(:since)
