@@ -9,6 +9,7 @@ from handlers.gateway.usage_line import UsageLine
 from handlers.telemetry.metrics import Counter, Gauge, Histogram, Registry
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_RATES = (1.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1_280.0)
 _STATUSES = (
     "400",
     "401",
@@ -70,6 +71,22 @@ class GatewayMetrics:
                 "To the first semantic event.",
                 _SECONDS,
                 {"provider": slugs},
+            )
+        )
+
+        self.rate = registry.add(
+            Histogram(
+                "therouter_output_tokens_per_second",
+                "Of streamed answers, after the first event.",
+                _RATES,
+                {"provider": slugs},
+            )
+        )
+        self.failed_attempts = registry.add(
+            Counter(
+                "therouter_failed_attempts_total",
+                "Attempts that failed, whether or not another one served the request.",
+                {"provider": slugs, "code": outcomes[1:]},
             )
         )
 

@@ -38,14 +38,10 @@ if TYPE_CHECKING:
 
 UNCOMMITTED_BYTES_MAX = 256 * 1024
 CANCEL_PATIENCE_S = 1.0
-EDGE_STATUSES = frozenset({502, 504})
-"""The edge takes these for a dead origin and answers with a page of its own: behind it, a provider's failure is a 503, whose
-code still tells what it was."""
 MEASURED_S_MIN = 0.02
 """An answer that came faster was ready before it was streamed; its tokens per second say nothing."""
 JSON_ANSWERS = frozenset({"chat", "completions", "embeddings", "moderations", "rerank", "images", "count_tokens"})
 """Operations whose whole answer is one JSON value, before which white space means nothing."""
-_NO_CONTENT = b""
 _SSE = "text/event-stream"
 _JSON = "application/json"
 
@@ -135,7 +131,7 @@ class Passage:
         self._place = None
         if self.attempts > 1:
             self._gateway.retries.failed(self._attempt.endpoint.id, FailureClass.CANCELLED)
-        self._conclude(failure, WireEnd(failure=failure), _NO_CONTENT)
+        self._conclude(failure, WireEnd(failure=failure), b"")
 
     def _dispatch(self) -> None:
         attempt, gateway, call = self._attempt, self._gateway, self._call
@@ -200,7 +196,7 @@ class Passage:
         self._gateway.limit_of(self._attempt.provider.slug).leave(None, monotonic())
         self._gateway.pod_lost(self._attempt.provider.slug)
         failure = FailureClass.TRUNCATED if self.committed else FailureClass.CONNECT
-        self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), _NO_CONTENT)
+        self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), b"")
 
     # What the client does
 
@@ -248,6 +244,7 @@ class Passage:
             if span_s > MEASURED_S_MIN:
                 rate = end.usage.completion_tokens / span_s
                 gateway.health.measured(attempt.endpoint.id, end.first_event_ms, rate)
+                gateway.metrics.rate.observe(rate, attempt.provider.slug)
         status = self._head.status if self._head else 200
         self._record(status, None, end)
         self._deliver(status, final)
@@ -288,8 +285,7 @@ class Passage:
             self._try(index)
             return
         error = failure_error(failure, end, self._call, self._plan, self._previous)
-        if self._gateway.behind_edge and error.http_status in EDGE_STATUSES:
-            error.http_status = 503
+        error.http_status = self._gateway.status_at_edge(error.http_status)
         self._record(error.http_status, failure, end)
         exchange = self._exchange
         if exchange.closed:
@@ -350,6 +346,7 @@ class Passage:
 
     def _tell(self, end: WireEnd, failure: FailureClass) -> None:
         duration_ms = int((monotonic() - self._started_at) * 1000)
+        self._gateway.metrics.failed_attempts.add(self._attempt.provider.slug, FAILURES[failure].code)
         self._gateway.log.emit(
             failed_attempt(self._attempt, self.request_id, self.attempts, duration_ms, failure, end.upstream_status)
         )

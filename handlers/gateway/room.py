@@ -259,6 +259,10 @@ class Gateway:
         """How many requests may be at this provider's pod."""
         return self._limits[provider]
 
+    def status_at_edge(self, status: int) -> int:
+        """Behind the edge a provider's failure is a 503: for a 502 or 504 the edge would show its page for a dead origin."""
+        return 503 if self.behind_edge and status in {502, 504} else status
+
     def pod_lost(self, provider: str) -> None:
         """A pod went away in the middle of an exchange."""
         self.log.emit(DependencyLost(level=Level.ERROR, dependency=Dependency.POD, name=identifier(provider)))
