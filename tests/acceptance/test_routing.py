@@ -90,5 +90,7 @@ def test_endpoints_have_live_figures(system: RunningSystem, key: str) -> None:
 
 def test_metrics_tell_of_strain_and_of_what_is_broken(system: RunningSystem) -> None:
     text = httpx.get(f"{system.url}/metrics").text
+    for name in ("therouter_output_tokens_per_second_count{", "therouter_failed_attempts_total{"):
+        assert f"\n{name}provider=" in text
     for name in ("therouter_overload_level", "therouter_loop_lag_seconds", "therouter_broken_endpoints"):
         assert f"\n{name} " in text
