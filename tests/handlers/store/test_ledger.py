@@ -38,9 +38,7 @@ OLDEST_GRANT_IS_OVER = (
     "update therouter.credit_grant set expires_at = now() - interval '1 second' where grant_key = ("
     " select grant_key from therouter.credit_grant where tenant_id = :tenant and ended_at is null order by expires_at limit 1)"
 )
-GRANTS_LEFT = (
-    "select grant_key, left_nano from therouter.credit_grant where tenant_id = :tenant and ended_at is null order by expires_at"
-)
+GRANTS_LEFT = "select grant_key, left_nano from therouter.credit_grant where tenant_id = :tenant and ended_at is null order by expires_at"
 WHO = st.integers(0, 1)
 WHICH = st.integers(0, 2)
 
