@@ -192,12 +192,15 @@ class EventWriter:
         """More of a block."""
         if not text or self.ended:
             return
+        kind = self._open.get(index)
+        if kind is None:
+            raise Malformed("text after its block")
         characters = self._characters[index] + len(text)
         self._characters_left -= len(text)
         if characters > BLOCK_CHARACTERS_MAX or self._characters_left < 0:
             raise Malformed("answer too long")
         self._characters[index] = characters
-        if self._open[index] is BlockKind.REASONING:
+        if kind is BlockKind.REASONING:
             self._reasoning_tokens += estimate_tokens(text)
         else:
             self._output_tokens += estimate_tokens(text)

@@ -82,13 +82,15 @@ class _Cleaner:
             }
             known = fields["properties"]
             if isinstance(fields.get("required"), list):
-                fields["required"] = [name for name in fields["required"] if name in known]
+                fields["required"] = [name for name in fields["required"] if isinstance(name, str) and name in known]
         if "items" in fields:
             fields["items"] = self.clean(fields["items"], depth, path)
         elif fields.get("type") == "array":
             fields["items"] = {"type": "string"}
-        if fields.get("type") == "string" and fields.get("format") not in _STRING_FORMATS:
+        if fields.get("type") == "string" and str(fields.get("format")) not in _STRING_FORMATS:
             fields.pop("format", None)
+        if not isinstance(fields.get("enum", []), list):
+            del fields["enum"]
         if "enum" in fields:
             fields["enum"] = [str(value) for value in fields["enum"]]
             fields["type"] = "string"

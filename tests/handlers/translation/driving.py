@@ -31,13 +31,14 @@ def attempt(
     stream: bool = True,
     quirks: frozenset[str] = frozenset(),
     able: dict[str, Any] | None = None,
+    body_bytes: bytes = b"",
     **changes: Any,
 ) -> Translation:
     body = PROMPTS[dialect] | (body or {})
     values: dict[str, Any] = {
         "operation": "chat",
         "upstream": UpstreamTarget(wire_format, "model-1", "maker", "Maker", quirks, **(able or {})),
-        "body": msgspec.json.encode(body),
+        "body": body_bytes or msgspec.json.encode(body),
         "content_type": "application/json",
         "target": "/v1/chat/completions",
         "client_headers": {},
