@@ -13,14 +13,21 @@ PIECES_MAX = 8
 """Into how many pieces, cut at random places, an answer is split."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A pod that hangs up, as it does after a failure, is nothing to report."""
+        del request, client_address
+
+
 class ReplayUpstream:
     """Serves http://127.0.0.1:PORT/<slug>/...; thread-safe."""
 
     def __init__(self) -> None:
         self._next: dict[str, Exchange] = {}
         self._seen: dict[str, int] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def start(self) -> None:
