@@ -68,7 +68,7 @@ def test_segments_rotate_and_are_deleted_when_settled(tmp_path: Path, monkeypatc
 def test_only_a_sync_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SEGMENT_BYTES_MAX", 200)
     synced: list[int] = []
-    monkeypatch.setattr(module.os, "fdatasync", synced.append)
+    monkeypatch.setattr("os.fdatasync", synced.append)
     spool = Spool(tmp_path)
     for number in range(50):
         spool.append(b'{"number":%d}' % number)
