@@ -28,7 +28,7 @@ DEPTH_MAX = 64
 STRICT_BYTES_MAX = 128 * 1024
 MODELS_MAX = 8
 
-LIST_PRICE_TIERS = frozenset({"auto", "default", "standard", "standard_only", "flex"})
+LIST_PRICE_TIERS = frozenset({"auto", "default", "on_demand", "standard", "standard_only", "flex"})
 """Service tiers that cost the list price or less."""
 
 Cap = Annotated[int, Meta(ge=1, le=10_000_000)]
