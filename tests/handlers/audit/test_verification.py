@@ -24,7 +24,9 @@ def test_an_untouched_trail_is_proven() -> None:
 
 def place_of(line: int) -> str:
     """What must be named when a line is damaged."""
-    return {0: "line 1", 5: "checkpoint of 4", 11: "checkpoint of 9"}.get(line, f"row {line - (line > 5) - (line > 11)}")
+    return {0: "line 1", 5: "checkpoint of 4", 11: "checkpoint of 9"}.get(
+        line, f"row {line - (line > 5) - (line > 11)}"
+    )
 
 
 @pytest.mark.claim("C60")

@@ -24,7 +24,9 @@ def make_trail(key: Ed25519PrivateKey, rows: int, sealed_at: Iterable[int]) -> l
     frontier, chain, sizes = Frontier(), CHAIN_START, set(sealed_at)
     for seq in range(1, rows + 1):
         tenant = OTHER if seq % 3 == 0 else TENANT
-        record = msgspec.json.encode({"seq": seq, "tenant_id": tenant, "action": "key.create", "salt": secrets.token_hex(16)})
+        record = msgspec.json.encode(
+            {"seq": seq, "tenant_id": tenant, "action": "key.create", "salt": secrets.token_hex(16)}
+        )
         leaf = hash_leaf(record)
         chain = next_chain(chain, leaf)
         frontier.push(leaf)
