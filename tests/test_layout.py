@@ -108,7 +108,7 @@ KEY_SHAPES = re.compile(
     r"sk-tr-[lt][0-9A-Za-z]_[uc][0-9A-Za-z]{15}_|sk-(ant|proj)-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}"
     r"|-----BEGIN (RSA |EC )?PRIVATE KEY-----|whsec_[A-Za-z0-9]{24,}|(sk|rk)_live_[A-Za-z0-9]{16,}"
 )
-MACHINE_PATHS = re.compile(r"/work/(main|shared|steering)|/tmp/bash_jobs|/root/\.")
+MACHINE_PATHS = re.compile("|".join((r"/work" + r"/(main|shared|steering)", "/tmp" + "/bash_jobs", "/root" + r"/\.")))
 
 
 def test_nothing_secret_looking_and_no_machine_path_is_committed() -> None:
