@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from handlers.catalog.entries import Timeouts
 from handlers.errors import FAILURES, FailureClass
 from handlers.keys.wire_token import mint_wire_token
 from handlers.telemetry.logs import AttemptEnded, Level, identifier
-from handlers.transport.wire import WireDeadlines, WireRequest
+from handlers.transport.frames import KNOWN_TERMS_BYTES_MAX
+from handlers.transport.wire import WireDeadlines, WireRequest, WireTerms
 
 if TYPE_CHECKING:
+    from handlers.catalog.entries import Endpoint, Provider, Timeouts
     from handlers.gateway.gate import Call
     from handlers.gateway.ordering import Attempt
     from handlers.transport.server import Exchange
 
 TOKEN_LIFETIME_S = 60
-LAST_CHANCE_MS = 1_000
 LONG_MS = 600_000
 """An endpoint that may take longer than this is called as a stream even for a client that wants one JSON answer: silence is
 noticed and a cancellation saves money. Others answer such a client with the provider's own bytes."""
@@ -53,37 +51,49 @@ def wire_request(
         output_tokens_max: what the balance affords; 0: as the client asked.
         elapsed_ms: what earlier attempts have used up of the request's total time.
     """
-    endpoint = attempt.endpoint
-    timeouts = endpoint.timeouts or attempt.provider.timeouts
+    terms = terms_of(attempt, call, exchange)
+    token = mint_wire_token(
+        key, request_id, account, terms.endpoint, attempt.record, expires_at_s=now_s + TOKEN_LIFETIME_S
+    )
     return WireRequest(
-        request_id=request_id,
-        token=mint_wire_token(
-            key,
-            request_id=request_id,
-            account=account,
-            endpoint=endpoint.id,
-            byok_record=attempt.record,
-            expires_at_s=now_s + TOKEN_LIFETIME_S,
-        ),
-        account=account,
-        dialect=call.route.dialect,
-        operation=call.route.operation,
+        terms, request_id, token, account, number, output_tokens_max, elapsed_ms, attempt.record, byok_sealed
+    )
+
+
+def terms_of(attempt: Attempt, call: Call, exchange: Exchange) -> WireTerms:
+    """What a pod is told alike for all requests of this kind: the same object again as long as nothing of it changes."""
+    endpoint, provider, route = attempt.endpoint, attempt.provider, call.route
+    strict = call.preferences.require_parameters
+    headers = _protocol_headers(exchange)
+    kind = (
+        endpoint.id, attempt.credential, route.dialect, route.operation, call.stream, call.target, call.content_type,
+        strict, headers,
+    )  # fmt: skip
+    known = _known_terms.get(kind)
+    # An id names an endpoint of one catalogue: the same id may stand for something else in another one.
+    if known is not None and known[0] is endpoint and known[1] is provider:
+        return known[2]
+    timeouts = endpoint.timeouts or provider.timeouts
+    terms = WireTerms(
+        dialect=route.dialect,
+        operation=route.operation,
         endpoint=endpoint.id,
         public_model=endpoint.model,
-        attempt=number,
         stream=call.stream,
-        deadlines=_left_of(_deadlines(timeouts), elapsed_ms) if elapsed_ms else _deadlines(timeouts),
-        target=call.target,
+        deadlines=_deadlines(timeouts),
         content_type=call.content_type,
-        client_headers=_protocol_headers(exchange),
+        target=call.target,
+        client_headers=dict(headers),
         credential=attempt.credential,
-        byok_sealed=byok_sealed,
-        byok_record=attempt.record,
-        output_tokens_max=output_tokens_max,
         stateless=attempt.credential == "shared",
-        require_parameters=call.preferences.require_parameters,
+        require_parameters=strict,
         upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
     )
+    if not route.multipart and len(terms.encoded) <= KNOWN_TERMS_BYTES_MAX:
+        if len(_known_terms) >= _KNOWN_TERMS_MAX:
+            del _known_terms[next(iter(_known_terms))]
+        _known_terms[kind] = endpoint, provider, terms
+    return terms
 
 
 def failed_attempt(
@@ -102,37 +112,25 @@ def failed_attempt(
     )
 
 
-_deadline_cache: dict[Timeouts, WireDeadlines] = {}
+_known_terms: dict[tuple[object, ...], tuple[Endpoint, Provider, WireTerms]] = {}
+_KNOWN_TERMS_MAX = 1_024
 
 
 def _deadlines(timeouts: Timeouts) -> WireDeadlines:
-    deadlines = _deadline_cache.get(timeouts)
-    if deadlines is None:
-        deadlines = _deadline_cache[timeouts] = WireDeadlines(
-            connect_ms=timeouts.connect_ms,
-            headers_ms=timeouts.headers_ms,
-            first_event_ms=timeouts.first_event_ms,
-            between_bytes_ms=timeouts.between_bytes_ms,
-            between_events_ms=timeouts.between_events_ms,
-            total_ms=timeouts.total_ms,
-        )
-    return deadlines
-
-
-def _left_of(deadlines: WireDeadlines, elapsed_ms: int) -> WireDeadlines:
-    """One total over all attempts: a fallback does not begin it anew."""
-    return msgspec.structs.replace(deadlines, total_ms=max(LAST_CHANCE_MS, deadlines.total_ms - elapsed_ms))
+    return WireDeadlines(
+        connect_ms=timeouts.connect_ms,
+        headers_ms=timeouts.headers_ms,
+        first_event_ms=timeouts.first_event_ms,
+        between_bytes_ms=timeouts.between_bytes_ms,
+        between_events_ms=timeouts.between_events_ms,
+        total_ms=timeouts.total_ms,
+    )
 
 
 _PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client"})
-_NO_HEADERS: dict[str, str] = {}
 
 
-def _protocol_headers(exchange: Exchange) -> dict[str, str]:
-    found = _NO_HEADERS
-    for name, value in exchange.head.headers:
-        if name in _PROTOCOL_HEADERS:
-            if found is _NO_HEADERS:
-                found = {}
-            found[name.decode()] = value.decode("latin-1")
-    return found
+def _protocol_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name.decode(), value.decode("latin-1")) for name, value in exchange.head.headers if name in _PROTOCOL_HEADERS
+    )

@@ -46,14 +46,20 @@ class Credentials:
         """Whether a gateway of ours sent exactly this request, a moment ago."""
         return any(
             verify_wire_token(
-                key, request.token, request.request_id, request.account, request.endpoint, request.byok_record, now_s
+                key,
+                request.token,
+                request.request_id,
+                request.account,
+                request.terms.endpoint,
+                request.byok_record,
+                now_s,
             )
             for key in self.wire_keys
         )
 
     def signer_for(self, request: WireRequest) -> Signer:
         """Signs as ourselves or as the customer; raises NoCredential. A customer's key lives as long as its request."""
-        if request.credential != "byok":
+        if request.terms.credential != "byok":
             if self.shared is None:
                 raise NoCredential
             return self.shared

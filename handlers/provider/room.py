@@ -104,7 +104,7 @@ class ProviderRoom:
         if not self._credentials.vouches_for(request, now_s):
             self._refuse(reply, "token")
             return
-        endpoint = self._endpoints.get(request.endpoint)
+        endpoint = self._endpoints.get(request.terms.endpoint)
         if endpoint is None:
             self._refuse(reply, "endpoint")
             return
@@ -114,11 +114,11 @@ class ProviderRoom:
             if translation.answer is not None:
                 _answer_here(reply, translation, translation.answer.final)
                 return
-            if request.require_parameters:
+            if request.terms.require_parameters:
                 _forbid_dropping(translation.warnings)
             upstream = translation.upstream
             call = self._http_request(upstream, signer(upstream, now_s))
-            self._begin(reply, translation, endpoint.answer_bytes_max(request.operation), call)
+            self._begin(reply, translation, endpoint.answer_bytes_max(request.terms.operation), call)
         except Exception as error:  # noqa: BLE001 the boundary: one END for whatever a request does to us
             self._end_unsent(reply, error)
 
@@ -169,7 +169,7 @@ class ProviderRoom:
     def _tell(self, request: WireRequest, end: WireEnd, duration_s: float) -> None:
         failure = end.failure
         counts = failure is not None and FAILURES[failure].counts_for_health
-        endpoint = self._endpoints[request.endpoint]
+        endpoint = self._endpoints[request.terms.endpoint]
         self._log.emit(
             AttemptEnded(
                 level=Level.WARNING if counts else Level.DEBUG if failure in _EXPECTED else Level.INFO,
@@ -216,19 +216,20 @@ def _forbid_dropping(warnings: tuple[str, ...]) -> None:
 
 
 def _translate(request: WireRequest, target: UpstreamTarget, body: bytes, now_s: int) -> Translation:
+    terms = request.terms
     return translate(
-        dialect=request.dialect,
-        operation=request.operation,
+        dialect=terms.dialect,
+        operation=terms.operation,
         upstream=target,
         body=body,
-        content_type=request.content_type,
-        target=request.target,
-        client_headers=request.client_headers,
-        public_model=request.public_model,
-        stream=request.stream,
-        stateless=request.stateless or request.credential != "byok",
+        content_type=terms.content_type,
+        target=terms.target,
+        client_headers=terms.client_headers,
+        public_model=terms.public_model,
+        stream=terms.stream,
+        stateless=terms.stateless or terms.credential != "byok",
         output_tokens_max=request.output_tokens_max,
-        upstream_stream=request.upstream_stream,
+        upstream_stream=terms.upstream_stream,
         now_s=now_s,
         response_id=request.request_id,
     )

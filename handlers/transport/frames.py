@@ -8,6 +8,7 @@ import msgspec
 
 from handlers.translation.canonical.usage import Usage
 from handlers.transport.bodies import Pieces
+from handlers.transport.memo import Memo
 from handlers.transport.wire import (
     FRAME_BYTES_MAX,
     FRAME_HEADER_BYTES,
@@ -16,6 +17,7 @@ from handlers.transport.wire import (
     WireEnd,
     WireHead,
     WireRequest,
+    WireTerms,
 )
 
 _HEADER = struct.Struct(">BBI")
@@ -25,10 +27,14 @@ _END = int(FrameKind.END)
 _KINDS = frozenset(kind.value for kind in FrameKind)
 
 encode_json = msgspec.json.Encoder().encode
-decode_request = msgspec.json.Decoder(WireRequest).decode
 decode_head = msgspec.json.Decoder(WireHead).decode
 decode_usage = msgspec.json.Decoder(Usage).decode
 _decode_end_json = msgspec.json.Decoder(WireEnd).decode
+_decode_terms = msgspec.json.Decoder(WireTerms).decode
+_decode_own = msgspec.json.Decoder(tuple[str, str, str, int, int, int, str, str]).decode
+_known_terms: Memo[bytes, WireTerms] = Memo(_decode_terms)
+KNOWN_TERMS_BYTES_MAX = 4_096
+"""Longer ones (a client's own headers) are read anew each time, so that what is kept stays small."""
 
 Frame = tuple[int, int, bytes]
 """(kind, flags, payload)"""
@@ -46,6 +52,26 @@ def encode_frame(kind: int, flags: int, payload: bytes) -> bytes:
 def encode_frame_header(kind: int, flags: int, length: int) -> bytes:
     """The header alone, for payloads too large to copy beside it."""
     return _HEADER.pack(kind, flags, length)
+
+
+def encode_request(request: WireRequest) -> bytes:
+    """The payload of a REQUEST frame."""
+    terms = request.terms.encoded
+    own = encode_json((
+        request.request_id, request.token, request.account, request.attempt, request.output_tokens_max,
+        request.elapsed_ms, request.byok_record, request.byok_sealed,
+    ))  # fmt: skip
+    return _LENGTH.pack(len(terms)) + terms + own
+
+
+def decode_request(payload: bytes) -> WireRequest:
+    """The payload of a REQUEST frame. Raises MalformedFrame, or what msgspec raises."""
+    split = 4 + (_LENGTH.unpack_from(payload)[0] if len(payload) >= 4 else len(payload))
+    if split > len(payload):
+        raise MalformedFrame("a REQUEST frame is shorter than its parts")
+    encoded = payload[4:split]
+    terms = _known_terms[encoded] if split <= KNOWN_TERMS_BYTES_MAX else _decode_terms(encoded)
+    return WireRequest(terms, *_decode_own(payload[split:]))
 
 
 def encode_end(end: WireEnd, final: bytes) -> bytes:

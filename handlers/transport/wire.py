@@ -5,7 +5,7 @@ Theory of operation
     gateway's half asks the pod to cancel its provider and to answer with the END that tells what was produced. A frame is
     kind (1 byte), flags (1 byte), length (4 bytes, big endian), payload.
 
-        gateway -> pod   REQUEST  one `WireRequest` as JSON
+        gateway -> pod   REQUEST  length of JSON (4 bytes), the `WireTerms` as JSON, the rest of the `WireRequest` as a JSON list
                          BODY     the client's body, untouched, in one frame (possibly empty)
         pod -> gateway   HEAD     one `WireHead` as JSON; absent when the attempt failed before anything was produced
                          DATA     client-ready bytes; flag SEMANTIC once they carry the first semantic content
@@ -23,6 +23,7 @@ Rules
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cached_property
 
 import msgspec
 
@@ -31,6 +32,8 @@ from handlers.translation.canonical.usage import NO_USAGE, Usage
 
 FRAME_HEADER_BYTES = 6
 FRAME_BYTES_MAX = 64 * 1024 * 1024
+LAST_CHANCE_MS = 1_000
+"""The least total time that an attempt gets."""
 SEMANTIC = 0x01
 """Flag of DATA: these bytes carry text, reasoning, a tool call or a refusal."""
 
@@ -57,13 +60,12 @@ class WireDeadlines(msgspec.Struct, frozen=True):
     total_ms: int
 
 
-class WireRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everything a pod needs beside the body."""
+class WireTerms(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
+    """What is the same for all requests of one kind: encoded once by the gateway, decoded once by the pod.
 
-    request_id: str
-    token: str
-    account: str
-    """The tenant's public id; part of the token and of the sealing context, never sent upstream."""
+    Equal bytes are one object in a pod for as long as its memo lasts, so what follows from them can be kept beside it.
+    """
+
     dialect: str
     operation: str
     endpoint: str
@@ -72,8 +74,6 @@ class WireRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """The model name that the client shall see in the answer."""
     stream: bool
     deadlines: WireDeadlines
-    attempt: int = 1
-    """Which try of the plan this is, from 1; for logs."""
     content_type: str = "application/json"
     target: str = ""
     """The request target, for dialects that put the model or the method there."""
@@ -81,16 +81,44 @@ class WireRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Allow-listed protocol headers (anthropic-version, anthropic-beta, ...), lower case."""
     credential: str = "shared"
     """shared | byok"""
-    byok_sealed: str = ""
-    byok_record: str = ""
-    output_tokens_max: int = 0
-    """Clamp for the output cap because the balance affords no more; 0: as the client asked."""
     stateless: bool = True
     """Force store:false and refuse upstream object ids: always on shared credentials."""
     require_parameters: bool = False
     """Refuse as unsupported, before anything is sent, rather than drop a parameter."""
     upstream_stream: bool = True
     """Call upstream in streaming mode even for a non-streaming client, where the format allows."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
+
+
+class WireRequest(msgspec.Struct, frozen=True):
+    """Everything a pod needs beside the body."""
+
+    terms: WireTerms
+    request_id: str
+    token: str
+    account: str
+    """The tenant's public id; part of the token and of the sealing context, never sent upstream."""
+    attempt: int = 1
+    """Which try of the plan this is, from 1; for logs."""
+    output_tokens_max: int = 0
+    """Clamp for the output cap because the balance affords no more; 0: as the client asked."""
+    elapsed_ms: int = 0
+    """What earlier attempts have used up of the total time."""
+    byok_record: str = ""
+    byok_sealed: str = ""
+
+    @property
+    def deadlines(self) -> WireDeadlines:
+        """One total over all attempts: a fallback does not begin it anew."""
+        deadlines = self.terms.deadlines
+        if not self.elapsed_ms:
+            return deadlines
+        left_ms = max(LAST_CHANCE_MS, deadlines.total_ms - self.elapsed_ms)
+        return msgspec.structs.replace(deadlines, total_ms=left_ms)
 
 
 class WireHead(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -26,7 +26,7 @@ from handlers.transport.frames import (
     decode_usage,
     encode_frame,
     encode_frame_header,
-    encode_json,
+    encode_request,
 )
 from handlers.transport.wire import SEMANTIC, FrameKind, WireEnd, WireHead, WireRequest
 
@@ -114,11 +114,12 @@ class WireCall:
     def send_over(self, connection: _Connection) -> None:
         """Hand the request to a connection."""
         request, body = self._request, self._body
+        assert request is not None  # noqa: S101 a call is sent once
         self._request = None
         self._body = b""
         self._connection = connection
         connection.call = self
-        opening = encode_frame(_REQUEST, 0, encode_json(request))
+        opening = encode_frame(_REQUEST, 0, encode_request(request))
         opening += encode_frame_header(_BODY, 0, len(body))
         if len(body) <= _JOIN_BYTES_MAX:
             connection.transport.write(opening + body)

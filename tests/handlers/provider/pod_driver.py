@@ -28,9 +28,9 @@ from handlers.transport.frames import (
     decode_head,
     decode_usage,
     encode_frame,
-    encode_json,
+    encode_request,
 )
-from handlers.transport.wire import FrameKind, WireDeadlines, WireEnd, WireHead, WireRequest
+from handlers.transport.wire import FrameKind, WireDeadlines, WireEnd, WireHead, WireRequest, WireTerms
 
 PATIENT = WireDeadlines(
     connect_ms=15_000, headers_ms=15_000, first_event_ms=15_000, between_bytes_ms=15_000, between_events_ms=15_000,
@@ -88,7 +88,7 @@ class Exchange:
         self.answer = Answer()
         self._reader = FrameReader()
         self.closed = False
-        frames = encode_frame(FrameKind.REQUEST, 0, encode_json(request)) + encode_frame(FrameKind.BODY, 0, body)
+        frames = encode_frame(FrameKind.REQUEST, 0, encode_request(request)) + encode_frame(FrameKind.BODY, 0, body)
         self.socket.sendall(frames)
 
     def read(self) -> bool:
@@ -200,7 +200,8 @@ class PodProcess:
                 self.wire_key, values["request_id"], values["account"], values["endpoint"],
                 values.get("byok_record", ""), int(time.time()) + 30,
             )  # fmt: skip
-        return WireRequest(**values)
+        own = {name: values.pop(name) for name in WireRequest.__struct_fields__[1:] if name in values}
+        return WireRequest(WireTerms(**values), **own)
 
     def open(self, body: object, **fields: Any) -> Exchange:
         """Send a request and leave the answer to be read."""

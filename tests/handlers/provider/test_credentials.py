@@ -16,7 +16,7 @@ from handlers.provider.credentials import Credentials, NoCredential, load_creden
 from handlers.settings import Deployment, SettingError, Variable
 from handlers.telemetry.logs import Log
 from handlers.translation.canonical.attempt import UpstreamRequest
-from handlers.transport.wire import WireRequest
+from handlers.transport.wire import WireRequest, WireTerms
 from tests.handlers.provider.pod_driver import PATIENT
 
 LOCAL = Deployment.parse({})
@@ -45,18 +45,8 @@ def load(folder: Path, slug: str = "openai", deployment: Deployment = LOCAL, **e
 
 
 def request(credential: str = "shared") -> WireRequest:
-    return WireRequest(
-        request_id="r",
-        token="",
-        account="a",
-        dialect="openai_chat",
-        operation="chat",
-        endpoint="e",
-        public_model="m",
-        stream=False,
-        deadlines=PATIENT,
-        credential=credential,
-    )
+    terms = WireTerms("openai_chat", "chat", "e", "m", stream=False, deadlines=PATIENT, credential=credential)
+    return WireRequest(terms, request_id="r", token="", account="a")
 
 
 def signed(credentials: Credentials) -> dict[str, str]:

@@ -24,7 +24,7 @@ from handlers.transport.limits import ServerLimits
 from handlers.transport.request_head import RequestHead
 from handlers.transport.server import HttpServer
 from handlers.transport.server_connection import ServerConnection
-from handlers.transport.wire import WireDeadlines, WireEnd, WireHead, WireRequest
+from handlers.transport.wire import WireDeadlines, WireEnd, WireHead, WireRequest, WireTerms
 
 T = TypeVar("T")
 BODY_LIMIT = 1000
@@ -240,10 +240,7 @@ class FrameSink:
 
 def wire_request(request_id: str = "req-1") -> WireRequest:
     """A request like any other."""
-    return WireRequest(
-        request_id=request_id,
-        token="t",
-        account="a",
+    terms = WireTerms(
         dialect="openai_chat",
         operation="chat",
         endpoint="m@p",
@@ -251,6 +248,7 @@ def wire_request(request_id: str = "req-1") -> WireRequest:
         stream=True,
         deadlines=WireDeadlines(1, 2, 3, 4, 5, 6),
     )
+    return WireRequest(terms, request_id=request_id, token="t", account="a")
 
 
 @asynccontextmanager

@@ -150,7 +150,8 @@ def see_with_httptools(data: bytes) -> Seen | None:
 
 def comparable(seen: Seen) -> Seen:
     """Values may differ in surrounding blanks, and in the case of the coding, which h11 lowers."""
-    fields = ((n, v.lower() if n == b"transfer-encoding" else v.strip(b" \t")) for n, v in seen.headers)
+    bare = ((name, value.strip(b" \t")) for name, value in seen.headers)
+    fields = ((name, value.lower() if name == b"transfer-encoding" else value) for name, value in bare)
     return seen._replace(headers=sorted(fields))
 
 

@@ -7,7 +7,14 @@ import pytest
 
 from handlers.errors import FailureClass
 from handlers.translation.canonical.usage import Usage
-from handlers.transport.frames import FrameReader, encode_end, encode_frame, encode_frame_header, encode_json
+from handlers.transport.frames import (
+    FrameReader,
+    encode_end,
+    encode_frame,
+    encode_frame_header,
+    encode_json,
+    encode_request,
+)
 from handlers.transport.wire import FRAME_BYTES_MAX, SEMANTIC, FrameKind, WireEnd, WireHead
 from handlers.transport.wire_client import WireClient
 from handlers.transport.wire_server import WireReply, WireServer
@@ -77,7 +84,7 @@ def test_law_an_answer_is_heard_alike_however_it_arrives(size: int) -> None:
                 (FrameKind.BODY, b""),
                 (FrameKind.BODY, b"x" * 200_000),
             ]
-            assert pod.frames[0] == (FrameKind.REQUEST, 0, encode_json(wire_request()))
+            assert pod.frames[0] == (FrameKind.REQUEST, 0, encode_request(wire_request()))
             assert (pod.connections, client.connections) == (1, 1)
             await client.close()
             assert client.connections == 0

@@ -8,13 +8,13 @@ import pytest
 
 from handlers.errors import FailureClass
 from handlers.translation.canonical.usage import Usage
-from handlers.transport.frames import FrameReader, encode_frame, encode_frame_header, encode_json
+from handlers.transport.frames import FrameReader, encode_frame, encode_frame_header, encode_request
 from handlers.transport.wire import FRAME_BYTES_MAX, FrameKind, WireEnd, WireHead
 from handlers.transport.wire_client import WireClient
 from handlers.transport.wire_server import WireReply, WireServer, _Connection
 from tests.handlers.transport.recorders import FrameSink, MemoryTransport, dial, eventually, run, wire_request
 
-REQUEST = encode_frame(FrameKind.REQUEST, 0, encode_json(wire_request()))
+REQUEST = encode_frame(FrameKind.REQUEST, 0, encode_request(wire_request()))
 BODY = encode_frame(FrameKind.BODY, 0, b"{}")
 WHOLE = REQUEST + BODY
 
