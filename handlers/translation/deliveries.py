@@ -36,6 +36,7 @@ from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.base import AnswerContext, Dialect, StreamEncoder
 from handlers.translation.framing.sse import SseFrame
 from handlers.translation.passthrough.base import Draft, ModelName, Relay
+from handlers.translation.repeated_delta import RepeatedDelta
 
 ERROR_BODY_BYTES_MAX = 64 * 1024
 """An error answer is read this far; its codes stand at its beginning."""
@@ -244,6 +245,7 @@ class RawStream(Delivery):
         self._context = context
         self._model = ModelName(context.model, relay.model_key)
         self._held = NOTHING
+        self._repeated = RepeatedDelta()
 
     @property
     def usage(self) -> Usage:
@@ -262,10 +264,18 @@ class RawStream(Delivery):
 
     def feed(self, data: bytes) -> Output:
         """Whole frames of what has arrived."""
+        output = self._repeated.recognise(data, self._decoder.writer)
+        if output is not None:
+            return output
         frames = self._decoder.frames(data)
-        if len(frames) == 1:
-            return self._forward(frames[0])
-        return self._forward_all(frames)
+        if len(frames) != 1:
+            self._repeated.learn(data, frames, [], b"")
+            return self._forward_all(frames)
+        self._decoder.read_frame(frames[0])
+        events = self._decoder.writer.take()
+        output = self._forwarded(frames[0], events)
+        self._repeated.learn(data, frames, events, output.data)
+        return output
 
     def finish(self) -> Output:
         """The end of input, with a last frame perhaps."""

@@ -74,6 +74,12 @@ class ChunkedDecoder:
 
     def feed(self, data: bytes) -> bytes:
         """Decode what arrived; returns the body bytes in it (often one slice, never None)."""
+        if self._phase == _SIZE and not self._pending:
+            # A streaming server's read is nearly always one small chunk, whole.
+            end = data.find(b"\r\n", 0, 5)
+            size = _SIZES.get(data[:end])
+            if size is not None and len(data) == end + size + 4 and data.endswith(b"\r\n"):
+                return data[end + 2 : -2]
         if self._pending:
             data = self._pending + data
             self._pending = b""

@@ -192,6 +192,11 @@ class EventWriter:
         """More of a block."""
         if not text or self.ended:
             return
+        self.count(index, text)
+        self._events.append(BlockDelta(index, text))
+
+    def count(self, index: int, text: str) -> None:
+        """The book-keeping of `text` without its event, for a text that goes to the client as it is."""
         kind = self._open.get(index)
         if kind is None:
             raise Malformed("text after its block")
@@ -204,7 +209,6 @@ class EventWriter:
             self._reasoning_tokens += estimate_tokens(text)
         else:
             self._output_tokens += estimate_tokens(text)
-        self._events.append(BlockDelta(index, text))
 
     def proof(self, index: int, *, signature: str = "", data: str = "") -> None:
         """A signature, encrypted reasoning or media of a block."""
