@@ -43,6 +43,16 @@ _AVAILABILITY = {
 """For failures that are about who may serve the request. What is wrong with the request itself has no availability."""
 
 
+def opening(request_id: str, content_type: str, *, streams: bool) -> Headers:
+    """The headers of every answer, also of one that begins before anybody has answered."""
+    headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"cache-control", b"no-store"),
+        (b"x-request-id", request_id.encode()),
+    ]
+    return [*headers, (b"x-accel-buffering", b"no")] if streams else headers
+
+
 def facts(attempt: Attempt, attempts: int, output_tokens_max: int) -> Headers:
     """The headers of every answer that a provider gave, or failed to give."""
     told: Headers = [

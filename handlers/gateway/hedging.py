@@ -10,6 +10,8 @@ Theory of operation
     that its client has gone, so its provider is cancelled within the second and its line says what was produced (nothing is
     charged for an answer of which nobody has seen anything). A lane that fails while the other still runs keeps silent.
     The winner's headers name the loser and its request id, under which its cost can be read (GET /v1/generation).
+    While nobody has spoken the race keeps the client company with comments, which commit to nobody; the head has left by
+    then, so a comment names the loser instead.
 """
 
 from __future__ import annotations
@@ -79,8 +81,8 @@ class Lane:
 
     @property
     def started(self) -> bool:
-        """This lane's head has been written."""
-        return self._race.winner is self and self._exchange.started
+        """A head has been written: this lane's, or that of a client who is kept company."""
+        return self._exchange.started
 
     def start(self, status: int, headers: Headers) -> None:
         """Take the client and begin."""
@@ -89,22 +91,18 @@ class Lane:
 
     def write(self, data: bytes) -> None:
         """More of the answer."""
-        if not self.closed:
-            self._exchange.write(data)
+        if not self.closed and self._race.take(self):
+            self._exchange.write(self._race.told_late(self) + data)
 
     def finish(self, data: bytes = b"") -> None:
         """The end of the answer."""
-        if not self.closed:
+        if not self.closed and self._race.take(self):
             self.closed = True
-            self._exchange.finish(data)
+            self._exchange.finish(self._race.told_late(self) + data)
 
     def send(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """A whole answer; a failure is told only when nobody is left who may still succeed."""
-        if self.closed:
-            return
-        if status >= 400 and self._race.may_still_succeed(self):
-            self.closed = True
-        elif self._race.take(self):
+        """A whole answer."""
+        if not self.closed and self._race.take(self):
             self.closed = True
             self._exchange.send(status, self._race.disclosed(self, headers), body)
 
@@ -118,10 +116,14 @@ class Lane:
 class Race:
     """Two lanes and one client."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, events: bool) -> None:
         self._exchange = exchange
+        self._events = events
+        """The answer is a stream of events, which may hold comments."""
         self.lanes: list[Lane] = []
         self.winner: Lane | None = None
+        self._owes_names = events and exchange.started
+        """The head left before there was a winner, so it does not name who lost."""
         exchange.on_disconnect = self._client_gone
         exchange.on_pause = lambda: self._tell_winner("on_pause")
         exchange.on_resume = lambda: self._tell_winner("on_resume")
@@ -132,9 +134,21 @@ class Race:
         self.lanes.append(lane)
         return lane
 
-    def may_still_succeed(self, failing: Lane) -> bool:
-        """Whether another lane than this one still runs."""
-        return any(lane is not failing and not lane.closed for lane in self.lanes)
+    def goes_on_without(self, failing: Exchange) -> bool:
+        """Whether another lane still runs; if so, the one that fails keeps silent from now on."""
+        others = any(cast("Exchange", lane) is not failing and not lane.closed for lane in self.lanes)
+        if others:
+            failing.closed = True
+        return others
+
+    def reassure(self, headers: Headers, sign_of_life: bytes) -> None:
+        """Keep the waiting client company; commits to neither lane."""
+        if self.winner is not None or self._exchange.closed:
+            return
+        if not self._exchange.started:
+            self._exchange.start(200, headers)
+            self._owes_names = self._events
+        self._exchange.write(sign_of_life)
 
     def take(self, lane: Lane) -> bool:
         """Make this lane the answer, unless another one is; the others' clients are gone then."""
@@ -147,8 +161,17 @@ class Race:
 
     def disclosed(self, winner: Lane, headers: Headers) -> Headers:
         """Headers that also name who lost."""
-        lost = b", ".join(lane.name for lane in self.lanes if lane is not winner)
-        return [*headers, (b"x-therouter-hedge-lost", lost)]
+        return [*headers, (b"x-therouter-hedge-lost", self._losers(winner))]
+
+    def told_late(self, winner: Lane) -> bytes:
+        """The same as a comment, once, where the headers left too early."""
+        if not self._owes_names:
+            return b""
+        self._owes_names = False
+        return b": hedge lost by " + self._losers(winner) + b"\n\n"
+
+    def _losers(self, winner: Lane) -> bytes:
+        return b", ".join(lane.name for lane in self.lanes if lane is not winner)
 
     def _client_gone(self) -> None:
         for lane in self.lanes:
@@ -179,7 +202,7 @@ def arm(
 
 def _hedge(gateway: Gateway, passage: Passage, exchange: Exchange, call: Call, grant: Grant, plan: RoutePlan) -> None:
     principal = grant.principal
-    is_over = passage.closed or passage.committed or exchange.started or exchange.closed
+    is_over = passage.closed or passage.committed or exchange.closed
     # A key with limits is counted per request: its rival would be one more than was admitted.
     if is_over or passage.attempts >= len(plan.attempts) or not gateway.rates.passes(principal):
         return
@@ -191,11 +214,10 @@ def _hedge(gateway: Gateway, passage: Passage, exchange: Exchange, call: Call, g
     if not gateway.hedges.spend():
         gateway.credit.release(hold)
         return
-    race, request_id = Race(exchange), new_request_id()
+    race, request_id = Race(exchange, events=passage.events), new_request_id()
     others = tuple(each for each in plan.attempts if each is not attempt)
     slug = plan.attempts[passage.attempts - 1].provider.slug
-    passage.race(cast("Exchange", race.lane(slug, passage.request_id)), msgspec.structs.replace(plan, attempts=others))
+    mine = cast("Exchange", race.lane(slug, passage.request_id))
+    passage.join(race, mine, msgspec.structs.replace(plan, attempts=others))
     rival = cast("Exchange", race.lane(attempt.provider.slug, request_id))
-    racing = Passage(gateway, rival, call, grant, alone, hold, request_id)
-    racing.is_racing = True
-    racing.start()
+    Passage(gateway, rival, call, grant, alone, hold, request_id, race).start()

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from handlers.errors import FAILURES, FailureClass
-from handlers.gateway.disclosure import comment, facts, failure_error
+from handlers.gateway.disclosure import comment, facts, failure_error, opening
 from handlers.gateway.dispatch import failed_attempt, wire_request
 from handlers.gateway.metering import estimate, line_for
 from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, Headers, render, stream_error
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from handlers.gateway.concurrency import Place
     from handlers.gateway.credit import Hold
     from handlers.gateway.gate import Call
+    from handlers.gateway.hedging import Race
     from handlers.gateway.plan import Attempt, RoutePlan
     from handlers.gateway.room import Gateway
     from handlers.transport.server import Exchange
@@ -50,10 +51,10 @@ class Passage:
     """One request between its hold and its record."""
 
     __slots__ = (
-        "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_committed_at", "_dispatched_at", "_events", "_exchange",
-        "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_place", "_plan", "_previous", "_started_at",
-        "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "first_event_ms", "is_racing", "quiet_since",
-        "request_id",
+        "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_committed_at", "_dispatched_at", "_exchange",
+        "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_place", "_plan", "_previous", "_race",
+        "_started_at", "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "events", "first_event_ms",
+        "quiet_since", "request_id",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +66,9 @@ class Passage:
         plan: RoutePlan,
         hold: Hold,
         request_id: str,
+        race: Race | None = None,
     ) -> None:
+        self._race = race
         self._gateway, self._exchange, self._call, self._grant = gateway, exchange, call, grant
         self._plan, self._hold, self.request_id = plan, hold, request_id
         self._index = 0
@@ -76,7 +79,7 @@ class Passage:
         self._usage: Usage = NO_USAGE
         self._previous: list[tuple[Attempt, FailureClass]] = []
         self._place: Place | None = None
-        self._events = call.stream and not (call.route.dialect == "google_generate" and "alt=sse" not in call.target)
+        self.events = call.stream and not (call.route.dialect == "google_generate" and "alt=sse" not in call.target)
         """The answer is a stream of server-sent events."""
         self._started_at = exchange.received_at
         self._admitted_at_s = int(gateway.clock())
@@ -85,7 +88,7 @@ class Passage:
         self.attempts = 0
         self.bytes_out = 0
         self.first_event_ms: int | None = None
-        self.committed = self.closed = self.is_racing = False
+        self.committed = self.closed = False
 
     # The way in
 
@@ -98,9 +101,9 @@ class Passage:
         self._gateway.retries.requested()
         self._try(0)
 
-    def race(self, lane: Exchange, plan: RoutePlan) -> None:
+    def join(self, race: Race, lane: Exchange, plan: RoutePlan) -> None:
         """Go on beside a rival, for a client that both share (hedging.py); `plan` is what is left for this one."""
-        self._exchange, self._plan, self.is_racing = lane, plan, True
+        self._race, self._exchange, self._plan = race, lane, plan
         lane.on_disconnect, lane.on_pause, lane.on_resume = self.disconnected, self._pause, self._resume
 
     def _try(self, index: int) -> None:
@@ -227,7 +230,7 @@ class Passage:
         if not self._exchange.started:
             head = self._head or WireHead(status=200, content_type=_SSE)
             self._exchange.start(head.status, self._headers(head))
-        elif self._events:
+        elif self.events:
             self._held_back.insert(0, comment(self._attempt, self.attempts))
         self._exchange.write(b"".join(self._held_back) if len(self._held_back) > 1 else self._held_back[0])
         self._held_back.clear()
@@ -254,7 +257,7 @@ class Passage:
         if exchange.closed:
             return
         if exchange.started:
-            if not self.committed and self._events:
+            if not self.committed and self.events:
                 self._held_back.insert(0, comment(self._attempt, self.attempts))
             exchange.finish(b"".join((*self._held_back, final)) if self._held_back else final)
             return
@@ -288,10 +291,10 @@ class Passage:
         error.http_status = self._gateway.status_at_edge(error.http_status)
         self._record(error.http_status, failure, end)
         exchange = self._exchange
-        if exchange.closed:
+        if exchange.closed or (self._race is not None and self._race.goes_on_without(exchange)):
             return
         dialect = self._call.route.dialect
-        if exchange.started and (self._events or final):
+        if exchange.started and (self.events or final):
             exchange.finish(final or stream_error(error, dialect, self.request_id))
             return
         status, headers, body = render(error, dialect, self.request_id)
@@ -361,13 +364,7 @@ class Passage:
         return headers
 
     def _first_headers(self, content_type: str) -> Headers:
-        headers: Headers = [
-            (b"content-type", content_type.encode("latin-1")),
-            (b"cache-control", b"no-store"),
-            (b"x-request-id", self.request_id.encode()),
-        ]
-        if self._call.stream:
-            headers.append((b"x-accel-buffering", b"no"))
+        headers = opening(self.request_id, content_type, streams=self._call.stream)
         return headers + self._gateway.standing(self._grant.principal)
 
     def _facts(self) -> Headers:
@@ -379,22 +376,22 @@ class Passage:
         """Who is kept waiting hears something from second 10 on, which commits to nothing.
 
         A stream of events gets a comment, or a ping; an answer that is one JSON value gets a space before it. With the first
-        of them the status is 200: a failure is told in the body from then on; so who races waits for a winner. A pod that was told to stop and has not said
+        of them the status is 200: a failure is told in the body from then on. A pod that was told to stop and has not said
         what was produced within CANCEL_PATIENCE_S is cut off.
         """
         if self._cancelled_at and now - self._cancelled_at > CANCEL_PATIENCE_S and self._wire is not None:
             self._wire.abandon()
             return
-        if (
-            self.closed
-            or (self.is_racing and not self.committed)
-            or now - self.quiet_since < self._gateway.keep_alive_s
-        ):
+        if self.closed or now - self.quiet_since < self._gateway.keep_alive_s:
             return
         call = self._call
-        if not self._events and (self.committed or call.route.operation not in JSON_ANSWERS):
+        if not self.events and (self.committed or call.route.operation not in JSON_ANSWERS):
             return
         self.quiet_since = now
+        sign = KEEP_ALIVE.get(call.route.dialect, DEFAULT_KEEP_ALIVE) if self.events else b" "
+        if self._race is not None and not self.committed:
+            self._race.reassure(self._first_headers(_SSE if self.events else _JSON), sign)
+            return
         if not self._exchange.started:
-            self._exchange.start(200, self._first_headers(_SSE if self._events else _JSON))
-        self._exchange.write(KEEP_ALIVE.get(call.route.dialect, DEFAULT_KEEP_ALIVE) if self._events else b" ")
+            self._exchange.start(200, self._first_headers(_SSE if self.events else _JSON))
+        self._exchange.write(sign)

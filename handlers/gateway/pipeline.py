@@ -25,7 +25,7 @@ from handlers.gateway.overload import Level
 from handlers.gateway.passage import Passage
 from handlers.gateway.plan import RoutePlan, route_plan
 from handlers.gateway.refusals import JSON_HEADERS, render
-from handlers.gateway.routes import ROUTES
+from handlers.gateway.routes import explained_path, find_route
 from handlers.gateway.usage_line import new_request_id
 from handlers.telemetry.logs import Room
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from handlers.transport.server import Exchange
 
 
-CHAT = ROUTES[b"/v1/chat/completions"]
 SESSION_BYTES_MAX = 256
 
 
@@ -195,12 +194,12 @@ async def _answering(
 
 
 def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
-    """POST /v1/route: what would be done with this chat request, at what worst-case price, without doing it."""
+    """POST /v1/route...: what would be done with this request, at what worst-case price, without doing it."""
     request_id = new_request_id()
+    path = explained_path(exchange.head.path)
     try:
-        call = read_call(
-            route, exchange.head.target, exchange.head.path, exchange.head.get(b"content-type"), exchange.body
-        )
+        asked = find_route(b"POST", path)
+        call = read_call(asked, path, path, exchange.head.get(b"content-type"), exchange.body)
         token = presented_key(exchange.head)
     except TheRouterError as error:
         refuse(gateway, exchange, route.dialect, error, request_id)
@@ -209,12 +208,11 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
     async def stage() -> None:
         principal = await gateway.recognise(token)
         grant = authorize(principal, exchange.head.peer, gateway.byok.choice(principal))
-        asked = msgspec.structs.replace(call, route=CHAT)
-        plan = plan_for(gateway, exchange, asked, grant)
+        plan = plan_for(gateway, exchange, call, grant)
         body = msgspec.json.encode(
             describe_plan(
                 plan,
-                gateway.credit.worst_case(principal, plan, asked),
+                gateway.credit.worst_case(principal, plan, call),
                 gateway.catalog,
                 gateway.health.snapshot(gateway.monotonic()),
                 principal.account,

@@ -71,7 +71,7 @@ STORED_BODIES = (b"/v1/files", b"/v1/batches", b"/v1/responses/", b"/v1/threads"
 
 def find_route(method: bytes, path: bytes) -> Route:
     """The route for exactly these bytes, or NotFound / MethodNotAllowed."""
-    route = ROUTES.get(path) or _parametrised(path)
+    route = ROUTES.get(path) or _parametrised(path) or _explaining(path)
     if route is None:
         if path.startswith(STORED_BODIES):
             raise NotFound(
@@ -92,6 +92,21 @@ def _parametrised(path: bytes) -> Route | None:
     if model := _MODEL.fullmatch(path):
         return _query("model_endpoints" if model[2] else "model", public=True)
     return None
+
+
+_EXPLAINING = b"/v1/route"
+
+
+def _explaining(path: bytes) -> Route | None:
+    """/v1/route/messages explains what /v1/messages would do, and so for each path that a provider answers."""
+    explained = explained_path(path)
+    route = (ROUTES.get(explained) or _parametrised(explained)) if path.startswith(_EXPLAINING + b"/") else None
+    return msgspec.structs.replace(route, name="route", operation="") if route and route.operation else None
+
+
+def explained_path(path: bytes) -> bytes:
+    """The path that a request to /v1/route... asks about; by itself /v1/route means chat completions."""
+    return b"/v1" + (path.removeprefix(_EXPLAINING) or b"/chat/completions")
 
 
 def google_model(path: bytes) -> tuple[str, bool] | None:

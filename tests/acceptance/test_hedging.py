@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.acceptance.test_openai_client import eventually
+from tests.gateways import Haste, extra_gateway
 from tests.system import RunningSystem, running_system
 from tests.upstreams.answers import WORDS
 from tests.upstreams.scripted import ScriptedUpstream
@@ -34,7 +35,9 @@ def track() -> Iterator[Track]:
             yield Track(system, system.new_key("hedging"), slow, quick)
 
 
-def ask(track: Track, play: str, *, hedge_after: float | None = 0.2, stream: bool = True) -> httpx.Response:
+def ask(
+    track: Track, play: str, *, hedge_after: float | None = 0.2, stream: bool = True, url: str = ""
+) -> httpx.Response:
     body = {
         "model": MODEL,
         "max_tokens": 32,
@@ -43,7 +46,7 @@ def ask(track: Track, play: str, *, hedge_after: float | None = 0.2, stream: boo
         "provider": {"order": ["groq", "together"], "allow_fallbacks": False, "hedge_after": hedge_after},
     }
     headers = {"Authorization": f"Bearer {track.key}"}
-    return httpx.post(f"{track.system.url}/v1/chat/completions", headers=headers, json=body, timeout=30)
+    return httpx.post(f"{url or track.system.url}/v1/chat/completions", headers=headers, json=body, timeout=30)
 
 
 def words_of(answer: httpx.Response) -> str:
@@ -87,3 +90,21 @@ def test_a_failure_of_the_first_is_silent_while_the_second_runs_and_races_are_bo
     assert all(answer.text.count('"content":"quick "') == 1 for answer in answers)
     raced = sum("x-therouter-hedge-lost" in answer.headers for answer in answers)
     assert raced <= 2, "at most a few of so few requests"
+
+
+def test_a_client_of_a_race_is_kept_company_until_somebody_speaks(track: Track) -> None:
+    """A race that nobody wins for long looks like any other silence: signs of life, then one whole answer or one error."""
+    for hedge_after in (0.2, 1.8):  # the race begins before the first sign of life, and after it
+        with extra_gateway(track.system, Haste(keep_alive_s=0.5), f"race{hedge_after}") as gateway:
+            track.quick.play("late", ms="5000")
+            answer = ask(track, "late ms=8000", hedge_after=hedge_after, url=gateway.url)
+            assert answer.text.count(": keep-alive") >= 2
+            assert answer.text.index(": keep-alive") < answer.text.index(": served by provider=together")
+            lost = answer.text.partition(": hedge lost by groq ")[2].partition("\n")[0]
+            assert len(lost) == 36, "headers had left, so the loser is named in a comment"
+            assert (words_of(answer), answer.text.count("data: [DONE]")) == ("".join(WORDS), 1)
+            track.quick.play("late", ms="3000", code="500")
+            failed = ask(track, "late ms=4000 code=500", hedge_after=hedge_after, url=gateway.url)
+            assert failed.text.count('"finish_reason":"error"') == 1, "one terminal error, after both have failed"
+            assert ": keep-alive" in failed.text
+            assert "[DONE]" not in failed.text

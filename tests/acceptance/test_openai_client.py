@@ -144,6 +144,38 @@ def test_the_key_tells_its_spending(system: RunningSystem, key: str) -> None:
     assert told["balance"] > 0
 
 
+def said(text: str, **fields: object) -> dict[str, object]:
+    return {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": text}], **fields}
+
+
+def test_route_explains_every_dialect(system: RunningSystem, key: str, upstream: ScriptedUpstream) -> None:
+    before = len(upstream.received)
+    parts: dict[str, object] = {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 100}}
+    asked: dict[str, dict[str, object]] = {
+        "": said("hi"),
+        "/chat/completions": said("hi"),
+        "/messages": said("hi"),
+        "/messages/count_tokens": said("hi"),
+        "/responses": {"model": MODEL, "max_output_tokens": 100, "input": "hi"},
+        "/completions": {"model": MODEL, "max_tokens": 100, "prompt": "hi"},
+        "/embeddings": {"model": "openai/text-embedding-3-small", "input": "hi"},
+        f"/models/{MODEL}:generateContent": parts,
+        f"/models/{MODEL}:streamGenerateContent": parts,
+    }
+    for path, body in asked.items():
+        told = httpx.post(f"{system.url}/v1/route{path}", headers={"Authorization": f"Bearer {key}"}, json=body)
+        assert told.status_code == 200, (path, told.text)
+        assert [attempt["provider"] for attempt in told.json()["attempts"]] == ["openai"], path
+        assert told.json()["worst_case_cost"] > 0, path
+    wrong = httpx.post(
+        f"{system.url}/v1/route/messages", headers={"Authorization": f"Bearer {key}"}, json=said("x", model="a/nothing")
+    )
+    assert (wrong.status_code, wrong.json()["type"]) == (404, "error"), "errors are told in the explained dialect"
+    for nowhere in ("/nothing", "/models", "/key", "/route"):
+        assert httpx.post(f"{system.url}/v1/route{nowhere}", json={}).status_code == 404
+    assert len(upstream.received) == before
+
+
 def test_route_explains_without_doing(system: RunningSystem, key: str, upstream: ScriptedUpstream) -> None:
     before = len(upstream.received)
     answer = httpx.post(
