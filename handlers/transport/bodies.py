@@ -14,7 +14,8 @@ from handlers.transport.header_fields import MalformedHead, parse_fields, split_
 
 SMALL_BYTES = 4096
 _SIZES = {b"%x" % size: size for size in range(1, 4096)}
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;[\t\x20-\x7e]*)?")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-][\t\x20-\x7e]*)?")
+_SIZE_LINE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,12}(?:[ \t]*|[ \t]*;[\t\x20-\x7e]*)")
 _SIZE_LINE_BYTES = 256
 _EXTENSION_BYTES = 16 * 1024
 _TRAILER_BYTES = 8 * 1024
@@ -128,7 +129,7 @@ class ChunkedDecoder:
         return end + 2
 
     def _keep_prefix_of_size(self, tail: bytes) -> None:
-        if len(tail) >= _SIZE_LINE_BYTES or not _SIZE_LINE.fullmatch(tail.removesuffix(b"\r")):
+        if len(tail) >= _SIZE_LINE_BYTES or not _SIZE_LINE_BEGUN.fullmatch(tail.removesuffix(b"\r")):
             raise MalformedChunks("A chunk size is malformed or too long.")
         self._pending = tail
 

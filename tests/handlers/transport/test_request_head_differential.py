@@ -176,6 +176,8 @@ def compare(seed: int, cases: int) -> tuple[int, int]:
                 continue
             accepted += 1
             for name, other in (("h11", see_with_h11(data)), ("httptools", see_with_httptools(data))):
+                if other is None and name == "httptools" and b"chunked\t" in data:
+                    continue  # llhttp takes blanks after a coding but no tab; RFC 9112 and h11 take both
                 assert other is not None, f"{name} refuses what we accept: case {case} of seed {seed}: {data!r}"
                 assert comparable(other) == comparable(ours), f"{name} differs: case {case} of seed {seed}: {data!r}"
         return accepted, cases - accepted
