@@ -141,6 +141,73 @@ def test_a_damaged_line_in_the_middle_loses_only_itself(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_a_hole_loses_only_the_lines_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "0000001-dead"
+    folder.mkdir()
+    lines = [encode_line(b'{"n":%d}' % number) for number in range(4)]
+    lines[1] = lines[1][:5] + bytes(len(lines[1]) - 5)
+    (folder / "00000001.usage").write_bytes(b"".join(lines) + bytes(100))
+    spool = Spool(tmp_path)
+    batch = spool.batch(10)
+    assert batch is not None
+    assert batch[1] == [b'{"n":0}', b'{"n":3}'], "the page that never reached the disk takes the line it ran into along"
+    assert batch[3] == len(lines[1]) + len(lines[2])
+    spool.commit(batch[0], batch[2])
+    assert spool.unsettled_bytes() == 0
+    spool.close()
+
+
+def test_a_segment_that_was_never_written_to_holds_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "0000001-dead"
+    folder.mkdir()
+    (folder / "00000001.usage").write_bytes(bytes(4096))
+    spool = Spool(tmp_path)
+    assert spool.batch(10) is None
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_longer_than_a_segment_has_one_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES_MAX", 100)
+    spool = Spool(tmp_path)
+    wanted = [b'{"n":1}', b'{"text":"%b"}' % (b"x" * 300), b'{"n":2}']
+    for line in wanted:
+        spool.append(line)
+    assert drain(spool) == wanted
+    spool.close()
+
+
+def test_a_full_disk_is_told_and_costs_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES_MAX", 60)
+    spool = Spool(tmp_path)
+    wanted = [b'{"number":%d}' % number for number in range(5)]
+    spool.append(wanted[0])
+    spool.append(wanted[1])
+    with monkeypatch.context() as full:
+
+        def refuse(*_: int) -> None:
+            raise OSError(28, "no space left")
+
+        full.setattr("os.posix_fallocate", refuse)
+        for _ in range(3):
+            with pytest.raises(OSError, match="no space"):
+                spool.append(wanted[2])
+    for line in wanted[2:]:
+        spool.append(line)
+    assert drain(spool) == wanted
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_written_is_in_the_file_at_once(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(b"{}")
+    (path,) = tmp_path.glob("*/*.usage")
+    assert path.read_bytes().rstrip(b"\0") == encode_line(b"{}")
+    assert path.stat().st_blocks * 512 >= module.SEGMENT_BYTES_MAX, "its blocks are its own already"
+    spool.close()
+
+
 def test_files_are_private(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     spool.append(b"{}")
