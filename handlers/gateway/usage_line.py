@@ -43,10 +43,40 @@ class UsageLine(msgspec.Struct, frozen=True):
 encode_usage_line = msgspec.json.Encoder().encode
 
 
+class _Chance:
+    """Random hex digits, read from the operating system a page at a time: a system call per request is dear."""
+
+    def __init__(self) -> None:
+        self.digits = ""
+        self.at = 0
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        """A child process must not say what its parent says."""
+        self.digits, self.at = "", 0
+
+    def refill(self) -> None:
+        self.digits, self.at = os.urandom(_CHANCE_BYTES).hex(), 0
+
+
+_CHANCE_BYTES = 4_000
+_DIGITS = 19
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""The two bits of the variant, and two of chance."""
+_chance = _Chance()
+
+
 def new_request_id() -> str:
     """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    bits = int.from_bytes(os.urandom(10), "big")
-    value = milliseconds << 80 | 0x7 << 76 | (bits >> 68 & 0xFFF) << 64 | 0b10 << 62 | bits & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    chance = _chance
+    start = chance.at
+    chance.at = end = start + _DIGITS
+    if end > len(chance.digits):
+        chance.refill()
+        return new_request_id()
+    digits = chance.digits
+    time_low = f"{time.time_ns() // 1_000_000:012x}"
+    return (
+        f"{time_low[:8]}-{time_low[8:]}-7{digits[start : start + 3]}-"
+        f"{_VARIANT[digits[start + 3]]}{digits[start + 4 : start + 7]}-{digits[start + 7 : end]}"
+    )
