@@ -11,7 +11,7 @@ from handlers.errors import FailureClass
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 
 
-class UpstreamTarget(msgspec.Struct, frozen=True):
+class UpstreamTarget(msgspec.Struct, frozen=True, cache_hash=True):
     """The endpoint that an attempt calls, as far as translation must know it: no address and no secret."""
 
     wire_format: str

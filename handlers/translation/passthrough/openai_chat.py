@@ -14,13 +14,17 @@ from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.openai_chat import DONE
-from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, CallField, ChatFields
+from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, CallField, ChatFields, MessageField
 from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
 from handlers.translation.passthrough.base import Draft
 from handlers.translation.passthrough.kept_objects import refuse_kept_objects
+from handlers.translation.passthrough.known_settings import KnownSettings, Settings, cut
+from handlers.translation.passthrough.plain_messages import PlainCall, PlainMessage, decode_plain
 
 _encode = msgspec.json.Encoder().encode
 _NULL = msgspec.Raw(b"null")
+_NOT_SETTINGS = GATEWAY_FIELDS | {"messages"}
+_HEADERS = (("content-type", "application/json"),)
 
 
 class ChatRelay:
@@ -29,40 +33,24 @@ class ChatRelay:
     model_key: ClassVar[str] = "model"
     holds_last: ClassVar[bool] = False
 
+    def __init__(self) -> None:
+        self._known = KnownSettings()
+
     def draft(self, asked: Asked) -> Draft:
         """Model, stream and usage options are ours to set; fields that steered the gateway go no further."""
+        parts = None if asked.output_tokens_max else cut(asked.body)
+        terms = (asked.upstream, asked.stateless, asked.streams_upstream)
+        known = self._known.find(terms, parts) if parts else None
+        if parts and known and (messages := decode_plain(parts[1])):
+            return _draft(known, parts[1], asked, messages_tokens(messages))
         fields = decode_chat(asked.body)
         top = decode_top(asked.body)
         if asked.stateless:
             refuse_kept_objects(fields, top, asked.body)
-        body: dict[str, Any] = {
-            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL
-        }
-        if "provider_routing" in asked.upstream.quirks and "provider" in top:
-            body["provider"] = top["provider"]
-        body["model"] = asked.upstream.upstream_model
-        _stream(body, streams=asked.streams_upstream)
-        output_tokens_max = _cap(body, fields, asked)
-        warnings = _state(body, fields, asked)
-        if "reasoning" in body or "reasoning_effort" in body:
-            body.pop("reasoning", None)
-            body.pop("reasoning_effort", None)
-            body |= reasoning_fields(read_reasoning(fields), asked.upstream)
-        if fields.user:
-            body["user"] = pseudonym(fields.user)
-        warnings += drop_parameters(body, asked.upstream)
-        upstream = UpstreamRequest(
-            "POST", PATH, (("content-type", "application/json"),), _encode(body), streams=asked.streams_upstream
-        )
-        options = fields.stream_options
-        usage = top.get("usage")
-        return Draft(
-            Built(upstream, tuple(warnings)),
-            include_usage=bool(options and options.include_usage) or (usage is not None and b"true" in bytes(usage)),
-            prompt_tokens=estimate_prompt(fields, top),
-            output_tokens_max=output_tokens_max,
-            exclude_reasoning=bool(fields.reasoning and fields.reasoning.exclude),
-        )
+        settings = _settings(fields, top, asked)
+        if parts and not known:
+            self._known.learn(terms, parts, top, settings)
+        return _draft(settings, top["messages"], asked, messages_tokens(fields.messages) + _tools_tokens(top))
 
     def decoder(self, *, streams: bool, prompt_tokens: int) -> OpenaiChatDecoder:
         """Observes the answer."""
@@ -83,6 +71,45 @@ class ChatRelay:
     def closing(self) -> bytes:
         """The end marker."""
         return DONE
+
+
+def _draft(settings: Settings, messages: memoryview | msgspec.Raw, asked: Asked, prompt_tokens: int) -> Draft:
+    streams = asked.streams_upstream
+    body = b"".join((b'{"messages":', messages, settings.rest))
+    return Draft(
+        Built(UpstreamRequest("POST", PATH, _HEADERS, body, streams=streams), settings.warnings),
+        settings.include_usage,
+        prompt_tokens,
+        settings.output_tokens_max,
+        settings.exclude_reasoning,
+    )
+
+
+def _settings(fields: ChatFields, top: dict[str, msgspec.Raw], asked: Asked) -> Settings:
+    """Everything but the messages, edited."""
+    body: dict[str, Any] = {name: value for name, value in top.items() if name not in _NOT_SETTINGS and value != _NULL}
+    if "provider_routing" in asked.upstream.quirks and "provider" in top:
+        body["provider"] = top["provider"]
+    body["model"] = asked.upstream.upstream_model
+    _stream(body, streams=asked.streams_upstream)
+    output_tokens_max = _cap(body, fields, asked)
+    warnings = _state(body, fields, asked)
+    if "reasoning" in body or "reasoning_effort" in body:
+        body.pop("reasoning", None)
+        body.pop("reasoning_effort", None)
+        body |= reasoning_fields(read_reasoning(fields), asked.upstream)
+    if fields.user:
+        body["user"] = pseudonym(fields.user)
+    warnings += drop_parameters(body, asked.upstream)
+    options = fields.stream_options
+    usage = top.get("usage")
+    return Settings(
+        rest=b"," + _encode(body)[1:],
+        warnings=tuple(warnings),
+        include_usage=bool(options and options.include_usage) or (usage is not None and b"true" in bytes(usage)),
+        output_tokens_max=output_tokens_max,
+        exclude_reasoning=bool(fields.reasoning and fields.reasoning.exclude),
+    )
 
 
 def _stream(body: dict[str, Any], *, streams: bool) -> None:
@@ -113,12 +140,10 @@ def _state(body: dict[str, Any], fields: ChatFields, asked: Asked) -> list[str]:
     return ["dropped:store"] if fields.store else []
 
 
-def estimate_prompt(fields: ChatFields, top: dict[str, msgspec.Raw]) -> int:
-    """Tokens of the prompt, roughly: texts, tools, and a flat number for each medium."""
-    tools = top.get("tools")
-    tokens = len(bytes(tools)) // BYTES_PER_TOKEN if tools is not None else 0
-    for message in fields.messages:
-        tokens += MESSAGE_TOKENS
+def messages_tokens(messages: list[MessageField] | list[PlainMessage]) -> int:
+    """Tokens of the prompt, roughly: texts, calls, and a flat number for each medium."""
+    tokens = MESSAGE_TOKENS * len(messages)
+    for message in messages:
         content = message.content
         if isinstance(content, str):
             tokens += estimate_tokens(content)
@@ -129,5 +154,10 @@ def estimate_prompt(fields: ChatFields, top: dict[str, msgspec.Raw]) -> int:
     return tokens
 
 
-def _calls_tokens(calls: list[CallField]) -> int:
+def _tools_tokens(top: dict[str, msgspec.Raw]) -> int:
+    tools = top.get("tools")
+    return len(bytes(tools)) // BYTES_PER_TOKEN if tools is not None else 0
+
+
+def _calls_tokens(calls: list[CallField] | list[PlainCall]) -> int:
     return sum(estimate_tokens(call.function.arguments) for call in calls if call.function)

@@ -1,0 +1,88 @@
+"""Chat bodies that differ in nothing but their messages: what stands around the messages is read once.
+
+An application says the same beside its messages from call to call: a model, a temperature, a cap. So a body is cut into
+what stands before the messages, the messages, and what stands after them; what followed from the two sides the last time
+follows from them again, and only the messages are read.
+
+Why this is exact
+    In JSON any value may stand where a value stands, and what surrounds it keeps its meaning. `learn` shows, with two
+    made-up values, that the cut goes around exactly the one `messages` that counts and that every other field lies
+    outside of it; whoever uses what `find` returned must show that the gap now holds one JSON array and nothing else.
+
+Rules
+    Kept are numbers, switches and names, nothing that a person wrote: a body with any other field is read whole each time.
+    What is kept is bounded in number and length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import msgspec
+
+SIDE_BYTES_MAX = 512
+"""Of what stands before or after the messages."""
+KNOWN_MAX = 512
+"""When so many are known, all are forgotten: an application that never says the same twice costs no more than that."""
+KEPT_FIELDS = frozenset({
+    "messages", "model", "models", "temperature", "top_p", "top_k", "min_p", "top_a", "max_tokens", "max_completion_tokens",
+    "n", "stream", "stream_options", "frequency_penalty", "presence_penalty", "repetition_penalty", "logprobs",
+    "top_logprobs", "parallel_tool_calls", "reasoning_effort", "verbosity", "store", "service_tier", "provider", "usage",
+})  # fmt: skip
+_KEY = b'"messages":'
+_decode_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_MADE_UP = (msgspec.Raw(b"0"), msgspec.Raw(b"1"))
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a body says beside its messages."""
+
+    rest: bytes
+    """Every field but `messages` as the provider gets it: a JSON object, its opening brace replaced by a comma."""
+    warnings: tuple[str, ...]
+    include_usage: bool
+    output_tokens_max: int
+    exclude_reasoning: bool
+
+
+Cut = tuple[bytes, memoryview, bytes]
+"""What stands before the messages, the messages, what stands after them."""
+
+
+def cut(body: bytes) -> Cut | None:
+    """A guess, which `learn` checks: the messages are the first thing of that name and end with the last bracket."""
+    start = body.find(_KEY, 0, SIDE_BYTES_MAX)
+    end = body.rfind(b"]", -SIDE_BYTES_MAX) + 1
+    if start < 0 or end <= start:
+        return None
+    start += len(_KEY)
+    return body[:start], memoryview(body)[start:end], body[end:]
+
+
+class KnownSettings:
+    """What followed from the sides of earlier bodies, under the same terms."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Hashable, bytes, bytes], Settings] = {}
+
+    def find(self, terms: Hashable, parts: Cut) -> Settings | None:
+        """What follows from these sides, provided that the gap between them holds one JSON array and nothing else."""
+        return self._known.get((terms, parts[0], parts[2]))
+
+    def learn(self, terms: Hashable, parts: Cut, top: Mapping[str, msgspec.Raw], settings: Settings) -> None:
+        """Keep what followed from a body, of which `top` is the top level, if it may be kept and was cut in the right place."""
+        if not top.keys() <= KEPT_FIELDS:
+            return
+        before, _, after = parts
+        if not all(_says(before + bytes(value) + after, {**top, "messages": value}) for value in _MADE_UP):
+            return
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[terms, before, after] = settings
+
+
+def _says(body: bytes, top: Mapping[str, msgspec.Raw]) -> bool:
+    try:
+        return _decode_top(body) == top
+    except msgspec.DecodeError:
+        return False
