@@ -67,6 +67,11 @@ def change_byok(call: Call) -> ByokRecord:
     return call.ask("control_change_byok", ByokRecord, record=record, change=msgspec.json.encode(named).decode())
 
 
+def check_byok(call: Call) -> ByokRecord:
+    """Have the key tried by its provider's room. This room cannot open it, so the verdict comes by itself within a minute."""
+    return call.ask("control_check_byok", ByokRecord, record=call.uuid("record_id"))
+
+
 def delete_byok(call: Call) -> ByokRecord:
     """Delete a provider key for good."""
     return call.ask("control_delete_byok", ByokRecord, record=call.uuid("record_id"))
@@ -112,6 +117,15 @@ ROUTES = (
         ByokRecord,
         ByokChange,
         dangerous=True,
+    ),
+    Route(
+        "POST",
+        "/admin/byok/<record_id>/check",
+        "byok:write",
+        "Try a provider key with a minimal call; its verdict follows in the record",
+        check_byok,
+        ByokRecord,
+        status=202,
     ),
     Route(
         "DELETE",

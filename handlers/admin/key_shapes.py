@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -157,6 +157,15 @@ class ByokChange(Input, frozen=True):
     disabled: bool | None = None
 
 
+class ByokCheck(Answer, frozen=True):
+    """What the provider said of the key; `due`: it is about to be asked (again)."""
+
+    due: bool
+    verdict: Literal["valid", "invalid_key", "cannot_tell"] | None
+    """valid: a minimal call succeeded. invalid_key: the provider refused the key. Null: not asked yet."""
+    checked_at: datetime | None
+
+
 class ByokRecord(Answer, frozen=True):
     """One provider key; `digest` lets its owner recognise it (POST /admin/audit/digest)."""
 
@@ -168,3 +177,5 @@ class ByokRecord(Answer, frozen=True):
     digest: str
     key_version: int
     created_at: datetime
+    check: ByokCheck | None
+    """Null once the record is deleted."""

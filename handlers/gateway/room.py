@@ -16,6 +16,7 @@ from handlers.catalog.entries import NANO, Catalog
 from handlers.errors import NotFound, TheRouterError
 from handlers.gateway import pipeline, queries
 from handlers.gateway.byok import ByokBook
+from handlers.gateway.byok_care import ByokCare
 from handlers.gateway.claims import Claims
 from handlers.gateway.concurrency import ProviderLimit
 from handlers.gateway.credit import Credit
@@ -83,6 +84,7 @@ class Gateway:
         self.metrics = GatewayMetrics(sorted(enabled))
         self.byok = ByokBook(store.byok_records)
         self.revocation = RevocationPoller(store, verifier, log, self.byok.forget)
+        self.byok_care = ByokCare(store, catalog, pods, wire_keys)
         self.passages: set[Passage] = set()
         self.server = HttpServer(self._handle, admit=self._admit_head, render_error=self._render_error)
         self._operator: HttpServer | None = None
@@ -111,6 +113,7 @@ class Gateway:
         """Serve; returns the address that clients use."""
         self.recorder.start()
         self.spawn(self.revocation.run())
+        self.spawn(self.byok_care.run())
         self.spawn(self.health.figures.keep_sharing(self.store, asyncio.get_running_loop()))
         self._sweep()
         self.overload.start(asyncio.get_running_loop())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from handlers.catalog.entries import Provider
 from handlers.clouds import SecretError, SecretStore
 from handlers.keys.opening import open_sealed, parse_private_keys
-from handlers.keys.sealing import SealBroken, SealContext
+from handlers.keys.sealing import SealBroken, SealContext, SealingKey, derive_public, seal
 from handlers.keys.wire_token import verify_wire_token
 from handlers.provider.signing import CredentialError, Signer, make_signer
 from handlers.settings import Deployment, SettingError
@@ -63,12 +63,24 @@ class Credentials:
             if self.shared is None:
                 raise NoCredential
             return self.shared
-        context = SealContext(self.region, self.environment, self.provider.slug, request.account, request.byok_record)
         try:
-            opened = open_sealed(self.sealing_keys, request.byok_sealed, context)
+            opened = open_sealed(self.sealing_keys, request.byok_sealed, self._place(request))
             return make_signer(self.provider.auth, opened.decode(), self.base_url)
         except (SealBroken, CredentialError, UnicodeDecodeError):
             raise NoCredential from None
+
+    def reseal(self, request: WireRequest) -> str:
+        """The request's sealed key, sealed for the same place to our newest sealing key; raises NoCredential."""
+        place = self._place(request)
+        try:
+            opened = open_sealed(self.sealing_keys, request.byok_sealed, place)
+        except SealBroken:
+            raise NoCredential from None
+        newest = max(self.sealing_keys)
+        return seal(SealingKey(newest, derive_public(self.sealing_keys[newest])), opened, place)
+
+    def _place(self, request: WireRequest) -> SealContext:
+        return SealContext(self.region, self.environment, self.provider.slug, request.account, request.byok_record)
 
 
 def load_credentials(

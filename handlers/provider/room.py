@@ -18,7 +18,7 @@ from handlers.telemetry.logs import AttemptEnded, Identifier, Level, Log, Room, 
 from handlers.translation.canonical.attempt import Translation, UpstreamRequest, UpstreamTarget
 from handlers.translation.exchange import translate
 from handlers.transport.client import CallDeadlines, HttpRequest, UpstreamPool
-from handlers.transport.wire import WireEnd, WireHead, WireRequest
+from handlers.transport.wire import RESEAL, WireEnd, WireHead, WireRequest
 from handlers.transport.wire_server import WireReply
 
 SWEEP_S = 0.25
@@ -104,6 +104,9 @@ class ProviderRoom:
         if not self._credentials.vouches_for(request, now_s):
             self._refuse(reply, "token")
             return
+        if request.terms.endpoint == RESEAL:
+            self._reseal(reply)
+            return
         endpoint = self._endpoints.get(request.terms.endpoint)
         if endpoint is None:
             self._refuse(reply, "endpoint")
@@ -121,6 +124,14 @@ class ProviderRoom:
             self._begin(reply, translation, endpoint.answer_bytes_max(request.terms.operation), call)
         except Exception as error:  # noqa: BLE001 the boundary: one END for whatever a request does to us
             self._end_unsent(reply, error)
+
+    def _reseal(self, reply: WireReply) -> None:
+        try:
+            sealed = self._credentials.reseal(reply.request)
+        except NoCredential as error:
+            reply.end(_end_for(error))
+            return
+        reply.end(WireEnd(), sealed.encode())
 
     def _begin(self, reply: WireReply, translation: Translation, bytes_max: int, call: HttpRequest) -> None:
         attempt = Attempt(reply, translation, bytes_max=bytes_max, on_over=self._over, on_bug=self._bug)

@@ -63,6 +63,21 @@ class ByokRecord(NamedTuple):
     """JSON object: who may use it."""
 
 
+class ByokTask(NamedTuple):
+    """Something to do for a sealed provider key; this gateway has it for a minute."""
+
+    record: str
+    account: str
+    provider: str
+    sealed: str
+    scope: str
+    """JSON object: who may use it."""
+    check_due: bool
+    """Try it with a minimal call."""
+    reseal_to: int | None
+    """Have it sealed to this version of the sealing key, or a newer one."""
+
+
 class KeySummary(NamedTuple):
     """What a key may and what it has spent; days and weeks are UTC, times are Unix seconds."""
 
@@ -109,6 +124,21 @@ class GatewayStore:
         """The account's active sealed keys for a provider, or for all."""
         rows = await self._pool.call("gateway_byok", tenant=account, provider=provider)
         return [ByokRecord(str(record), *rest) for record, *rest in rows]
+
+    async def take_byok_tasks(self, limit: int) -> list[ByokTask]:
+        """What is due for provider keys and no other gateway is at."""
+        rows = await self._pool.call("gateway_byok_care", limit=limit)
+        return [ByokTask(str(record), str(tenant), *rest) for record, tenant, *rest in rows]
+
+    async def byok_checked(self, record: str, sealed: str, verdict: str) -> bool:
+        """Note what came of trying this text: valid | invalid_key | cannot_tell. False when the record holds another by now."""
+        return bool(
+            (await self._pool.call("gateway_byok_checked", record=record, sealed=sealed, verdict=verdict))[0][0]
+        )
+
+    async def byok_resealed(self, record: str, before: str, sealed: str) -> bool:
+        """Put the same key, sealed to a newer version; False when the record holds another text than `before` by now."""
+        return bool((await self._pool.call("gateway_byok_resealed", record=record, before=before, sealed=sealed))[0][0])
 
     async def lease(self, lease_id: str, account: str, need_nano: int, want_nano: int, ttl_s: int) -> LeaseGrant:
         """Take credit, or more of it for a lease that exists.

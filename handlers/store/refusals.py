@@ -95,6 +95,7 @@ REFUSALS: dict[str, Refusal] = {
         Conflict, "The tenant has a management key that works; make further ones with it, or revoke it first.", "key_id"
     ),
     "byok_unknown": Refusal(NotFound, "The tenant has no such provider key; list them to see their ids.", "record_id"),
+    "byok_sealed_invalid": Refusal(InvalidRequest, "A provider key sealed anew keeps its place.", "sealed"),
     "confirmation_required": Refusal(
         Conflict,
         "This removes data for good; confirm it as its documentation says.",

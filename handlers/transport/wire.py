@@ -18,6 +18,8 @@ Rules
     Before the first DATA frame with SEMANTIC (or an END of a completed exchange) nothing has been committed, and the gateway
     may try another endpoint. A pod therefore sends HEAD only when it is ready to commit, or to keep a client waiting.
     A pod answers a REQUEST whose token it cannot verify by closing the connection without a frame.
+    A REQUEST for the endpoint RESEAL calls no provider: the pod opens the sealed key that it carries and seals it, for the same
+    place, to its newest sealing key. The new text is the END's final bytes; nothing that was opened leaves the pod.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ LAST_CHANCE_MS = 1_000
 """The least total time that an attempt gets."""
 SEMANTIC = 0x01
 """Flag of DATA: these bytes carry text, reasoning, a tool call or a refusal."""
+RESEAL = "byok/reseal"
+"""No endpoint of a catalogue has this name; the request's token covers it like any other."""
 
 
 class FrameKind(IntEnum):

@@ -64,6 +64,9 @@ select therouter.control_change_byok(:caller, :record, :change)
 -- name: control_delete_byok
 select therouter.control_delete_byok(:caller, :record)
 
+-- name: control_check_byok
+select therouter.control_check_byok(:caller, :record)
+
 -- name: control_budgets
 select therouter.control_budgets(:caller)
 

@@ -10,6 +10,15 @@ select therouter.gateway_change_latest()
 -- name: gateway_byok
 select * from therouter.gateway_byok(:tenant, :provider)
 
+-- name: gateway_byok_care
+select * from therouter.gateway_byok_care(:limit)
+
+-- name: gateway_byok_checked
+select therouter.gateway_byok_checked(:record, :sealed, :verdict)
+
+-- name: gateway_byok_resealed
+select therouter.gateway_byok_resealed(:record, :before, :sealed)
+
 -- name: credit_lease
 select * from therouter.credit_lease(:lease, :tenant, :pod, :need_nano, :want_nano, :ttl_s)
 
