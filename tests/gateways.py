@@ -35,6 +35,8 @@ class Haste(msgspec.Struct, frozen=True):
     """Silence before a sign of life; 0: as in production."""
     token_lifetime_s: int = 0
     """Of the tokens on the wire; 0: as in production."""
+    places: int = 0
+    """Requests at one provider's pod at a time; 0: as in production."""
 
 
 @dataclass
@@ -103,6 +105,8 @@ async def _serve(haste: Haste) -> None:
         gateway.catalog = _hurried(gateway.catalog, haste.timeouts)
     gateway.keep_alive_s = haste.keep_alive_s or gateway.keep_alive_s
     dispatch.TOKEN_LIFETIME_S = haste.token_lifetime_s or dispatch.TOKEN_LIFETIME_S
+    for slug in settings.providers if haste.places else ():
+        gateway.limit_of(slug).limit = haste.places
     await run(gateway, pool, settings)
 
 

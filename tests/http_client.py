@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -26,12 +27,17 @@ class Client:
         """Further header lines, each with its end."""
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def post(self, path: str, body: bytes, timeout_s: float = 30.0) -> Answer:
-        """Send one request and read its answer; connection errors end in an incomplete answer."""
+    async def post(
+        self, path: str, body: bytes, timeout_s: float = 30.0, on_data: Callable[[Answer], None] | None = None
+    ) -> Answer:
+        """Send one request and read its answer; connection errors end in an incomplete answer.
+
+        `on_data` is called with what has come so far, after each piece of a streamed answer.
+        """
         answer = Answer()
         try:
             async with asyncio.timeout(timeout_s):
-                await self._exchange(path, body, answer)
+                await self._exchange(path, body, answer, on_data)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ValueError):
             self.close()
         return answer
@@ -42,7 +48,7 @@ class Client:
             self._streams[1].close()
             self._streams = None
 
-    async def _exchange(self, path: str, body: bytes, answer: Answer) -> None:
+    async def _exchange(self, path: str, body: bytes, answer: Answer, on_data: Callable[[Answer], None] | None) -> None:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
         reader, writer = self._streams
@@ -60,6 +66,8 @@ class Client:
             while size := int(await reader.readline(), 16):
                 answer.body += await reader.readexactly(size)
                 await reader.readexactly(2)
+                if on_data is not None:
+                    on_data(answer)
             await reader.readexactly(2)
         answer.complete = True
         if answer.headers.get("connection") == "close":

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from handlers.keys.grammar import MintKeys, generate_key
+from handlers.keys.hashing import hash_secret
 from handlers.keys.principal import KeyLimits
 from handlers.local.access import Access
+from handlers.local.aws import read_secret
 from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
 
@@ -37,6 +41,17 @@ class RunningSystem:
     def new_key(self, name: str = "test", limits: KeyLimits | None = None) -> str:
         """A fresh API key of the local tenant."""
         return self.access.create_key(name, limits)
+
+    def new_account(self, name: str, credit_nano: int = 10**12) -> str:
+        """A fresh API key of a tenant of its own."""
+        store, tenant, user = self.access.store, str(uuid.uuid4()), str(uuid.uuid4())
+        store.create_tenant(tenant, name)
+        store.create_user(user, tenant, f"owner@{tenant}.example", "owner")
+        store.adjust_credit(f"start-{tenant}", tenant, credit_nano, "local")
+        mint_keys = MintKeys.parse(read_secret(self.access.home.secrets, "keys/mint"))
+        made = generate_key(self.access.running.region, "local", mint_keys)
+        store.create_key(made.key_id, tenant, user, name, hash_secret(made.secret))
+        return made.token
 
     def logs(self) -> str:
         """What all processes have said so far."""

@@ -113,11 +113,11 @@ class Passage:
         gateway = self._gateway
         self._head, self._usage = None, NO_USAGE
         self._held_back.clear()
-        limit = gateway.limit_of(attempt.provider.slug)
-        if limit.try_enter():
+        limit, account = gateway.limit_of(attempt.provider.slug), self._grant.principal.account
+        if limit.try_enter(account):
             self._dispatch()
             return
-        self._place = limit.stand_in_line(self._admitted, self._turned_away)
+        self._place = limit.stand_in_line(account, self._admitted, self._turned_away)
         if self._place is None:
             self._turned_away()
 
@@ -184,7 +184,7 @@ class Passage:
         waited_ms = None
         if self._committed_at and end.first_event_ms:
             waited_ms = (self._committed_at - self._dispatched_at) * 1000 - end.first_event_ms
-        self._gateway.limit_of(self._attempt.provider.slug).leave(waited_ms, monotonic())
+        self._leave_pod(waited_ms)
         if end.semantic and self.first_event_ms is None:
             self.first_event_ms = end.first_event_ms
         if end.failure is None:
@@ -196,10 +196,14 @@ class Passage:
         """The pod went away without an end: what it produced so far is metered, flagged as estimated."""
         self._wire = None
         self._usage = estimate(self._usage, self._call, self.bytes_out)
-        self._gateway.limit_of(self._attempt.provider.slug).leave(None, monotonic())
+        self._leave_pod(None)
         self._gateway.pod_lost(self._attempt.provider.slug)
         failure = FailureClass.TRUNCATED if self.committed else FailureClass.CONNECT
         self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), b"")
+
+    def _leave_pod(self, waited_ms: float | None) -> None:
+        account = self._grant.principal.account
+        self._gateway.limit_of(self._attempt.provider.slug).leave(account, waited_ms, monotonic())
 
     # What the client does
 

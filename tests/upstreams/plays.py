@@ -39,8 +39,16 @@ UNSAFE_HEADERS = {
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = {}
 
-Step = bytes | float | Ending
-"""Write these bytes; wait this many seconds; end."""
+
+@dataclass(frozen=True)
+class Heard:
+    """Wait until the test says that its client has received the beginning: `ScriptedUpstream.tell_heard(gate)`."""
+
+    gate: str
+
+
+Step = bytes | float | Heard | Ending
+"""Write these bytes; wait this many seconds, or for word of the client; end."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,11 @@ def perform(play: Play, answer: Answer) -> Iterable[Step]:
     return PLAYS[play.name](play, answer)
 
 
+def _pause(play: Play, seconds: float) -> float | Heard:
+    """Before a fault strikes in the middle: until the beginning has been heard, where the test says so (`gate`)."""
+    return Heard(play.options["gate"]) if "gate" in play.options else seconds
+
+
 def head(status: int, headers: dict[str, str]) -> bytes:
     """A response head."""
     lines = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
@@ -80,13 +93,15 @@ def whole(
     return [head(status, {"content-type": content_type, "content-length": str(len(body)), **headers}) + body]
 
 
-def streamed(pieces: Iterable[bytes], delay_s: float = 0.0, headers: Headers = NO_HEADERS) -> Iterator[Step]:
+def streamed(
+    pieces: Iterable[bytes | float | Heard], delay_s: float = 0.0, headers: Headers = NO_HEADERS
+) -> Iterator[Step]:
     """A complete stream of events, each in its own write; server-sent events unless `headers` say otherwise."""
     yield head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked", **headers})
     for piece in pieces:
         if delay_s:
             yield delay_s
-        yield chunk(piece)
+        yield chunk(piece) if isinstance(piece, bytes) else piece
     yield b"0\r\n\r\n"
 
 
@@ -119,15 +134,16 @@ def _cut(ending: Ending) -> Callable[[Play, Answer], Iterable[Step]]:
 
     def play_it(play: Play, answer: Answer) -> Iterable[Step]:
         everything = _wire_bytes(play, answer)
-        return [everything[: int(play.number("k", len(everything) // 2))], 0.02, ending]
+        return [everything[: int(play.number("k", len(everything) // 2))], _pause(play, 0.02), ending]
 
     return play_it
 
 
 def _hang_after_events(play: Play, answer: Answer) -> Iterable[Step]:
-    """`k` correct pieces (head included), then silence."""
-    steps = [step for step in _well(play, answer) if isinstance(step, bytes)]
-    return [*steps[: int(play.number("k", 1))], Ending.HANG]
+    """`k` correct pieces (head included), then silence; an answer that has no more is complete, and its connection good."""
+    steps: list[Step] = [step for step in _well(play, answer) if isinstance(step, bytes)]
+    k = int(play.number("k", 1))
+    return [*steps[:k], Ending.HANG] if k < len(steps) else steps
 
 
 def _hang_in_body(_: Play, answer: Answer) -> Iterable[Step]:
@@ -156,7 +172,7 @@ def _error_in_200(play: Play, answer: Answer) -> Iterable[Step]:
         return whole(body)
     error = b"event: error\ndata: " + body + b"\n\n"
     before = body_pieces(answer)[: int(play.number("k", 0))]
-    return streamed([*before, error], play.number("delay_ms", 0) / 1000)
+    return streamed([*before, _pause(play, 0.0), error], play.number("delay_ms", 0) / 1000)
 
 
 def _echo(play: Play, _: Answer) -> Iterable[Step]:

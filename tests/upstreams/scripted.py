@@ -22,14 +22,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import msgspec
 
 from tests.upstreams.answers import Answer, asks_for_stream, format_of
-from tests.upstreams.plays import PLAYS, Ending, Play, Step, perform, whole
+from tests.upstreams.plays import PLAYS, Ending, Heard, Play, Step, perform, whole
 
 MARKER = re.compile(rb"\{\{play ([a-z0-9-]+)((?: [a-z_]+=[A-Za-z0-9_.:/-]*)*)\}\}")
 
@@ -91,6 +91,7 @@ class ScriptedUpstream:
         self.received: list[Received] = []
         self.connections = 0
         self._queue: deque[Play] = deque()
+        self._heard: dict[str, asyncio.Event] = {}
         self._socket = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -107,6 +108,13 @@ class ScriptedUpstream:
         if name not in PLAYS:
             raise KeyError(name)
         self._queue.append(Play(name, options))
+
+    def tell_heard(self, gate: str) -> None:
+        """The client of the play with this `gate` has received its beginning: what is to happen after it may happen."""
+        self._loop.call_soon_threadsafe(lambda: self._gate(gate).set())
+
+    def _gate(self, name: str) -> asyncio.Event:
+        return self._heard.setdefault(name, asyncio.Event())
 
     def wait_until(self, condition: Callable[[Self], bool], timeout_s: float = 5.0) -> bool:
         """Poll until the condition on this upstream holds; False when the time is up."""
@@ -169,7 +177,7 @@ class ScriptedUpstream:
         self.received.append(seen)
         gone = asyncio.ensure_future(reader.gone.wait())
         try:
-            ending = await _act(perform(play, _answer_for(target, body)), writer, gone)
+            ending = await self._act(perform(play, _answer_for(target, body)), writer, gone)
         except (_HungUpError, OSError):  # found gone while waiting, or while writing
             seen.hung_up_at = time.monotonic()
             return False
@@ -177,6 +185,26 @@ class ScriptedUpstream:
             gone.cancel()
         seen.finished = True
         return ending is None
+
+    async def _act(
+        self, steps: Iterable[Step], writer: asyncio.StreamWriter, gone: asyncio.Future[Any]
+    ) -> Ending | None:
+        """Play the steps until they end or the other side has gone."""
+        for step in steps:
+            if isinstance(step, bytes):
+                writer.write(step)
+                await _until(gone, writer.drain())
+            elif isinstance(step, float):
+                await _until(gone, asyncio.sleep(step))
+            elif isinstance(step, Heard):
+                await _until(gone, self._gate(step.gate).wait())
+            elif step is Ending.HANG:
+                await _until(gone, asyncio.Event().wait())
+            else:
+                if step is Ending.RESET:
+                    _reset(writer)
+                return step
+        return None
 
     def _choose(self, headers: tuple[tuple[str, str], ...], body: bytes) -> Play:
         marker = MARKER.search(body) if self._obedient else None
@@ -214,24 +242,6 @@ async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> b
         await reader.readline()
     await reader.readline()
     return bytes(body)
-
-
-async def _act(steps: Any, writer: asyncio.StreamWriter, gone: asyncio.Future[Any]) -> Ending | None:
-    """Play the steps until they end or the other side has gone."""
-    step: Step
-    for step in steps:
-        if isinstance(step, bytes):
-            writer.write(step)
-            await _until(gone, writer.drain())
-        elif isinstance(step, float):
-            await _until(gone, asyncio.sleep(step))
-        elif step is Ending.HANG:
-            await _until(gone, asyncio.Event().wait())
-        else:
-            if step is Ending.RESET:
-                _reset(writer)
-            return step
-    return None
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
