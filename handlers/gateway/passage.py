@@ -352,11 +352,10 @@ class Passage:
         gateway.count(line)
 
     def _tell(self, end: WireEnd, failure: FailureClass) -> None:
-        duration_ms = int((monotonic() - self._started_at) * 1000)
-        self._gateway.metrics.failed_attempts.add(self._attempt.provider.slug, FAILURES[failure].code)
-        self._gateway.log.emit(
-            failed_attempt(self._attempt, self.request_id, self.attempts, duration_ms, failure, end.upstream_status)
-        )
+        attempt, gateway = self._attempt, self._gateway
+        ms = int((monotonic() - self._started_at) * 1000)
+        gateway.metrics.failed_attempts.add(attempt.provider.slug, FAILURES[failure].code)
+        gateway.log.emit(failed_attempt(attempt, self.request_id, self.attempts, ms, failure, end.upstream_status))
 
     def _headers(self, head: WireHead) -> Headers:
         headers = self._first_headers(head.content_type)
