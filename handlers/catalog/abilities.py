@@ -136,7 +136,27 @@ def _quirks(name: str, source: str, entry: Mapping[str, object]) -> tuple[str, .
     always_thinks = source in {"openai", "azure"} and _THINKER.match(name) and not entry.get(_MAY_NOT_THINK)
     if entry.get("supports_sampling_params") is False or always_thinks:
         quirks.append("no_sampling")
+    if entry.get("supports_native_streaming") is False:
+        quirks.append("no_streaming")
     return tuple(quirks)
+
+
+_DEVIATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("gemini", r"gemini-[12]\.|gemini-(pro|flash)-1|gemini-pro$|gemma-", ("json_excludes_tools",)),
+    ("gemini", r"gemini-(1\.|2\.0)|gemini-(pro|flash)-1|gemini-pro$|gemma-", ("no_media_urls",)),
+    ("gemini", r"gemini-([3-9]|(pro|flash|flash-lite)-latest)", ("thinking_level", "thought_signatures")),
+    ("bedrock", r"(?!.*anthropic\.)", ("no_thinking_budget",)),
+)
+"""Source, a pattern of the provider's names, and the quirks of these models: what their makers document by generation, and
+no map lists. Gemini before 3 refuses a schema beside functions, before 2.5 it fetches no addresses, and from 3 on it thinks
+by level and wants signatures on calls; on Bedrock only Claude takes a budget for thinking."""
+
+
+def name_quirks(source: str, name: str) -> tuple[str, ...]:
+    """The quirks that follow from a model's name at a source."""
+    return tuple(
+        quirk for where, names, quirks in _DEVIATIONS if where == source and re.match(names, name) for quirk in quirks
+    )
 
 
 def _upstream(key: str, provider: str) -> str:

@@ -33,7 +33,7 @@ from genai_prices.types import (
 )
 from genai_prices.types import Provider as PackagedProvider
 
-from handlers.catalog.abilities import PRICED, Abilities, Ability, read_abilities
+from handlers.catalog.abilities import PRICED, Abilities, Ability, name_quirks, read_abilities
 from handlers.catalog.entries import NANO, Period, Rates
 from handlers.catalog.naming import Namer, squeeze
 from handlers.catalog.rows import ModelRow, PricedTiers, Source, complete_rates, to_nano
@@ -265,7 +265,7 @@ def _row(recipe: Recipe, taken: str, model: ModelInfo, name: str, namer: Namer, 
         prices=_prices(model, free=free),
         aliases=tuple(sorted(_plain_aliases(model, name))),
         wire_format="openai_responses" if responses else "",
-        quirks=ability.quirks if recipe.source in _NATIVE else (),
+        quirks=(ability.quirks if recipe.source in _NATIVE else ()) + name_quirks(recipe.source, name),
         slow=_SLOW.search(name) is not None,
     )
 

@@ -18,7 +18,7 @@ ANSWER_TOOL = "respond_in_json"
 _EMPTY_SCHEMA = msgspec.Raw(b'{"type":"object","properties":{}}')
 JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
 """Asks for JSON where the endpoint knows no other way."""
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _UNKNOWN_TO_ANTHROPIC = (
     "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logprobs",
     "top_logprobs", "logit_bias",
@@ -97,7 +97,7 @@ def _thinking(
     if "adaptive_thinking" in target.quirks:
         body["thinking"] = {"type": "adaptive"}
         if control.effort:
-            body["output_config"] = {"effort": _EFFORTS.get(control.effort, "medium")}
+            body["output_config"] = {"effort": EFFORTS.get(control.effort, "medium")}
         return
     budget = min(thinking_tokens(control, body["max_tokens"]), body["max_tokens"] - 1)
     forced = body.get("tool_choice", {}).get("type") in {"any", "tool"}

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from handlers.errors import Unprocessable
-from handlers.translation.adapters.anthropic_options import ANSWER_TOOL, JSON_INSTRUCTION
+from handlers.translation.adapters.anthropic_options import ANSWER_TOOL, EFFORTS, JSON_INSTRUCTION
 from handlers.translation.adapters.openai_parameters import THINKING_TOKENS_MIN, thinking_tokens
 from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.request import CanonicalRequest, ToolCall
@@ -28,11 +28,10 @@ def option_fields(
     if set(request.modalities) - {"text"}:
         raise Unprocessable("modalities: this endpoint answers in text only.", param="modalities")
     _tools(body, request, target, names, warnings)
-    config = _inference(request, warnings)
+    config = _limits(request, warnings)
     extra: dict[str, Any] = {}
     _thinking(config, extra, body, request, target, warnings)
-    if request.sampling.top_k is not None and "thinking" not in extra:
-        extra["top_k"] = request.sampling.top_k
+    _sampling(config, extra, request, target, warnings)
     if config:
         body["inferenceConfig"] = config
     if extra:
@@ -42,22 +41,39 @@ def option_fields(
     return _response_format(body, request, target, warnings)
 
 
-def _inference(request: CanonicalRequest, warnings: list[str]) -> dict[str, Any]:
+def _limits(request: CanonicalRequest, warnings: list[str]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if request.output_tokens_max is not None:
         config["maxTokens"] = request.output_tokens_max
+    stops = [stop for stop in request.stop if stop.strip()]
+    if stops:
+        config["stopSequences"] = stops
+    warnings += ["dropped:stop"] if len(stops) < len(request.stop) else []
+    warnings += [f"dropped:{name}" for name in _UNKNOWN_TO_BEDROCK if getattr(request.sampling, name) is not None]
+    return config
+
+
+def _sampling(
+    config: dict[str, Any],
+    extra: dict[str, Any],
+    request: CanonicalRequest,
+    target: UpstreamTarget,
+    warnings: list[str],
+) -> None:
+    """Temperature ends at 1; thinking and the newest models take no sampling at all."""
     sampling = request.sampling
+    if "no_sampling" in target.quirks or "thinking" in extra:
+        warnings += [
+            f"dropped:{name}" for name in ("temperature", "top_p", "top_k") if getattr(sampling, name) is not None
+        ]
+        return
     if sampling.temperature is not None:
         config["temperature"] = min(sampling.temperature, 1)
         warnings += ["adapted:temperature"] if sampling.temperature > 1 else []
     if sampling.top_p is not None:
         config["topP"] = sampling.top_p
-    stops = [stop for stop in request.stop if stop.strip()]
-    if stops:
-        config["stopSequences"] = stops
-    warnings += ["dropped:stop"] if len(stops) < len(request.stop) else []
-    warnings += [f"dropped:{name}" for name in _UNKNOWN_TO_BEDROCK if getattr(sampling, name) is not None]
-    return config
+    if sampling.top_k is not None:
+        extra["top_k"] = sampling.top_k
 
 
 def _tools(
@@ -103,7 +119,7 @@ def _thinking(
     target: UpstreamTarget,
     warnings: list[str],
 ) -> None:
-    """Claude's thinking in Bedrock's clothes: a budget below the output cap, and no sampling beside it."""
+    """Claude's thinking in Bedrock's clothes: by effort where the model adapts, else by a budget below the output cap."""
     control = request.reasoning
     if control is None or control.enabled is False or control.effort == "none":
         return
@@ -111,14 +127,16 @@ def _thinking(
     budget = thinking_tokens(control, cap)
     budget = min(budget, cap - 1) if cap else budget
     forced = "toolChoice" in body.get("toolConfig", {})
+    if target.reasoning and "adaptive_thinking" in target.quirks and not forced:
+        extra["thinking"] = {"type": "adaptive"}
+        if control.effort:
+            extra["output_config"] = {"effort": EFFORTS.get(control.effort, "medium")}
+        return
     if not target.reasoning or budget < THINKING_TOKENS_MIN or forced or "no_thinking_budget" in target.quirks:
         warnings.append("dropped:reasoning")
         return
     config.setdefault("maxTokens", cap or budget * 2)
     extra["thinking"] = {"type": "enabled", "budget_tokens": budget}
-    for name, theirs in (("temperature", "temperature"), ("top_p", "topP")):
-        if config.pop(theirs, None) is not None:
-            warnings.append(f"dropped:{name}")
 
 
 def _response_format(

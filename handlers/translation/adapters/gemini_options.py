@@ -23,7 +23,7 @@ _SAMPLING = {
     "top_logprobs": "logprobs",
 }
 _UNKNOWN_TO_GEMINI = ("min_p", "top_a", "repetition_penalty", "logit_bias")
-_LEVELS = {"minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "high", "max": "high"}
+_LEVELS = {"minimal": "LOW", "low": "LOW", "medium": "HIGH", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
 
 
 def tool_fields(request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str]) -> dict[str, Any]:
@@ -87,10 +87,14 @@ def _thinking(
         warnings.append("dropped:reasoning")
         return
     thinking: dict[str, Any] = {"includeThoughts": not control.exclude}
-    if control.enabled is False or control.effort == "none":
+    off = control.enabled is False or control.effort == "none"
+    if off and "thinking_level" in target.quirks:
+        thinking = {"includeThoughts": False, "thinkingLevel": "LOW"}
+        warnings.append("adapted:reasoning")
+    elif off:
         thinking = {"thinkingBudget": 0}
     elif "thinking_level" in target.quirks:
-        thinking["thinkingLevel"] = _LEVELS.get(control.effort, "high")
+        thinking["thinkingLevel"] = _LEVELS.get(control.effort, "HIGH")
     else:
         cap = config.get("maxOutputTokens") or target.output_tokens_max
         thinking["thinkingBudget"] = min(thinking_tokens(control, cap), 24_576)

@@ -1,7 +1,8 @@
 """JSON schemas as Gemini takes them for functions and answers: a part of OpenAPI's, without references.
 
 References are written out where they stand; one that leads back to itself ends as a plain object. What Gemini refuses and
-only narrows the schema (bounds that exclude, extra properties, defaults) is left out; a constant becomes a list of one.
+only narrows the schema (bounds that exclude, extra properties, defaults) is left out, and so is what has another type than
+Google's own schema of schemas says; a constant becomes a list of one, and a type is spelled in capitals, as Google lists it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from handlers.errors import Unprocessable
 
 NODES_MAX = 20_000
 DEPTH_MAX = 64
-_KEPT = frozenset({
-    "type", "format", "title", "description", "nullable", "enum", "items", "maxItems", "minItems", "properties",
-    "required", "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "minimum", "maximum", "anyOf",
-    "propertyOrdering", "example",
-})  # fmt: skip
+_KEPT: dict[str, type | tuple[type, ...]] = {
+    "type": (str, list), "format": str, "title": str, "description": str, "nullable": bool, "enum": list, "items": dict,
+    "maxItems": int, "minItems": int, "properties": dict, "required": list, "minProperties": int, "maxProperties": int,
+    "minLength": int, "maxLength": int, "pattern": str, "minimum": (int, float), "maximum": (int, float), "anyOf": list,
+    "propertyOrdering": list, "example": object,
+}  # fmt: skip
+_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 _STRING_FORMATS = frozenset({"enum", "date-time"})
 
 
@@ -52,7 +55,7 @@ class _Cleaner:
         reference = node.get("$ref")
         if isinstance(reference, str):
             if reference in path:
-                return {"type": "object"}
+                return {"type": "OBJECT"}
             found = self._find(reference)
             beside = {name: value for name, value in node.items() if name != "$ref"}
             return self.clean({**found, **beside}, depth + 1, (*path, reference))
@@ -66,54 +69,36 @@ class _Cleaner:
         return node if isinstance(node, dict) else {}
 
     def _fields(self, node: dict[str, Any], depth: int, path: tuple[str, ...]) -> dict[str, Any]:
-        fields: dict[str, Any] = {name: value for name, value in node.items() if name in _KEPT}
+        fields: dict[str, Any] = {name: value for name, value in node.items() if _is_kept(name, value)}
         if "const" in node:
             fields["enum"] = [node["const"]]
-        self._type(fields)
+        _set_type(fields)
         options = node.get("anyOf") or node.get("oneOf")
         if isinstance(options, list):
             self._options(fields, options, depth, path)
         parts = node.get("allOf")
         for part in parts if isinstance(parts, list) else ():
             _merge(fields, self.clean(part, depth, path))
-        if isinstance(fields.get("properties"), dict):
-            fields["properties"] = {
-                name: self.clean(value, depth, path) for name, value in fields["properties"].items()
-            }
-            known = fields["properties"]
-            if isinstance(fields.get("required"), list):
-                fields["required"] = [name for name in fields["required"] if isinstance(name, str) and name in known]
+        for name in ("required", "propertyOrdering"):
+            fields[name] = [value for value in fields.get(name, ()) if isinstance(value, str)]
+        if "properties" in fields:
+            known = {name: self.clean(value, depth, path) for name, value in fields["properties"].items()}
+            fields["properties"] = known
+            fields["required"] = [name for name in fields["required"] if name in known]
         if "items" in fields:
             fields["items"] = self.clean(fields["items"], depth, path)
-        elif fields.get("type") == "array":
-            fields["items"] = {"type": "string"}
-        if fields.get("type") == "string" and str(fields.get("format")) not in _STRING_FORMATS:
+        elif fields.get("type") == "ARRAY":
+            fields["items"] = {"type": "STRING"}
+        if fields.get("type") == "STRING" and fields.get("format") not in _STRING_FORMATS:
             fields.pop("format", None)
-        if not isinstance(fields.get("enum", []), list):
-            del fields["enum"]
-        if "enum" in fields:
-            fields["enum"] = [str(value) for value in fields["enum"]]
-            fields["type"] = "string"
+        _set_enum(fields)
         return {name: value for name, value in fields.items() if value not in ([], None)}
-
-    @staticmethod
-    def _type(fields: dict[str, Any]) -> None:
-        """A list of types is one type, perhaps nullable."""
-        kinds = fields.get("type")
-        if not isinstance(kinds, list):
-            return
-        named = [kind for kind in kinds if kind != "null"]
-        if len(named) < len(kinds):
-            fields["nullable"] = True
-        del fields["type"]
-        if len(named) == 1:
-            fields["type"] = named[0]
-        elif named:
-            fields["anyOf"] = [{"type": kind} for kind in named]
 
     def _options(self, fields: dict[str, Any], options: list[Any], depth: int, path: tuple[str, ...]) -> None:
         """Alternatives; one that is null makes the rest nullable, and a single one stands for itself."""
-        real = [option for option in options if not (isinstance(option, dict) and option.get("type") == "null")]
+        real = [
+            option for option in options if not (isinstance(option, dict) and str(option.get("type")).lower() == "null")
+        ]
         cleaned = [self.clean(option, depth, path) for option in real]
         fields.pop("anyOf", None)
         if len(cleaned) == 1:
@@ -122,6 +107,40 @@ class _Cleaner:
             fields["anyOf"] = cleaned
         if len(real) < len(options):
             fields["nullable"] = True
+
+
+def _is_kept(name: str, value: Any) -> bool:
+    kind = _KEPT.get(name)
+    return kind is not None and isinstance(value, kind) and (kind in {bool, object} or not isinstance(value, bool))
+
+
+def _set_type(fields: dict[str, Any]) -> None:
+    """A list of types is one type, perhaps nullable; a type that JSON schema does not know is none."""
+    kinds = fields.pop("type", [])
+    listed = [str(kind).lower() for kind in (kinds if isinstance(kinds, list) else [kinds])]
+    known = [kind.upper() for kind in listed if kind in _TYPES]
+    named = [kind for kind in known if kind != "NULL"]
+    if len(known) > 1 and len(named) < len(known):
+        fields["nullable"] = True
+    if len(named) > 1:
+        fields["anyOf"] = [{"type": kind} for kind in named]
+    elif known:
+        fields["type"] = (named or known)[0]
+
+
+def _set_enum(fields: dict[str, Any]) -> None:
+    """The values that Gemini lists are strings; null among them says that there may be none."""
+    values = fields.get("enum")
+    if not values:
+        return
+    if None in values:
+        fields["nullable"] = True
+    fields["enum"] = [
+        value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for value in values
+        if value is not None
+    ]
+    fields["type"] = "STRING"
 
 
 def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:

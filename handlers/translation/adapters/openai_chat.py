@@ -136,14 +136,11 @@ def _assistant(message: Message, target: UpstreamTarget, names: dict[str, str]) 
 
 
 def _call(call: ToolCall, target: UpstreamTarget, names: dict[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+    return {
         "id": tool_call_id(call.id, target),
         "type": "function",
         "function": {"name": names.get(call.name, call.name), "arguments": call.arguments or "{}"},
     }
-    if call.signature and "thought_signature" in target.quirks:
-        fields["extra_content"] = {"google": {"thought_signature": call.signature}}
-    return fields
 
 
 def tool_call_id(call_id: str, target: UpstreamTarget) -> str:

@@ -16,6 +16,7 @@ OPTIONAL_PARAMETERS = frozenset({
 })  # fmt: skip
 # What OpenAI itself has no word for: sent only where the endpoint lists it.
 _BEYOND_OPENAI = frozenset({"top_k", "min_p", "top_a", "repetition_penalty", "cache_control", "image_config"})
+_SAMPLING = frozenset({"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty"})
 _EFFORT_SHARE = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 1.0}
 THINKING_TOKENS_MIN = 1_024
 THINKING_TOKENS_DEFAULT = 32_000
@@ -30,6 +31,8 @@ def drop_parameters(body: dict[str, Any], target: UpstreamTarget) -> list[str]:
 
 
 def _takes(name: str, target: UpstreamTarget) -> bool:
+    if name in _SAMPLING and "no_sampling" in target.quirks:
+        return False
     if target.parameters:
         return name in target.parameters
     return name not in _BEYOND_OPENAI or "open_parameters" in target.quirks

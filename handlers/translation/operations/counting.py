@@ -32,6 +32,8 @@ class _GeminiCount(msgspec.Struct, rename="camel"):
 
 _ANTHROPIC = msgspec.json.Decoder(_AnthropicCount)
 _GEMINI = msgspec.json.Decoder(_GeminiCount)
+_COUNTED_BY_VERTEX = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
+_REQUEST = _COUNTED_BY_VERTEX | {"toolConfig", "safetySettings"}
 
 
 def client_body(asked: Asked) -> ClientBody:
@@ -63,13 +65,19 @@ class GeminiCounting:
     """Google's dialect at Gemini."""
 
     def build(self, asked: Asked) -> Built:
-        """The client's contents; the model stands in the path."""
+        """The client's contents; the model stands in the path.
+
+        AI Studio wants everything but contents wrapped as the request that is counted, Vertex wants nothing wrapped.
+        """
         body = camel_body(asked.body)
         inner: Any = body.get("generateContentRequest")
-        if isinstance(inner, dict):
-            body = {"generateContentRequest": inner | {"model": f"models/{asked.upstream.upstream_model}"}}
-        body.pop("model", None)
-        return post(method_path(asked.upstream, streams=False, method="countTokens"), body)
+        whole = inner if isinstance(inner, dict) else body
+        fields = {name: value for name, value in whole.items() if name in _REQUEST}
+        if "counts_unwrapped" in asked.upstream.quirks:
+            fields = {name: value for name, value in fields.items() if name in _COUNTED_BY_VERTEX}
+        elif fields.keys() != {"contents"}:
+            fields = {"generateContentRequest": fields | {"model": f"models/{asked.upstream.upstream_model}"}}
+        return post(method_path(asked.upstream, streams=False, method="countTokens"), fields)
 
     def read(self, body: bytes, content_type: str, asked: Asked) -> Answered:
         """The count; counting costs nothing."""

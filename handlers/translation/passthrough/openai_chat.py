@@ -16,6 +16,7 @@ from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.openai_chat import DONE
 from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, CallField, ChatFields, MessageField
 from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
+from handlers.translation.passthrough.adapted_messages import adapt_messages
 from handlers.translation.passthrough.base import Draft
 from handlers.translation.passthrough.kept_objects import refuse_kept_objects
 from handlers.translation.passthrough.known_settings import KnownSettings, Settings, cut
@@ -42,7 +43,8 @@ class ChatRelay:
         terms = (asked.upstream, asked.stateless, asked.streams_upstream)
         known = self._known.find(terms, parts) if parts else None
         if parts and known and (messages := decode_plain(parts[1])):
-            return _draft(known, parts[1], asked, messages_tokens(messages))
+            adapted = adapt_messages(messages, parts[1], asked.upstream)
+            return _draft(known, adapted, asked, messages_tokens(messages))
         fields = decode_chat(asked.body)
         top = decode_top(asked.body)
         if asked.stateless:
@@ -50,7 +52,8 @@ class ChatRelay:
         settings = _settings(fields, top, asked)
         if parts and not known:
             self._known.learn(terms, parts, top, settings)
-        return _draft(settings, top["messages"], asked, messages_tokens(fields.messages) + _tools_tokens(top))
+        adapted = adapt_messages(fields.messages, top["messages"], asked.upstream)
+        return _draft(settings, adapted, asked, messages_tokens(fields.messages) + _tools_tokens(top))
 
     def decoder(self, *, streams: bool, prompt_tokens: int) -> OpenaiChatDecoder:
         """Observes the answer."""
@@ -73,7 +76,7 @@ class ChatRelay:
         return DONE
 
 
-def _draft(settings: Settings, messages: memoryview | msgspec.Raw, asked: Asked, prompt_tokens: int) -> Draft:
+def _draft(settings: Settings, messages: memoryview | msgspec.Raw | bytes, asked: Asked, prompt_tokens: int) -> Draft:
     streams = asked.streams_upstream
     body = b"".join((b'{"messages":', messages, settings.rest))
     return Draft(

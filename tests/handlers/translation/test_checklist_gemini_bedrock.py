@@ -137,12 +137,12 @@ def test_schemas_are_cleaned_for_functions_and_answers() -> None:
     for word in ("$ref", "$defs", "$schema", "additionalProperties", "exclusiveMinimum", "default", "oneOf", "const"):
         assert f'"{word}"' not in text
     known = parameters["properties"]
-    assert known["place"]["properties"]["name"] == {"type": "string"}
-    assert known["kind"] == {"enum": ["city"], "type": "string"}
-    assert known["level"] == {"enum": ["1", "2"], "type": "string"}
-    assert known["size"] == {"type": "number", "nullable": True}
-    assert known["tree"]["properties"]["child"] == {"type": "object"}
-    assert known["either"]["anyOf"] == [{"type": "string"}, {"type": "integer"}]
+    assert known["place"]["properties"]["name"] == {"type": "STRING"}
+    assert known["kind"] == {"enum": ["city"], "type": "STRING"}
+    assert known["level"] == {"enum": ["1", "2"], "type": "STRING"}
+    assert known["size"] == {"type": "NUMBER", "nullable": True}
+    assert known["tree"]["properties"]["child"] == {"type": "OBJECT"}
+    assert known["either"]["anyOf"] == [{"type": "STRING"}, {"type": "INTEGER"}]
     assert parameters["required"] == ["place"]
     shape = {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}
     assert sent(gemini({"response_format": shape}))["generationConfig"]["responseSchema"] == parameters
@@ -197,7 +197,7 @@ def test_thinking_by_budget_or_by_level() -> None:
         "thinkingBudget": 2_000,
     }
     level = sent(gemini({"reasoning_effort": "low"}, quirks=frozenset({"thinking_level"})))
-    assert level["generationConfig"]["thinkingConfig"] == {"includeThoughts": True, "thinkingLevel": "low"}
+    assert level["generationConfig"]["thinkingConfig"] == {"includeThoughts": True, "thinkingLevel": "LOW"}
 
 
 def test_media_by_address_are_refused_where_nobody_fetches_them() -> None:

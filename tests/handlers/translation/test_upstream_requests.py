@@ -1,7 +1,7 @@
 """Requests that the adapters send, judged by the providers' own published schemas.
 
-OpenAI's and Anthropic's OpenAPI files come inside llm-comply, Google's models with its SDK; Bedrock's service model has its
-test beside the checklist.
+OpenAI's and Anthropic's OpenAPI files come inside llm-comply; Google's discovery documents are extracted into tests/judges;
+Bedrock's service model has its test beside the checklist.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from typing import Any
 import llm_comply
 import msgspec
 import pytest
-from google.genai import types as google
-from pydantic import TypeAdapter
 
 from handlers.errors import ClientError
 from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.request import CanonicalRequest
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.registry import ADAPTERS, DIALECTS
+from tests.judges.google_discovery import DOCUMENTS, google_complaints
 from tests.laws.recordings import recorded
 from tests.laws.requests import REQUESTS
 
@@ -39,6 +38,10 @@ DIALECT_OF = {
     "anthropic_messages": "anthropic_messages",
     "gemini": "google_generate",
 }
+
+
+JUDGED = [*SCHEMAS, *DOCUMENTS]
+"""Wire formats; that of Google by provider, for AI Studio and Vertex have a schema each."""
 
 
 @cache
@@ -67,8 +70,8 @@ def _json_schema(node: Any) -> Any:
 
 
 def complaints(wire_format: str, body: dict[str, Any]) -> list[str]:
-    if wire_format == "gemini":
-        return _google_complaints(body)
+    if wire_format in DOCUMENTS:
+        return google_complaints(wire_format, "GenerateContentRequest", body)
     found = [_deepest(error) for error in validator(wire_format).iter_errors(body)]
     return [one for one in found if not one.startswith(NEWER_THAN_THE_SPEC)]
 
@@ -80,48 +83,30 @@ def _deepest(error: Any) -> str:
     return f"{list(error.absolute_path)}: {error.validator} {str(error.validator_value)[:60]}"
 
 
-_GOOGLE: dict[str, TypeAdapter[Any]] = {
-    "contents": TypeAdapter(list[google.Content]),
-    "systemInstruction": TypeAdapter(google.Content),
-    "tools": TypeAdapter(list[google.Tool]),
-    "toolConfig": TypeAdapter(google.ToolConfig),
-    "generationConfig": TypeAdapter(google.GenerationConfig),
-}
-
-
-def _google_complaints(body: dict[str, Any]) -> list[str]:
-    found = [name for name in body if name not in _GOOGLE]
-    for name, value in body.items():
-        if name not in _GOOGLE:
-            continue
-        try:
-            _GOOGLE[name].validate_python(value)
-        except ValueError as error:
-            found.append(f"{name}: {type(error).__name__} {error}"[:200])
-    return found
-
-
 def build(wire_format: str, request: CanonicalRequest) -> dict[str, Any]:
     target = UpstreamTarget(wire_format, "model-1", "maker", quirks=frozenset({"developer_role", "thought_signatures"}))
-    body = msgspec.json.decode(ADAPTERS[wire_format].build_request(request, target).upstream.body)
+    adapter = ADAPTERS["gemini" if wire_format in DOCUMENTS else wire_format]
+    body = msgspec.json.decode(adapter.build_request(request, target).upstream.body)
     assert isinstance(body, dict)
     return body
 
 
-@pytest.mark.parametrize("wire_format", [*SCHEMAS, "gemini"])
+@pytest.mark.parametrize("wire_format", JUDGED)
 @pytest.mark.parametrize("name", sorted(REQUESTS))
 def test_made_requests_obey_the_providers_schema(wire_format: str, name: str) -> None:
     assert complaints(wire_format, build(wire_format, REQUESTS[name])) == []
 
 
-@pytest.mark.parametrize("wire_format", [*SCHEMAS, "gemini"])
+@pytest.mark.parametrize("wire_format", JUDGED)
 def test_the_judge_can_say_no(wire_format: str) -> None:
     body = build(wire_format, REQUESTS["plain"])
     for broken in (body | {"messages": 5, "input": 5.5, "contents": 5}, dict.fromkeys(body)):
         assert complaints(wire_format, broken)
+    if wire_format in DOCUMENTS:
+        assert complaints(wire_format, body | {"invented": 1})
 
 
-@pytest.mark.parametrize("wire_format", [*SCHEMAS, "gemini"])
+@pytest.mark.parametrize("wire_format", JUDGED)
 @pytest.mark.parametrize("asked_in", sorted(DIALECT_OF))
 def test_recorded_requests_obey_the_schema_of_whoever_they_are_sent_to(asked_in: str, wire_format: str) -> None:
     judged = 0
