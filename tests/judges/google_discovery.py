@@ -26,7 +26,8 @@ NEWER: dict[str, dict[str, dict[str, Any]]] = {
     "gemini": {"ThinkingConfig": {"thinkingLevel": {"type": "string", "enum": ["MINIMAL", "LOW", "MEDIUM", "HIGH"]}}}
 }
 """Properties that came after the extracted file: Gemini 3 takes a level of thinking, as aiplatform:v1 already says."""
-_BASE64 = "^[A-Za-z0-9+/_-]*={0,2}$"
+_BASE64 = r"^([A-Za-z0-9+/_-]*={0,2}|<base64 \d+ chars sha\d* [0-9a-f]+>)$"
+"""Of either alphabet; recordings hold marks in place of long ones."""
 
 
 @cache

@@ -10,7 +10,7 @@ import msgspec
 from handlers.errors import Unprocessable
 from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
-from handlers.translation.adapters.openai_parameters import drop_parameters, reasoning_fields
+from handlers.translation.adapters.openai_parameters import GROQS_DEFAULT_TIER, drop_parameters, reasoning_fields
 from handlers.translation.adapters.tool_names import rename_tools
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
 from handlers.translation.canonical.request import (
@@ -183,7 +183,7 @@ def _media(part: Media, target: UpstreamTarget) -> dict[str, Any]:
         case "audio" if target.audio and part.data and part.media_type in _AUDIO_FORMATS:
             audio = {"data": part.data, "format": _AUDIO_FORMATS[part.media_type]}
             return {"type": "input_audio", "input_audio": audio}
-        case "video" if target.vision:
+        case "video" if target.vision and "open_parameters" in target.quirks:  # OpenAI has no such part
             return {"type": "video_url", "video_url": {"url": url}}
         case "document" if target.files and part.data:
             return {"type": "file", "file": {"filename": part.name or "document.pdf", "file_data": url}}
@@ -206,7 +206,7 @@ def _options(request: CanonicalRequest, target: UpstreamTarget, names: dict[str,
         fields["response_format"] = _response_format(request)
     fields |= reasoning_fields(request.reasoning, target)
     for name in ("user", "service_tier", "verbosity"):
-        if getattr(request, name):
+        if getattr(request, name) not in {"", GROQS_DEFAULT_TIER}:
             fields[name] = getattr(request, name)
     if request.cache_key:
         fields["prompt_cache_key"] = request.cache_key

@@ -18,6 +18,8 @@ OPTIONAL_PARAMETERS = frozenset({
 _BEYOND_OPENAI = frozenset({"top_k", "min_p", "top_a", "repetition_penalty", "cache_control", "image_config"})
 _SAMPLING = frozenset({"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty"})
 _EFFORT_SHARE = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 1.0}
+GROQS_DEFAULT_TIER = "on_demand"
+"""Groq's word for the tier that everybody gets who names none; nobody else knows it."""
 THINKING_TOKENS_MIN = 1_024
 THINKING_TOKENS_DEFAULT = 32_000
 

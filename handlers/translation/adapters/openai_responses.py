@@ -9,6 +9,7 @@ import msgspec
 from handlers.errors import Unprocessable
 from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_chat import short_id
+from handlers.translation.adapters.openai_parameters import GROQS_DEFAULT_TIER
 from handlers.translation.adapters.responses_decoder import ResponsesDecoder
 from handlers.translation.adapters.tool_names import rename_tools
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
@@ -150,17 +151,22 @@ def _options(
         effort = "none" if control.enabled is False else control.effort or "medium"
         body["reasoning"] = {"effort": effort, "summary": control.summary or "auto"}
         body["include"] = [ENCRYPTED]
+    warnings = []
     for name in ("temperature", "top_p", "top_logprobs"):
         value = getattr(request.sampling, name)
-        if value is not None and "no_sampling" not in target.quirks:
+        if value is None:
+            continue
+        if "no_sampling" in target.quirks:
+            warnings.append(f"dropped:{name}")
+        else:
             body[name] = value
     if request.user:
         body["user"] = request.user
-    if request.service_tier:
+    if request.service_tier not in {"", GROQS_DEFAULT_TIER}:
         body["service_tier"] = request.service_tier
     if request.cache_key:
         body["prompt_cache_key"] = request.cache_key
-    warnings = [f"dropped:{name}" for name in _UNKNOWN_TO_RESPONSES if getattr(request.sampling, name) is not None]
+    warnings += [f"dropped:{name}" for name in _UNKNOWN_TO_RESPONSES if getattr(request.sampling, name) is not None]
     warnings += ["dropped:stop"] if request.stop else []
     return warnings + [f"dropped:{name}" for name in (*request.extensions, *request.unknown)]
 

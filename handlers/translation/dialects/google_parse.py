@@ -39,6 +39,7 @@ from handlers.translation.dialects.reading import refusal
 
 _MODES = {"AUTO": "auto", "ANY": "required", "NONE": "none", "VALIDATED": "auto", "MODE_UNSPECIFIED": "auto"}
 _EFFORTS = {"minimal": "minimal", "low": "low", "medium": "medium", "high": "high"}
+_NUMBERED_TYPES = ("", "string", "number", "integer", "boolean", "array", "object", "null")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -201,15 +202,21 @@ def _tool(field: FunctionField, at: str) -> Tool:
 
 
 def _lower_types(schema: Any) -> Any:
-    """Google writes types in capitals (STRING), JSON schema does not."""
+    """Google writes types in capitals (STRING), an old library of its own as numbers (6), JSON schema in small letters."""
     if isinstance(schema, list):
         return [_lower_types(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        name: value.lower() if name == "type" and isinstance(value, str) else _lower_types(value)
+        name: _lower_type(value) if name == "type" and isinstance(value, str | int) else _lower_types(value)
         for name, value in schema.items()
     }
+
+
+def _lower_type(value: str | int) -> str:
+    if isinstance(value, str):
+        return value.lower()
+    return _NUMBERED_TYPES[value] if 0 <= value < len(_NUMBERED_TYPES) else ""
 
 
 def _tool_choice(fields: GenerateFields) -> ToolChoice | None:

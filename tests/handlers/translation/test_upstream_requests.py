@@ -30,8 +30,13 @@ SCHEMAS = {
     "openai_responses": ("openai_chat.json", "CreateResponse"),
     "anthropic_messages": ("anthropic.json", "CreateMessageParams"),
 }
-NEWER_THAN_THE_SPEC = ("['include', 0]: enum", "['reasoning_effort']: enum", "['reasoning', 'effort']: enum")
-"""Encrypted reasoning and the efforts below and above the first three came after the published file."""
+NEWER_THAN_THE_SPEC = (
+    "['include', 0]: enum",
+    "['service_tier']: enum",
+    "['reasoning_effort']: enum",
+    "['reasoning', 'effort']: enum",
+)
+"""Encrypted reasoning, the efforts below and above the first three and the tier `priority` came after the published file."""
 DIALECT_OF = {
     "openai_chat": "openai_chat",
     "openai_responses": "openai_responses",
@@ -49,6 +54,9 @@ def validator(wire_format: str) -> Any:
     jsonschema: Any = import_module("jsonschema")
     file, name = SCHEMAS[wire_format]
     spec = msgspec.json.decode((SPECS / file).read_bytes())
+    if name == "CreateResponse":  # since that file was published, tools may answer with images and files
+        output = spec["components"]["schemas"]["FunctionCallOutputItemParam"]["properties"]
+        output["output"] = {"anyOf": [output["output"], {"type": "array", "items": {"type": "object"}}]}
     schema = {"$ref": f"#/components/schemas/{name}", "components": spec["components"]}
     return jsonschema.Draft202012Validator(_json_schema(schema))
 
