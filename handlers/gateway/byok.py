@@ -47,8 +47,8 @@ class _Record(msgspec.Struct, frozen=True):
 class ByokChoice(msgspec.Struct, frozen=True):
     """The records that one principal may use."""
 
-    everywhere: dict[str, str] = msgspec.field(default_factory=dict)
-    """Provider -> record for all models."""
+    everywhere: tuple[tuple[str, str], ...] = ()
+    """(provider, record) for all models."""
     by_model: tuple[tuple[str, tuple[str, ...], str], ...] = ()
     """(provider, model patterns, record), tried first."""
 
@@ -57,7 +57,7 @@ class ByokChoice(msgspec.Struct, frozen=True):
         for owner, patterns, record in self.by_model:
             if owner == provider and any(fnmatchcase(model, pattern) for pattern in patterns):
                 return record
-        return self.everywhere.get(provider, "")
+        return next((record for owner, record in self.everywhere if owner == provider), "")
 
 
 NO_RECORDS = ByokChoice()
@@ -116,7 +116,7 @@ class ByokBook:
             return NO_RECORDS
         mine = [record for record in records if record.serves(principal)]
         return ByokChoice(
-            everywhere={each.provider: each.record for each in reversed(mine) if each.scope.models is None},
+            everywhere=tuple((each.provider, each.record) for each in mine if each.scope.models is None),
             by_model=tuple((each.provider, each.scope.models, each.record) for each in mine if each.scope.models),
         )
 

@@ -150,8 +150,7 @@ def plan_for(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant) -> 
     return route_plan(
         call,
         grant,
-        gateway.catalog,
-        gateway.enabled,
+        gateway.eligibility,
         gateway.health.snapshot(now),
         gateway.next_seed(),
         gateway.sticky,

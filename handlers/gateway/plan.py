@@ -1,7 +1,7 @@
 """Which endpoints a request may try, in which order: a pure function of its arguments.
 
 Theory of operation
-    Filters exclude, and each exclusion is counted under its reason; preferences only order (ordering.py). Constraints (data
+    Filters exclude (eligibility.py), and each exclusion is counted under its reason; preferences only order (ordering.py). Constraints (data
     policy, price cap, required abilities, BYOK-only, the client's own lists, provider-bound material) are filters, so no
     fallback can relax them. The models of a request come one after the other, or, with `sort.partition` none, as one list.
     Given the same call, grant, catalogue, health snapshot, remembered conversations and seed, the plan is the same.
@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from handlers.catalog.elsewhere import is_elsewhere, refuse_model, refuse_providers
-from handlers.catalog.entries import PER_MILLION, Catalog, Endpoint, Model, Provider
-from handlers.catalog.names import find_model, nearest_names
+from handlers.catalog.elsewhere import refuse_model, refuse_providers
+from handlers.catalog.entries import Catalog
+from handlers.catalog.names import nearest_names
 from handlers.errors import InvalidRequest, NotFound, Unavailable
 from handlers.gateway.authorize import Grant
+from handlers.gateway.eligibility import Eligibility, split_suffix
 from handlers.gateway.gate import Call
 from handlers.gateway.health import HealthSnapshot
 from handlers.gateway.ordering import Attempt, Circumstances, in_order, price_of, saves_by_cache
-from handlers.gateway.preferences import PriceCap, SortRule, sent_parameters
+from handlers.gateway.preferences import SortRule
 from handlers.gateway.sticky import (
     NOTHING_REMEMBERED,
     STICKY_S,
@@ -40,8 +41,6 @@ class RoutePlan(msgspec.Struct, frozen=True):
     """The ordered attempts of one request."""
 
     attempts: tuple[Attempt, ...]
-    excluded: dict[str, int]
-    """Reason -> how many endpoints it excluded."""
     details: tuple[tuple[str, str], ...]
     """(endpoint id, reason) for each endpoint not chosen."""
     seed: int
@@ -51,10 +50,10 @@ class RoutePlan(msgspec.Struct, frozen=True):
     minted_by: str = ""
     """Wire format of who made the provider-bound material in the request; attempts of another format go without it."""
 
-
-class _Candidates(NamedTuple):
-    attempts: list[Attempt]
-    details: list[tuple[str, str]]
+    @property
+    def excluded(self) -> dict[str, int]:
+        """Reason -> how many endpoints it excluded."""
+        return _counted(self.details)
 
 
 class _Conversation(NamedTuple):
@@ -84,57 +83,35 @@ _NO_CONVERSATION = _Conversation(b"", None)
 def route_plan(
     call: Call,
     grant: Grant,
-    catalog: Catalog,
-    enabled: frozenset[str],
+    eligibility: Eligibility,
     health: HealthSnapshot,
     seed: int,
     remembered: Sticky = NOTHING_REMEMBERED,
     now: float = 0.0,
 ) -> RoutePlan:
     """The plan, or NotFound (no such model), InvalidRequest (filtered by the client's wishes) or Unavailable (503)."""
-    groups: list[tuple[str, list[Attempt]]] = []
-    details: list[tuple[str, str]] = []
-    known = False
-    for wanted in call.models:
-        slug, suffix = split_suffix(wanted)
-        model = find_model(catalog, slug)
-        if model is None:
-            details.append((wanted, "region_restricted" if is_elsewhere(catalog.region, slug) else "model_not_found"))
-            continue
-        known = True
-        if grant.models and model.id not in grant.models:
-            details.append((model.id, "allowed_models"))
-            continue
-        found = _eligible(model, call, grant, catalog, enabled, suffix)
-        details += found.details
-        if found.attempts:
-            groups.append((suffix, found.attempts))
-    if not groups:
-        _refuse(call, catalog, known, details)
+    catalog = eligibility.catalog
+    found = eligibility.candidates(call, grant)
+    if not found.groups:
+        _refuse(call, catalog, found.known, found.details)
+    _, attempts = found.groups[0]
+    if len(found.groups) == 1 and len(attempts) == 1:
+        return RoutePlan(attempts, found.details, seed, catalog.version)
+    groups, details = [(suffix, list(group)) for suffix, group in found.groups], list(found.details)
     account = grant.principal.account
-    conversation, minted_by = _NO_CONVERSATION, ""
-    if len(groups) > 1 or len(groups[0][1]) > 1:
-        conversation = _conversation(call, account, remembered, now)
-        minted_by = _keep_bound(call, groups, conversation, details)
+    conversation = _conversation(call, account, remembered, now)
+    minted_by = _keep_bound(call, groups, conversation, details)
     sort = call.preferences.sort
     if isinstance(sort, SortRule) and sort.partition == "none":
         groups = [("", [attempt for _, group in groups for attempt in group])]
-    attempts: list[Attempt] = []
+    ordered: list[Attempt] = []
     for suffix, group in groups:
         stay = conversation.preferred(group, now)
         given = Circumstances(call, health, account, conversation.seed(group, seed), stay)
-        attempts += in_order(group, suffix, given)
+        ordered += in_order(group, suffix, given)
     limit = ATTEMPTS_MAX if call.preferences.allow_fallbacks else max(1, len(call.preferences.order))
-    details += [(attempt.endpoint.id, "attempts_limit") for attempt in attempts[limit:]]
-    return RoutePlan(
-        tuple(attempts[:limit]),
-        _counted(details),
-        tuple(details),
-        seed,
-        catalog.version,
-        conversation.name,
-        minted_by,
-    )
+    details += [(attempt.endpoint.id, "attempts_limit") for attempt in ordered[limit:]]
+    return RoutePlan(tuple(ordered[:limit]), tuple(details), seed, catalog.version, conversation.name, minted_by)
 
 
 def _conversation(call: Call, account: str, remembered: Sticky, now: float) -> _Conversation:
@@ -168,112 +145,17 @@ def _keep_bound(
     return maker.wire_format
 
 
-def _counted(details: list[tuple[str, str]]) -> dict[str, int]:
+def _counted(details: tuple[tuple[str, str], ...]) -> dict[str, int]:
     excluded: dict[str, int] = {}
     for _, reason in details:
         excluded[reason] = excluded.get(reason, 0) + 1
     return excluded
 
 
-SUFFIXES = frozenset({"nitro", "floor", "free", "exacto", "extended", "thinking"})
-
-
-def split_suffix(wanted: str) -> tuple[str, str]:
-    """`author/slug:floor` -> (`author/slug`, `floor`); unknown suffixes stay part of the name."""
-    slug, _, suffix = wanted.rpartition(":")
-    return (slug, suffix) if slug and suffix in SUFFIXES else (wanted, "")
-
-
-def _eligible(
-    model: Model, call: Call, grant: Grant, catalog: Catalog, enabled: frozenset[str], suffix: str
-) -> _Candidates:
-    found = _Candidates([], [])
-    for endpoint in model.endpoints:
-        provider = catalog.providers[endpoint.provider]
-        reason = _exclusion(endpoint, provider, call, grant, enabled, suffix)
-        if reason:
-            found.details.append((endpoint.id, reason))
-            continue
-        record = grant.byok.record_for(endpoint.provider, model.id) if grant.byok_mode != "off" else ""
-        if record:
-            found.attempts.append(Attempt(endpoint, provider, "byok", record))
-        if grant.byok_mode != "only" and call.premium:
-            found.details.append((endpoint.id, "service_tier"))
-        elif grant.byok_mode != "only":
-            found.attempts.append(Attempt(endpoint, provider, "shared", ""))
-        elif not record:
-            found.details.append((endpoint.id, "byok_only"))
-    return found
-
-
-def _served_as(operation: str) -> str:
-    """Whoever can chat can have its tokens counted: by the provider, or by our estimate in the pod."""
-    return "chat" if operation == "count_tokens" else operation
-
-
-def _exclusion(
-    endpoint: Endpoint, provider: Provider, call: Call, grant: Grant, enabled: frozenset[str], suffix: str
-) -> str:
-    """Why this endpoint may not serve this call, or an empty string. The order decides which reason is told."""
-    wishes = call.preferences
-    if provider.slug not in enabled:
-        return "provider_not_configured"
-    if endpoint.price is None:
-        return "unpriced"
-    if _served_as(call.route.operation) not in endpoint.capabilities.operations:
-        return "wrong_endpoint"
-    if wishes.only and provider.slug not in wishes.only:
-        return "allowed_providers"
-    if provider.slug in wishes.ignore:
-        return "ignored_providers"
-    if not wishes.allow_fallbacks and wishes.order and provider.slug not in wishes.order:
-        return "allowed_providers"
-    if wishes.quantizations and endpoint.quantization not in wishes.quantizations:
-        return "quantization"
-    if (wishes.data_collection == "deny" or grant.data_policy != "any") and provider.policy.trains:
-        return "data_policy:training"
-    if (wishes.zdr or grant.data_policy == "zero_retention") and provider.policy.retention_days > 0:
-        return "data_policy:zdr"
-    if suffix == "free" and not _is_free(endpoint):
-        return "free_variant_ended"
-    if wishes.max_price is not None and _over_cap(endpoint, wishes.max_price):
-        return "max_price"
-    return _inability(endpoint, call)
-
-
-def _inability(endpoint: Endpoint, call: Call) -> str:
-    able = endpoint.capabilities
-    for need in call.needs:
-        if not getattr(able, need, True):
-            return "require_parameters"
-    if call.preferences.require_parameters and able.parameters and not sent_parameters(call.body) <= able.parameters:
-        return "require_parameters"
-    if len(call.body) > 16 * able.context_tokens + 65_536 and not (able.vision or able.files or able.audio):
-        return "context_length"
-    return ""
-
-
-def _is_free(endpoint: Endpoint) -> bool:
-    return endpoint.price is not None and price_of(endpoint) == 0
-
-
-def _over_cap(endpoint: Endpoint, cap: PriceCap) -> bool:
-    if endpoint.price is None:
-        return True
-    nano = 1e9
-    return any(
-        (cap.prompt is not None and rates.input > cap.prompt * nano)
-        or (cap.completion is not None and rates.output > cap.completion * nano)
-        or (cap.request is not None and rates.per_request > cap.request * nano)
-        or (cap.image is not None and rates.images > cap.image * nano * PER_MILLION)
-        for _, rates in endpoint.price.tiers
-    )
-
-
 _OURS = frozenset({"provider_not_configured", "unpriced"})
 
 
-def _refuse(call: Call, catalog: Catalog, known: bool, details: list[tuple[str, str]]) -> None:  # noqa: FBT001 - private
+def _refuse(call: Call, catalog: Catalog, known: bool, details: tuple[tuple[str, str], ...]) -> None:  # noqa: FBT001 - private
     wanted = call.models[0]
     if not known and all(reason == "region_restricted" for _, reason in details):
         raise refuse_model(catalog.region)

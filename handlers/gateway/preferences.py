@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 Slug = Annotated[str, Meta(min_length=1, max_length=64)]
-Slugs = Annotated[list[Slug], Meta(max_length=64)]
+Slugs = Annotated[tuple[Slug, ...], Meta(max_length=64)]
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 
 
@@ -40,15 +40,15 @@ class PriceCap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The `provider` object of a request."""
 
-    order: Slugs = []
-    only: Slugs = []
-    ignore: Slugs = []
+    order: Slugs = ()
+    only: Slugs = ()
+    ignore: Slugs = ()
     allow_fallbacks: bool = True
     require_parameters: bool = False
     data_collection: Literal["allow", "deny"] = "allow"
     zdr: bool = False
     enforce_distillable_text: bool = False
-    quantizations: Annotated[list[Slug], Meta(max_length=16)] = []
+    quantizations: Annotated[tuple[Slug, ...], Meta(max_length=16)] = ()
     sort: Literal["price", "throughput", "latency"] | SortRule | None = None
     max_price: PriceCap | None = None
     preferred_min_throughput: Positive | Percentiles | None = None

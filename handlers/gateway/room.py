@@ -20,6 +20,7 @@ from handlers.gateway.byok_care import ByokCare
 from handlers.gateway.claims import Claims
 from handlers.gateway.concurrency import ProviderLimit
 from handlers.gateway.credit import Credit
+from handlers.gateway.eligibility import Eligibility
 from handlers.gateway.health import Health
 from handlers.gateway.hedging import HedgeBudget
 from handlers.gateway.observations import GatewayMetrics
@@ -68,6 +69,7 @@ class Gateway:
     ) -> None:
         self.behind_edge = behind_edge
         self.catalog, self.enabled, self.store, self.verifier = catalog, enabled, store, verifier
+        self.eligibility = Eligibility(catalog, enabled)
         self.wire_keys, self.pods, self.log = wire_keys, pods, log
         self.clock, self.monotonic = time.time, time.monotonic
         self.credit = Credit(store, time.monotonic, self.spawn)

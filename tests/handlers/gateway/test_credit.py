@@ -52,7 +52,7 @@ def call(output_cap: int = 100) -> Call:
 
 def plan(price: Price = PRICE, credential: str = "shared") -> RoutePlan:
     endpoint = Endpoint("m@p", "m", "p", "m", Capabilities(output_tokens_max=1000), price)
-    return RoutePlan((Attempt(endpoint, PROVIDER, credential, ""),), {}, (), 1, "v")
+    return RoutePlan((Attempt(endpoint, PROVIDER, credential, ""),), (), 1, "v")
 
 
 WORST = quote([plan().attempts[0].endpoint], prompt_bytes=len(call().body), output_tokens_cap=100)
@@ -344,7 +344,7 @@ def test_the_fee_for_own_provider_keys_is_held_like_a_price() -> None:
         process = Process(Ledger(10**12))
         hold = await process.credit.hold(who, plan(PRICE, "byok"), call())
         assert hold.amount_nano == -(-WORST // 20)
-        both = RoutePlan((*plan().attempts, *plan(PRICE, "byok").attempts), {}, (), 1, "v")
+        both = RoutePlan((*plan().attempts, *plan(PRICE, "byok").attempts), (), 1, "v")
         assert (await process.credit.hold(who, both, call())).amount_nano == WORST
 
     asyncio.run(scenario())

@@ -11,6 +11,7 @@ from handlers.catalog.entries import Capabilities, Catalog, Endpoint, Model, Pri
 from handlers.errors import FAILURES, FailureClass
 from handlers.gateway.authorize import authorize
 from handlers.gateway.disclosure import RETRY_AFTER_S_MAX, describe_plan, failure_error
+from handlers.gateway.eligibility import Eligibility
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.health import EVERYTHING_OK
 from handlers.gateway.plan import RoutePlan, route_plan
@@ -25,6 +26,7 @@ MODEL = Model(
     "a/m", "M", tuple(Endpoint(f"a/m@{slug}", "a/m", slug, "m", Capabilities(), PRICE) for slug in ("p1", "p2"))
 )
 CATALOG = Catalog("v", "global", "USD", PROVIDERS, {"a/m": MODEL}, {})
+ELIGIBILITY = Eligibility(CATALOG, frozenset(PROVIDERS))
 
 
 def made(**wishes: Any) -> tuple[Call, RoutePlan]:
@@ -37,7 +39,7 @@ def made(**wishes: Any) -> tuple[Call, RoutePlan]:
     )  # fmt: skip
     body = msgspec.json.encode({"model": "a/m", "messages": [], "provider": wishes})
     call = read_call(ROUTES[PATH], PATH, PATH, b"application/json", body)
-    return call, route_plan(call, authorize(principal, ""), CATALOG, frozenset(PROVIDERS), EVERYTHING_OK, 1)
+    return call, route_plan(call, authorize(principal, ""), ELIGIBILITY, EVERYTHING_OK, 1)
 
 
 def told(failure: FailureClass, retry_after_ms: int = 0, **wishes: Any) -> tuple[dict[str, Any], int | None]:

@@ -110,7 +110,7 @@ def test_a66_a_price_that_changes_while_a_request_runs_is_the_next_requests() ->
 @given(choices=st.integers(1, 128), cap=st.integers(1, 1_000))
 def test_a68_many_answers_to_one_question_are_all_held(choices: int, cap: int) -> None:
     endpoint = Endpoint("m@p", "m", "p", "m", Capabilities(output_tokens_max=1000), PRICE)
-    plan = RoutePlan((Attempt(endpoint, PROVIDER, "shared", ""),), {}, (), 1, "v")
+    plan = RoutePlan((Attempt(endpoint, PROVIDER, "shared", ""),), (), 1, "v")
     asked = msgspec.structs.replace(call(cap), choices=choices)
     held = _worst_case(plan, asked, principal())
     everything = Usage(input=len(asked.body) // 3, output=choices * cap)

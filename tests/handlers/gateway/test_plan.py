@@ -12,6 +12,7 @@ from handlers.catalog.entries import Capabilities, Catalog, DataPolicy, Endpoint
 from handlers.errors import ClientError, FailureClass, InvalidRequest, NotFound, PermissionDenied, Unavailable
 from handlers.gateway.authorize import authorize
 from handlers.gateway.byok import ByokChoice
+from handlers.gateway.eligibility import Eligibility
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.health import EVERYTHING_OK, Health
 from handlers.gateway.plan import ATTEMPTS_MAX, Attempt, RoutePlan, price_of, route_plan
@@ -61,6 +62,7 @@ MODEL = Model(
 )
 CATALOG = Catalog("v1", "global", "USD", PROVIDERS, {"a/m": MODEL}, {"m": "a/m"})
 ENABLED = frozenset(PROVIDERS)
+ELIGIBILITY = Eligibility(CATALOG, ENABLED)
 
 
 def call(**fields: object) -> Call:
@@ -79,8 +81,8 @@ def principal(**more: object) -> Principal:
 def plan(
     seed: int = 1, who: Principal | None = None, byok: dict[str, str] | None = None, **fields: object
 ) -> RoutePlan:
-    grant = authorize(who or principal(), "127.0.0.1", ByokChoice(everywhere=byok or {}))
-    return route_plan(call(**fields), grant, CATALOG, ENABLED, EVERYTHING_OK, seed)
+    grant = authorize(who or principal(), "127.0.0.1", ByokChoice(everywhere=tuple((byok or {}).items())))
+    return route_plan(call(**fields), grant, ELIGIBILITY, EVERYTHING_OK, seed)
 
 
 def slugs(made: RoutePlan) -> list[str]:
@@ -171,7 +173,7 @@ def test_what_is_left_of_nothing_is_explained() -> None:
 def test_no_configured_provider_is_our_fault() -> None:
     grant = authorize(principal(), "127.0.0.1")
     with pytest.raises(Unavailable):
-        route_plan(call(), grant, CATALOG, frozenset({"other"}), EVERYTHING_OK, 1)
+        route_plan(call(), grant, Eligibility(CATALOG, frozenset({"other"})), EVERYTHING_OK, 1)
 
 
 def test_unknown_models_are_404_and_a_known_fallback_saves_the_request() -> None:
@@ -214,9 +216,9 @@ def test_what_failed_this_account_is_tried_last_by_it_and_first_by_others() -> N
     health = Health(seed=1)
     health.failed("a/m@cheap", "shared", "a", FailureClass.SERVER_ERROR, 0.0, 1.0)
     snapshot = health.snapshot(2.0)
-    mine = route_plan(call(), authorize(principal(), ""), CATALOG, ENABLED, snapshot, 3)
+    mine = route_plan(call(), authorize(principal(), ""), ELIGIBILITY, snapshot, 3)
     assert slugs(mine)[-1] == "cheap"
-    others = route_plan(call(), authorize(principal(account="b"), ""), CATALOG, ENABLED, snapshot, 3)
+    others = route_plan(call(), authorize(principal(account="b"), ""), ELIGIBILITY, snapshot, 3)
     assert slugs(others)[0] == "cheap"
 
 
@@ -226,7 +228,7 @@ def test_sorting() -> None:
     health = Health(seed=1)
     health.measured("a/m@dear", first_event_ms=10, tokens_per_s=900)
     snapshot = health.snapshot(2.0)
-    fast = route_plan(call(provider={"sort": "throughput"}), authorize(principal(), ""), CATALOG, ENABLED, snapshot, 1)
+    fast = route_plan(call(provider={"sort": "throughput"}), authorize(principal(), ""), ELIGIBILITY, snapshot, 1)
     assert slugs(fast)[0] == "dear"
 
 
@@ -317,7 +319,7 @@ def test_speed_that_is_preferred_orders_and_excludes_nothing() -> None:
         {"preferred_max_latency": 1.5},
         {"preferred_max_latency": {"p50": 1.0, "p99": 3.0}},
     ):
-        made = route_plan(call(provider=wish), authorize(principal(), ""), CATALOG, ENABLED, snapshot, 1)
+        made = route_plan(call(provider=wish), authorize(principal(), ""), ELIGIBILITY, snapshot, 1)
         assert slugs(made)[-1] == "cheap", wish
         assert len(slugs(made)) == 4, "nothing is excluded, and what is unknown gets its chance"
 
@@ -328,7 +330,11 @@ def test_sorting_over_all_models_or_one_after_the_other() -> None:
 
     def first(**fields: Any) -> str:
         asked = call(models=["a/m", "b/n"], **fields)
-        return route_plan(asked, authorize(principal(), ""), catalog, ENABLED, EVERYTHING_OK, 1).attempts[0].endpoint.id
+        return (
+            route_plan(asked, authorize(principal(), ""), Eligibility(catalog, ENABLED), EVERYTHING_OK, 1)
+            .attempts[0]
+            .endpoint.id
+        )
 
     assert first(provider={"sort": "price"}) == "a/m@cheap"
     assert first(provider={"sort": {"by": "price"}}) == "a/m@cheap"
@@ -345,7 +351,11 @@ def test_require_parameters_excludes_who_is_known_to_lack_one() -> None:
 
     def made(**fields: Any) -> RoutePlan:
         return route_plan(
-            call(seed=1, temperature=0, **fields), authorize(principal(), ""), catalog, ENABLED, EVERYTHING_OK, 1
+            call(seed=1, temperature=0, **fields),
+            authorize(principal(), ""),
+            Eligibility(catalog, ENABLED),
+            EVERYTHING_OK,
+            1,
         )
 
     assert set(slugs(made())) == {"cheap", "dear"}
@@ -362,7 +372,11 @@ def test_what_is_over_the_limit_of_attempts_is_told() -> None:
     }
     catalog = Catalog("v1", "global", "USD", PROVIDERS, models, {})
     made = route_plan(
-        call(model="cheap/m", models=list(models)), authorize(principal(), ""), catalog, ENABLED, EVERYTHING_OK, 1
+        call(model="cheap/m", models=list(models)),
+        authorize(principal(), ""),
+        Eligibility(catalog, ENABLED),
+        EVERYTHING_OK,
+        1,
     )
     assert len(made.attempts) == ATTEMPTS_MAX
     assert made.excluded["attempts_limit"] == 8 - ATTEMPTS_MAX

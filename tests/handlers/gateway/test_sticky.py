@@ -10,6 +10,7 @@ import pytest
 from handlers.catalog.entries import Capabilities, Catalog, Endpoint, Model, Price, Provider, Rates
 from handlers.gateway.authorize import authorize
 from handlers.gateway.byok import ByokChoice
+from handlers.gateway.eligibility import Eligibility
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.health import EVERYTHING_OK
 from handlers.gateway.plan import RoutePlan, route_plan
@@ -54,7 +55,7 @@ def call(*texts: str, path: bytes = b"/v1/chat/completions", **fields: Any) -> C
 def plan(asked: Call, remembered: Sticky, now: float = 0.0, seed: int = 1, rows: Catalog | None = None) -> RoutePlan:
     rows = rows or catalog()
     grant = authorize(PRINCIPAL, "")
-    return route_plan(asked, grant, rows, frozenset(rows.providers), EVERYTHING_OK, seed, remembered, now)
+    return route_plan(asked, grant, Eligibility(rows, frozenset(rows.providers)), EVERYTHING_OK, seed, remembered, now)
 
 
 def first(made: RoutePlan) -> str:
@@ -155,10 +156,10 @@ def test_what_one_credential_made_goes_to_no_other_of_its_format(extra: dict[str
 def test_material_of_an_own_credential_stays_with_it() -> None:
     remembered, rows = Sticky(), catalog()
     asked = call("hello", "answer", "next", metadata=BOUND[1])
-    grant = authorize(PRINCIPAL, "", ByokChoice(everywhere={"p1": "record"}))
+    grant = authorize(PRINCIPAL, "", ByokChoice(everywhere=(("p1", "record"),)))
 
     def made() -> RoutePlan:
-        return route_plan(asked, grant, rows, frozenset(rows.providers), EVERYTHING_OK, 1, remembered, 5.0)
+        return route_plan(asked, grant, Eligibility(rows, frozenset(rows.providers)), EVERYTHING_OK, 1, remembered, 5.0)
 
     assert made().attempts[0].credential == "byok"
     remembered.remember(made().conversation, "a/m@p1", "shared", 1.0)
