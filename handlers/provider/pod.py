@@ -25,7 +25,8 @@ from handlers.clouds import open_secret_store
 from handlers.hardening import harden_process, settle_memory
 from handlers.messages import speak_of_failures
 from handlers.provider.credentials import Credentials, load_credentials
-from handlers.provider.room import ProviderRoom, ServedEndpoint
+from handlers.provider.kinds import ServedEndpoint
+from handlers.provider.room import ProviderRoom
 from handlers.settings import PodSettings, SettingError, Variable
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, Room, Started, Stopped, identifier
 from handlers.transport.client import UpstreamPool

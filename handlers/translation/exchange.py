@@ -25,7 +25,7 @@ from handlers.translation.canonical.attempt import Asked, Outcome, Output, Trans
 from handlers.translation.conversation import Conversation
 from handlers.translation.registry import ADAPTERS, DIALECTS
 
-__all__ = ["Outcome", "Output", "Translation", "UpstreamRequest", "UpstreamTarget", "translate"]
+__all__ = ["Outcome", "Output", "Translation", "UpstreamRequest", "UpstreamTarget", "begin", "translate"]
 
 
 def translate(
@@ -68,23 +68,29 @@ def translate(
         InvalidRequest: a field is wrong (400); `param` names it.
         Unprocessable: understood, but this endpoint's format cannot express it (422); `param` names it.
     """
-    asked = Asked(
-        dialect=dialect,
-        operation=operation,
-        upstream=upstream,
-        body=body,
-        content_type=content_type,
-        target=target,
-        client_headers=client_headers,
-        public_model=public_model,
-        stream=stream,
-        stateless=stateless,
-        output_tokens_max=output_tokens_max,
-        upstream_stream=upstream_stream,
-        now_s=now_s,
-        response_id=response_id,
+    return begin(
+        Asked(
+            dialect=dialect,
+            operation=operation,
+            upstream=upstream,
+            body=body,
+            content_type=content_type,
+            target=target,
+            client_headers=client_headers,
+            public_model=public_model,
+            stream=stream,
+            stateless=stateless,
+            output_tokens_max=output_tokens_max,
+            upstream_stream=upstream_stream,
+            now_s=now_s,
+            response_id=response_id,
+        )
     )
-    if operation == "chat" and dialect in DIALECTS and upstream.wire_format in ADAPTERS:
+
+
+def begin(asked: Asked) -> Translation:
+    """Begin one attempt; raises as `translate` does."""
+    if asked.operation == "chat" and asked.dialect in DIALECTS and asked.upstream.wire_format in ADAPTERS:
         return Conversation(asked)
     if counts_here(asked):
         return Estimate(asked)

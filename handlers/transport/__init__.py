@@ -6,6 +6,7 @@
     request_head.py        the strict gate for request heads
     client.py              upstream calls and the pool of connections per origin
     client_connection.py   one upstream connection, destroyed on any doubt
+    requests.py            request heads for upstreams, written
     responses.py           response heads, written and read
     header_fields.py       header sections, written and read: the one place that knows what a line may hold
     bodies.py              collecting bodies, undoing chunked framing

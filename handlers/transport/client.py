@@ -11,7 +11,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl as tls
 from collections import deque
 from dataclasses import dataclass
@@ -21,32 +20,12 @@ from typing import Protocol
 
 from handlers.errors import FailureClass
 from handlers.transport.client_connection import UpstreamConnection
-from handlers.transport.header_fields import encode_fields
 from handlers.transport.limits import CallDeadlines, ClientLimits
+from handlers.transport.requests import RequestHead, split_origin
 
-__all__ = ["CallDeadlines", "ClientLimits", "HttpRequest", "ResponseSink", "UpstreamCall", "UpstreamPool"]
+__all__ = ["CallDeadlines", "ClientLimits", "RequestHead", "ResponseSink", "UpstreamCall", "UpstreamPool"]
 
-_ORIGIN = re.compile(r"(https?)://([0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
-_TARGET = re.compile(rb"/[\x21-\x22\x24-\x7e]*")
 _JOIN_BYTES_MAX = 32 * 1024
-_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"})
-_good_targets: set[bytes] = set()
-"""Targets that were checked before; most providers have a handful."""
-_GOOD_TARGETS_MAX = 256
-_BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class HttpRequest:
-    """One request. Host, length and connection headers are the transport's own."""
-
-    origin: str
-    """`https://host[:port]` or `http://host[:port]`."""
-    method: bytes
-    target: bytes
-    """Path and query, percent-encoded."""
-    headers: list[tuple[bytes, bytes]]
-    body: bytes = b""
 
 
 class ResponseSink(Protocol):
@@ -69,12 +48,18 @@ class UpstreamCall:
     """One request under way."""
 
     __slots__ = (
-        "_deadlines", "_phase_limit_ms", "_phase_started_at", "_pool", "_started_at", "_task", "alive", "connection",
-        "method", "origin", "paused", "sink", "wire_bytes",
+        "_deadlines", "_phase_limit_ms", "_phase_started_at", "_pool", "_started_at", "_task", "alive", "body", "connection",
+        "head", "origin", "paused", "sink",
     )  # fmt: skip
 
     def __init__(
-        self, pool: UpstreamPool, origin: Origin, request: HttpRequest, sink: ResponseSink, deadlines: CallDeadlines
+        self,
+        pool: UpstreamPool,
+        origin: Origin,
+        head: RequestHead,
+        body: bytes,
+        sink: ResponseSink,
+        deadlines: CallDeadlines,
     ) -> None:
         self._pool = pool
         self._deadlines = deadlines
@@ -82,9 +67,9 @@ class UpstreamCall:
         self._phase_limit_ms = deadlines.connect_ms
         self._task: asyncio.Task[None] | None = None
         self.origin = origin
-        self.method = request.method
-        self.wire_bytes = _encode_request(origin, request)
-        """Head and body as sent; kept until the first byte of the response, for the one retry."""
+        self.head = head
+        self.body = body
+        """Kept until the first byte of the response, for the one retry."""
         self.sink: ResponseSink | None = sink
         """None once the call is over."""
         self.connection: UpstreamConnection | None = None
@@ -138,7 +123,8 @@ class UpstreamCall:
         self.connection = connection
         self._begin_phase(self._deadlines.headers_ms)
         connection.begin(self)
-        head, body = self.wire_bytes
+        body = self.body
+        head = self.head.encode(len(body))
         if len(body) <= _JOIN_BYTES_MAX:
             connection.transport.write(head + body)
         else:
@@ -201,7 +187,6 @@ class Origin:
     host: str
     port: int
     encrypted: bool
-    host_header: bytes
     idle: list[UpstreamConnection]
     waiting: deque[UpstreamCall]
     connections: int = 0
@@ -209,39 +194,8 @@ class Origin:
 
 def parse_origin(origin: str) -> Origin:
     """Read `scheme://host[:port]`; ValueError when it is anything else."""
-    match = _ORIGIN.fullmatch(origin)
-    if match is None:
-        raise ValueError("an origin is http(s)://host[:port]")
-    scheme, host, port = match.groups()
-    default_port = 443 if scheme == "https" else 80
-    number = int(port or default_port)
-    host_header = host if number == default_port else f"{host}:{number}"
-    return Origin(
-        host.removeprefix("[").removesuffix("]"), number, scheme == "https", host_header.encode(), [], deque()
-    )
-
-
-def _encode_request(origin: Origin, request: HttpRequest) -> tuple[bytes, bytes]:
-    if request.method not in _METHODS or (request.target not in _good_targets and not _is_good_target(request.target)):
-        raise ValueError("the method or the target of an upstream request is malformed")
-    has_length = request.body or request.method not in _BODILESS
-    length = b"content-length: %d\r\n" % len(request.body) if has_length else b""
-    head = b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (
-        request.method,
-        request.target,
-        origin.host_header,
-        encode_fields(request.headers),
-        length,
-    )
-    return head, request.body
-
-
-def _is_good_target(target: bytes) -> bool:
-    if not _TARGET.fullmatch(target):
-        return False
-    if len(_good_targets) < _GOOD_TARGETS_MAX and len(target) < 256:
-        _good_targets.add(target)
-    return True
+    scheme, host, port, _ = split_origin(origin)
+    return Origin(host, port, scheme == "https", [], deque())
 
 
 class UpstreamPool:
@@ -259,12 +213,12 @@ class UpstreamPool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def send(self, request: HttpRequest, sink: ResponseSink, deadlines: CallDeadlines) -> UpstreamCall:
-        """Start a call; the sink hears nothing before this returns. Raises ValueError for a request that cannot be sent."""
-        origin = self._origins.get(request.origin)
+    def send(self, head: RequestHead, body: bytes, sink: ResponseSink, deadlines: CallDeadlines) -> UpstreamCall:
+        """Start a call; the sink hears nothing before this returns."""
+        origin = self._origins.get(head.origin)
         if origin is None:
-            origin = self._origins[request.origin] = parse_origin(request.origin)
-        call = UpstreamCall(self, origin, request, sink, deadlines)
+            origin = self._origins[head.origin] = parse_origin(head.origin)
+        call = UpstreamCall(self, origin, head, body, sink, deadlines)
         self._calls.add(call)
         self._start_sweeping()
         self.assign(call)

@@ -13,6 +13,7 @@ from handlers.transport.responses import CHUNKED, UNTIL_CLOSE, parse_response_he
 
 if TYPE_CHECKING:
     from handlers.transport.client import Origin, ResponseSink
+    from handlers.transport.requests import RequestHead
 
 
 class Pool(Protocol):
@@ -33,10 +34,10 @@ class Pool(Protocol):
 class Call(Protocol):
     """What a connection needs of the call that it serves."""
 
-    method: bytes
+    head: RequestHead
+    body: bytes
     sink: ResponseSink | None
     alive: bool
-    wire_bytes: tuple[bytes, bytes]
 
     def head_completed(self) -> None:
         """The final head has been read."""
@@ -140,7 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
                     raise MalformedHead("The response head is too long, or no HTTP.")
                 self._buffer = data
                 return
-            head = parse_response_head(data[:end], call.method, self._pool.limits.headers)
+            head = parse_response_head(data[:end], call.head.method, self._pool.limits.headers)
             data = data[end + 4 :]
             if head.status >= 200:
                 break
@@ -149,7 +150,7 @@ class UpstreamConnection(asyncio.Protocol):
                 raise MalformedHead("The response never starts, or switches protocols.")
             if not data:
                 return
-        call.wire_bytes = (b"", b"")
+        call.body = b""
         call.head_completed()
         self._in_body = True
         self._keep_alive = head.keep_alive

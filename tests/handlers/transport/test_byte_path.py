@@ -12,7 +12,7 @@ import pytest
 
 from handlers.errors import FailureClass
 from handlers.translation.canonical.usage import Usage
-from handlers.transport.client import CallDeadlines, HttpRequest, UpstreamCall, UpstreamPool
+from handlers.transport.client import CallDeadlines, RequestHead, UpstreamCall, UpstreamPool
 from handlers.transport.exchange import Exchange, Headers
 from handlers.transport.server import HttpServer
 from handlers.transport.wire import WireEnd, WireHead
@@ -29,8 +29,8 @@ class Relay:
 
     def __init__(self, reply: WireReply, pool: UpstreamPool, origin: str) -> None:
         self.reply = reply
-        request = HttpRequest(origin, b"POST", b"/", [], reply.body)
-        self.call: UpstreamCall = pool.send(request, self, CallDeadlines())
+        head = RequestHead(origin, b"POST", b"/", [])
+        self.call: UpstreamCall = pool.send(head, reply.body, self, CallDeadlines())
         reply.on_cancel = self.call.cancel
         reply.on_pause = self.call.pause_reading
         reply.on_resume = self.call.resume_reading

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.errors import FailureClass
-from handlers.transport.client import CallDeadlines, HttpRequest, UpstreamPool, parse_origin
+from handlers.transport.client import CallDeadlines, RequestHead, UpstreamPool, parse_origin
 from handlers.transport.client_connection import UpstreamConnection
 from tests.handlers.transport.recorders import CallSink, MemoryTransport, read_request, run, scripted
 
@@ -40,8 +40,8 @@ async def call(
     async with scripted(play) as address:
         pool = UpstreamPool()
         sink = CallSink()
-        request = HttpRequest(f"http://{address}", method, b"/x", [], b"")
-        pool.send(request, sink, deadlines or CallDeadlines())
+        head = RequestHead(f"http://{address}", method, b"/x", [])
+        pool.send(head, b"", sink, deadlines or CallDeadlines())
         await sink.done.wait()
         released.set()
         await pool.close()
@@ -100,7 +100,7 @@ def test_a53_a_reset_before_the_end_of_an_unbounded_body_is_truncated() -> None:
         async with scripted(play) as address:
             pool = UpstreamPool()
             sink = CallSink()
-            pool.send(HttpRequest(f"http://{address}", b"GET", b"/", []), sink, CallDeadlines())
+            pool.send(RequestHead(f"http://{address}", b"GET", b"/", []), b"", sink, CallDeadlines())
             await sink.done.wait()
             await pool.close()
             return sink
@@ -185,7 +185,7 @@ def test_law_whatever_arrives_there_is_one_outcome(
         connection.connection_made(transport)
         origin.idle.append(connection)
         sink = CallSink()
-        pool.send(HttpRequest("http://h", b"POST", b"/", []), sink, CallDeadlines())
+        pool.send(RequestHead("http://h", b"POST", b"/", []), b"", sink, CallDeadlines())
         for a, b in itertools.pairwise(edges):
             if a < b and not transport.closing:
                 connection.data_received(response[a:b])
