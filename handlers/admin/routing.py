@@ -15,7 +15,7 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
-from handlers.admin import accounts, byok, doors, keys, people, scanning, usage
+from handlers.admin import accounts, byok, doors, keys, people, scanning, spending, usage
 from handlers.admin.calls import ANYBODY, SIGNED_IN, Call, Redirect, Route, Text
 from handlers.admin.doors import session_of
 from handlers.admin.openapi import document
@@ -38,7 +38,16 @@ from handlers.telemetry.logs import Room as Speaker
 
 BODY_BYTES_MAX = 32 * 1024
 QUERY_VALUE_CHARS_MAX = 1024
-ROUTES = (*people.ROUTES, *keys.ROUTES, *byok.ROUTES, *usage.ROUTES, *accounts.ROUTES, *doors.ROUTES, *scanning.ROUTES)
+ROUTES = (
+    *people.ROUTES,
+    *keys.ROUTES,
+    *byok.ROUTES,
+    *usage.ROUTES,
+    *spending.ROUTES,
+    *accounts.ROUTES,
+    *doors.ROUTES,
+    *scanning.ROUTES,
+)
 DOCUMENT_PATH = "/admin/openapi.json"
 _JSON = "application/json"
 _HEADERS: dict[str, str | list[str]] = {

@@ -1,28 +1,27 @@
 """Requests and tokens per minute, and concurrent requests, that hold over all replicas together.
 
 Theory of operation
-    A key's window lives in PostgreSQL (`rate_take`), where what is granted is counted at once. A small limit is asked for
-    request by request, so it is exact; a large one is taken in blocks of a six-hundredth, which are used within a second or
-    forgotten, so that a block costs one round trip and the error stays below the block. Keys without limits pass untouched.
-    Tokens are taken by an estimate from the body's size and corrected when the request is over.
-    An open request has a place in PostgreSQL (`place_take`), which lives for PLACE_TTL_S unless its process renews it: places
-    of a process that died come back by themselves.
-    While the database is down, each process keeps the limit on its own (`KeyLimiter`), so known keys are still served.
+    A request is counted in every window that concerns it: its key's, its user's and its tenant's, those that have a limit. The
+    windows live in PostgreSQL (`rate_admit`), where what is granted is counted at once, in all of them or in none. A small limit
+    is asked for request by request, so it is exact; a large one is taken in blocks of a six-hundredth, which are used within a
+    second or forgotten, so that a block costs one round trip and the error stays below the block. Keys that no limit concerns
+    pass untouched. Tokens are taken by an estimate from the body's size and corrected when the request is over.
+    An open request has a place in PostgreSQL, which lives for PLACE_TTL_S unless its process renews it: places of a process that
+    died come back by themselves.
+    While the database is down, each process keeps the limits on its own (`Limiter`), so known keys are still served.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
-
-import msgspec
 
 from handlers.errors import RateLimited, Unavailable
 from handlers.gateway.gate import Call
 from handlers.gateway.usage_line import new_request_id
-from handlers.keys.principal import KeyLimits, Principal
-from handlers.ledger.limits import BYTES_PER_TOKEN, WINDOW_S, KeyLimiter, Standing
-from handlers.store.gateway import RateGrant
+from handlers.keys.principal import Principal, SubjectLimits
+from handlers.ledger.limits import BYTES_PER_TOKEN, WINDOW_S, Limiter, Standing, refusal
+from handlers.store.gateway import RateClaim, RateGrant
 
 BLOCK_SHARE = 600
 BLOCK_LIFE_S = 1.0
@@ -33,17 +32,11 @@ PLACE_RENEW_S = 15.0
 class RateStore(Protocol):
     """The part of the store that rates need; see handlers.store.gateway."""
 
-    async def take_rate(self, key_id: str, kind: str, need: int, want: int, limit: int) -> RateGrant:
-        """Take from a key's window."""
+    async def admit_rates(self, process: str, claims: Sequence[RateClaim], ttl_s: int) -> RateGrant:
+        """Take from several windows or from none."""
 
-    async def correct_rate(self, key_id: str, kind: str, difference: int) -> None:
-        """Book a difference."""
-
-    async def take_place(self, key_id: str, process: str, limit: int, ttl_s: int) -> bool:
-        """A place for one more open request."""
-
-    async def give_place(self, key_id: str, process: str) -> None:
-        """An open request is over."""
+    async def settle_rates(self, process: str, places: list[str], tokens: list[str], difference: int) -> None:
+        """Give back places and book a difference of tokens."""
 
     async def renew_places(self, process: str, ttl_s: int) -> None:
         """Keep all places of a process."""
@@ -60,7 +53,7 @@ class _Block:
 
 
 class RateGate:
-    """Admits requests of keys that have limits."""
+    """Admits requests that limits concern."""
 
     def __init__(
         self,
@@ -69,108 +62,149 @@ class RateGate:
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._store, self._monotonic, self._spawn = store, monotonic, spawn
-        self.limiter = KeyLimiter()
+        self.limiter = Limiter()
         self._blocks: dict[tuple[str, str], _Block] = {}
         self._process = new_request_id()
         self._places: dict[str, int] = {}
         self._renewed_at = 0.0
 
     def passes(self, principal: Principal) -> bool:
-        """The key has no limit: nothing to wait for."""
-        limits = principal.limits
-        return (
-            limits.requests_per_minute is None
-            and limits.tokens_per_minute is None
-            and limits.concurrent_requests is None
-        )
+        """No limit concerns the key: nothing to wait for."""
+        return not principal.windows
 
     async def admit(self, principal: Principal, call: Call) -> None:
         """Count one request in, or raise RateLimited with the time to wait. Every admission needs one `settle`."""
-        limits, estimate = principal.limits, max(1, len(call.body) // BYTES_PER_TOKEN)
+        windows = principal.windows
         # The process's own windows first: they never admit more than the limit by themselves.
-        self.limiter.admit(principal, len(call.body), self._monotonic())
+        self.limiter.admit(windows, len(call.body), self._monotonic())
         try:
-            await self._take_place(principal.key_id, limits.concurrent_requests)
-            await self._take(principal.key_id, "requests", 1, limits.requests_per_minute)
-            await self._take(principal.key_id, "tokens", estimate, limits.tokens_per_minute)
+            await self._take(windows, _estimate(len(call.body)))
         except Unavailable:
             return
         except RateLimited:
-            self.limiter.withdraw(principal, self._monotonic())
-            self._give_places(principal.key_id)
+            self.limiter.withdraw(windows, self._monotonic())
+            raise
+        finally:
+            self._give(
+                self._surplus_places(windows)
+            )  # of requests that ended, or were refused, while this one was asking
+
+    async def _take(self, windows: Sequence[SubjectLimits], estimate: int) -> None:
+        now = self._monotonic()
+        asked: list[tuple[SubjectLimits, RateClaim]] = []
+        used: list[tuple[_Block, int]] = []
+        for limits, claim in _claims(windows, estimate):
+            block = self._block(claim, now)
+            if claim.kind != "places" and block.permits >= claim.need:
+                block.permits -= claim.need
+                used.append((block, claim.need))
+            else:
+                asked.append((limits, claim))
+        if not asked:
+            return
+        try:
+            await self._ask(asked, now)
+        except RateLimited:
+            for block, need in used:
+                block.permits += need
             raise
 
-    async def _take_place(self, key_id: str, limit: int | None) -> None:
-        if limit is None:
-            return
-        if not await self._store.take_place(key_id, self._process, limit, PLACE_TTL_S):
-            raise RateLimited(f"This key may have {limit} requests open at once; wait for one to end.", retry_after_s=1)
-        self._places[key_id] = self._places.get(key_id, 0) + 1
-        self._give_places(key_id)  # of a request that ended while this one was asking
+    async def _ask(self, asked: list[tuple[SubjectLimits, RateClaim]], now: float) -> None:
+        grant = await self._store.admit_rates(self._process, [claim for _, claim in asked], PLACE_TTL_S)
+        for (_, claim), remaining in zip(asked, grant.remaining, strict=True):
+            block = self._block(claim, now)
+            block.remaining, block.asked_at = remaining, now
+        if grant.refused:
+            limits, claim = asked[grant.refused - 1]
+            raise refusal(limits, claim.kind, max(1, grant.wait_s))
+        for (_, claim), granted in zip(asked, grant.granted, strict=True):
+            if claim.kind == "places":
+                self._places[claim.subject] = self._places.get(claim.subject, 0) + 1
+            else:
+                block = self._block(claim, now)
+                block.permits += granted - claim.need
+                block.expires_at = now + BLOCK_LIFE_S
 
-    def _give_places(self, key_id: str) -> None:
-        """Give back places beyond the open requests: those admitted during an outage have none."""
-        places, needed = self._places.get(key_id, 0), self.limiter.active(key_id)
-        for _ in range(places - needed):
-            self._spawn(self._store.give_place(key_id, self._process))
-        if places > needed:
-            self._places[key_id] = needed
-        if not needed:
-            self._places.pop(key_id, None)
-
-    async def _take(self, key_id: str, kind: str, need: int, limit: int | None) -> None:
-        if limit is None:
-            return
-        block = self._blocks.setdefault((key_id, kind), _Block())
-        now = self._monotonic()
+    def _block(self, claim: RateClaim, now: float) -> _Block:
+        block = self._blocks.setdefault((claim.subject, claim.kind), _Block())
         if now > block.expires_at:
             block.permits = 0
-        if block.permits >= need:
-            block.permits -= need
-            return
-        want = max(need, limit // BLOCK_SHARE)
-        grant = await self._store.take_rate(key_id, kind, need, want, limit)
-        block.remaining, block.asked_at = grant.remaining, now
-        if not grant.granted:
-            raise RateLimited(
-                f"This key may use {limit} {kind} a minute; wait, or ask its administrator for more.",
-                retry_after_s=max(1, grant.wait_s),
-            )
-        block.permits += grant.granted - need
-        block.expires_at = now + BLOCK_LIFE_S
+        return block
+
+    def _surplus_places(self, windows: Sequence[SubjectLimits]) -> list[str]:
+        """Places beyond the open requests, one name for each: those admitted during an outage have none."""
+        surplus: list[str] = []
+        for limits in windows:
+            places, needed = self._places.get(limits.subject, 0), self.limiter.active(limits.subject)
+            if places > needed:
+                surplus += [limits.subject] * (places - needed)
+                self._places[limits.subject] = needed
+            if not needed:
+                self._places.pop(limits.subject, None)
+        return surplus
+
+    def _give(self, places: list[str], tokens: Sequence[str] = (), difference: int = 0) -> None:
+        if places or tokens:
+            self._spawn(self._store.settle_rates(self._process, places, list(tokens), difference))
 
     def settle(self, principal: Principal, body_bytes: int, tokens: int) -> None:
-        """The request is over: free its place, and book what it really used."""
-        limits: KeyLimits = principal.limits
-        if self.passes(principal):
+        """The request is over: free its places, and book what it really used."""
+        windows = principal.windows
+        if not windows:
             return
-        self.limiter.settle(principal, tokens, self._monotonic())
-        self._give_places(principal.key_id)
-        if limits.tokens_per_minute is not None:
-            difference = tokens - max(1, body_bytes // BYTES_PER_TOKEN)
-            self._spawn(self._store.correct_rate(principal.key_id, "tokens", difference))
+        self.limiter.settle(windows, tokens, self._monotonic())
+        counted = [limits.subject for limits in windows if limits.tokens_per_minute is not None]
+        self._give(self._surplus_places(windows), counted, tokens - _estimate(body_bytes))
 
     def standing(self, principal: Principal) -> Standing:
-        """What is left of a key's limits over all replicas, as far as this process has been told."""
+        """What is left over all replicas, as far as this process has been told: of the limits that concern a key, the tightest."""
         now = self._monotonic()
-        left = self.limiter.standing(principal, now)
-        return msgspec.structs.replace(
-            left,
-            requests_remaining=self._told(principal.key_id, "requests", left.requests_remaining, now),
-            tokens_remaining=self._told(principal.key_id, "tokens", left.tokens_remaining, now),
-        )
+        requests: list[tuple[int, int]] = []
+        tokens: list[tuple[int, int]] = []
+        reset_s = 0
+        for limits in principal.windows:
+            left = self.limiter.standing(limits, now)
+            reset_s = max(reset_s, left.reset_s)
+            if left.requests_limit is not None and left.requests_remaining is not None:
+                requests.append(
+                    (self._told(limits.subject, "requests", left.requests_remaining, now), left.requests_limit)
+                )
+            if left.tokens_limit is not None and left.tokens_remaining is not None:
+                tokens.append((self._told(limits.subject, "tokens", left.tokens_remaining, now), left.tokens_limit))
+        requests_remaining, requests_limit = min(requests, default=(None, None))
+        tokens_remaining, tokens_limit = min(tokens, default=(None, None))
+        return Standing(requests_limit, requests_remaining, tokens_limit, tokens_remaining, reset_s)
 
-    def _told(self, key_id: str, kind: str, own: int | None, now: float) -> int | None:
-        block = self._blocks.get((key_id, kind))
-        if own is None or block is None or now - block.asked_at > WINDOW_S:
+    def _told(self, subject: str, kind: str, own: int, now: float) -> int:
+        block = self._blocks.get((subject, kind))
+        if block is None or now - block.asked_at > WINDOW_S:
             return own
         return min(own, block.remaining + block.permits)
 
     def sweep(self) -> None:
         """Forget blocks that nobody uses any more; keep the places that are in use."""
         now = self._monotonic()
-        for key in [key for key, block in self._blocks.items() if now > block.expires_at + WINDOW_S]:
-            del self._blocks[key]
+        for name in [name for name, block in self._blocks.items() if now > block.asked_at + WINDOW_S + BLOCK_LIFE_S]:
+            del self._blocks[name]
         if self._places and now - self._renewed_at > PLACE_RENEW_S:
             self._renewed_at = now
             self._spawn(self._store.renew_places(self._process, PLACE_TTL_S))
+
+
+def _estimate(body_bytes: int) -> int:
+    return max(1, body_bytes // BYTES_PER_TOKEN)
+
+
+def _claims(windows: Sequence[SubjectLimits], estimate: int) -> list[tuple[SubjectLimits, RateClaim]]:
+    """What one request needs of all of its windows."""
+    claims = []
+    for limits in windows:
+        for kind, need, limit in (
+            ("places", 1, limits.concurrent_requests),
+            ("requests", 1, limits.requests_per_minute),
+            ("tokens", estimate, limits.tokens_per_minute),
+        ):
+            if limit is not None:
+                want = max(need, limit // BLOCK_SHARE)
+                claims.append((limits, RateClaim(limits.subject, kind, need, want, limit)))
+    return claims

@@ -244,13 +244,14 @@ class Gateway:
         return principal
 
     def standing(self, principal: Principal) -> Headers:
-        """What the key may still spend, and what is left of its limits if it has any."""
+        """What the key may still spend, and what is left of the tightest limits that concern it, if any do."""
         credit_nano = self.credit.remaining_nano(principal.key_id)
         credit: Headers = [] if credit_nano is None else [(b"x-therouter-credit-remaining", decimal(credit_nano))]
-        limits = principal.limits
-        if limits.requests_per_minute is None and limits.tokens_per_minute is None:
+        if self.rates.passes(principal):
             return credit
         left = self.rates.standing(principal)
+        if left.requests_limit is None and left.tokens_limit is None:
+            return credit
         named = (
             (b"x-ratelimit-limit-requests", left.requests_limit),
             (b"x-ratelimit-remaining-requests", left.requests_remaining),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+_NO_RATES = (None, None, None)
+
 
 class KeyLimits(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one key may do beyond what its tenant may; None or empty means no further restriction."""
@@ -23,6 +25,18 @@ class KeyLimits(msgspec.Struct, frozen=True, omit_defaults=True):
     """any | no_training | zero_retention: a floor that requests may only tighten."""
     management: bool = False
     """A key for the admin API; it infers nothing. Never stored here: the key's row says so."""
+
+
+class SubjectLimits(msgspec.Struct, frozen=True):
+    """Limits per minute and of open requests that one subject has over all of its keys together."""
+
+    scope: str
+    """key | user | tenant."""
+    subject: str
+    """Whose window it is: the key's id, `user:<id>` or `tenant:<id>`."""
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent_requests: int | None = None
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -47,10 +61,18 @@ class Principal(msgspec.Struct, frozen=True):
     """The tenant's own floor; the stricter of this and the key's applies."""
     byok_fee_ppm: int = 0
     """What the tenant pays us when its own provider key serves, in parts per million of the list price."""
+    shared_limits: tuple[SubjectLimits, ...] = ()
+    """Those of the key's user and tenant."""
+    windows: tuple[SubjectLimits, ...] = ()
+    """All limits that a request is counted against, the key's own first. Always made from the two above."""
 
     def __post_init__(self) -> None:
         if not (self.key_id and self.account and self.user):
             raise ValueError("a principal names its key, its account and its user")
+        own = self.limits
+        rates = own.requests_per_minute, own.tokens_per_minute, own.concurrent_requests
+        mine = () if rates == _NO_RATES else (SubjectLimits("key", self.key_id, *rates),)
+        msgspec.structs.force_setattr(self, "windows", (*mine, *self.shared_limits))
 
 
 class KeyRow(msgspec.Struct, frozen=True):

@@ -308,10 +308,13 @@ class LocalSystem:
             Variable.DATABASE_ROLE: role,
         }
 
+    def _mail(self) -> dict[str, str]:
+        return {Variable.MAIL: str(self.home.root / "mail")}
+
     def _start_schedules(self) -> None:
         # Every few seconds all is well: only what is not well is worth a line here.
         quiet = {"POWERTOOLS_LOG_LEVEL": "WARNING", "POWERTOOLS_METRICS_DISABLED": "true"}
-        variables = {**self._deployment_variables(), **self._database_variables("operations"), **quiet}
+        variables = {**self._deployment_variables(), **self._database_variables("operations"), **quiet, **self._mail()}
         command = [sys.executable, "-m", "handlers.local.schedules"]
         self.schedules = Child("schedules", command, plain_environment(variables), self.home.logs / "schedules.log")
         self.schedules.start()
@@ -323,7 +326,7 @@ class LocalSystem:
             **self._deployment_variables(),
             **self._database_variables("admin"),
             Variable.PUBLIC_URL: f"http://127.0.0.1:{self.admin_port}",
-            Variable.MAIL: str(self.home.root / "mail"),
+            **self._mail(),
         }
         entry = "handlers.admin.function.handler"
         command = [sys.executable, "-m", "handlers.local.functions", entry, "--port", str(self.admin_port)]

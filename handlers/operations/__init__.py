@@ -4,7 +4,7 @@ Each module has `handler(event, context)`. The numbers that it acts on come in t
 stacks/ and aliyun/ from the policy table, so a promise, its template and its behaviour hold the same number.
 
     purge             removes metadata past its tenant's retention       reap            ends leases and grants whose time is over
-    spending          tells of budgets that run out                  reconcile       compares every sum of money
+    spending          tells of budgets that run out (notices.py)    reconcile       compares every sum of money
     checkpoint        seals the audit log                               rotation        names secrets that are too old
     snapshot_check    compares backups with what is promised            alarms          gives each node its two alarms
     watchdog          reboots one node when nothing answers any more    verify_aws      compares an account with the promises

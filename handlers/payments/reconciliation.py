@@ -2,6 +2,8 @@
 
 Each payment that the company lists is applied like any other notice, so that what every notification and question has missed
 is credited now. What we say was paid and the company does not list is credit without money: nothing repairs that, a person looks.
+Its order is flagged, as is one that contradicts the company; the nightly comparison of all sums (handlers.operations.reconcile)
+fails on a flagged order, and that pages.
 """
 
 from __future__ import annotations
@@ -79,6 +81,7 @@ class Reconciliation:
             if (order.company_payment, order.amount_minor) not in seen
         ]
         for order in missing:
+            self._store.flag_missing(order.order_id)
             self._tell(order.order_id)
         return Reconciled(
             day=day,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from handlers.keys.principal import KeyLimits, KeyRow, Principal
+from handlers.keys.principal import KeyLimits, KeyRow, Principal, SubjectLimits
 from handlers.store.figures import FigureSums
 from handlers.store.pool import Pool
 from handlers.store.refusals import StatementRefused
@@ -36,12 +36,26 @@ class LeaseGrant(NamedTuple):
     """Seconds until the budget that is too tight begins anew; 0: never, or none is."""
 
 
-class RateGrant(NamedTuple):
-    """`granted` is 0 when the window is full; then `wait_s` says for how long."""
+class RateClaim(NamedTuple):
+    """What is needed of one window. Kinds: requests | tokens (a minute) | places (open requests)."""
 
-    granted: int
-    remaining: int
+    subject: str
+    kind: str
+    need: int
+    want: int
+    """What is welcome where there is room; of places always one is given."""
+    limit: int
+
+
+class RateGrant(NamedTuple):
+    """What several claims got, in their order; nothing at all when one of them was refused."""
+
+    refused: int
+    """The number of the claim whose window is full, from 1; 0: none."""
     wait_s: int
+    """How long that one is."""
+    granted: list[int]
+    remaining: list[int]
 
 
 class ClaimAnswer(NamedTuple):
@@ -177,24 +191,21 @@ class GatewayStore:
         )
         return LeaseGrant(*rows[0])
 
-    async def take_rate(self, key_id: str, kind: str, need: int, want: int, limit: int) -> RateGrant:
-        """Take from a key's limit per minute (kind: requests | tokens); the limit holds over all replicas together."""
-        rows = await self._pool.call("rate_take", key_id=key_id, kind=kind, need=need, want=want, limit=limit)
+    async def admit_rates(self, process: str, claims: Sequence[RateClaim], ttl_s: int) -> RateGrant:
+        """Take from several windows or from none; the limits hold over all replicas together.
+
+        A place belongs to its process and is free again when that does not renew it within `ttl_s`.
+        """
+        subjects, kinds, needs, wants, limits = (list(column) for column in zip(*claims, strict=True))
+        rows = await self._pool.call(
+            "rate_admit",
+            process=process, ttl_s=ttl_s, subjects=subjects, kinds=kinds, needs=needs, wants=wants, limits=limits,
+        )  # fmt: skip
         return RateGrant(*rows[0])
 
-    async def correct_rate(self, key_id: str, kind: str, difference: int) -> None:
-        """Book the difference between what was taken and what was used."""
-        await self._pool.call("rate_correct", key_id=key_id, kind=kind, difference=difference)
-
-    async def take_place(self, key_id: str, process: str, limit: int, ttl_s: int) -> bool:
-        """A place for one more open request of a key; False when all processes together have `limit` open."""
-        return bool(
-            (await self._pool.call("place_take", key_id=key_id, process=process, limit=limit, ttl_s=ttl_s))[0][0]
-        )
-
-    async def give_place(self, key_id: str, process: str) -> None:
-        """A request of a key is over."""
-        await self._pool.call("place_give", key_id=key_id, process=process)
+    async def settle_rates(self, process: str, places: list[str], tokens: list[str], difference: int) -> None:
+        """Give back one place of each of these subjects, and book what a request used beyond what was taken for it."""
+        await self._pool.call("rate_settle", process=process, places=places, tokens=tokens, difference=difference)
 
     async def renew_places(self, process: str, ttl_s: int) -> None:
         """Keep the places of this process."""
@@ -279,6 +290,9 @@ class GatewayStore:
         return int(rows[0][0])
 
 
+_decode_shared = msgspec.json.Decoder(tuple[SubjectLimits, ...]).decode
+
+
 def _outcome(word: str, reason: str) -> str:
     return f"{word}:{reason.lower()}" if reason else word
 
@@ -301,6 +315,7 @@ def _is_object(line: bytes) -> bool:
 def _key_row(
     key_id: str, digest: str, state: str, expires_at: int | None, tenant: uuid.UUID, user: uuid.UUID, limits: str,
     account_state: str, retention_days: int, byok_mode: str, data_policy: str, markup_ppm: int, byok_fee_ppm: int = 0,
+    shared_limits: str = "[]",
 ) -> KeyRow:  # fmt: skip
     principal = Principal(
         key_id=key_id,
@@ -314,5 +329,6 @@ def _key_row(
         markup_ppm=markup_ppm,
         byok_fee_ppm=byok_fee_ppm,
         data_policy=data_policy,
+        shared_limits=_decode_shared(shared_limits),
     )
     return KeyRow(key_id=key_id, hash=digest, state=state, expires_at=expires_at, principal=principal)

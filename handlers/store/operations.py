@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -48,11 +47,18 @@ class Alert(NamedTuple):
     subject: str
     """The id of that tenant, user or key."""
     percent: int
-    """Of the budget that is spent: 50, 80 or 100; 0 where there is none."""
+    """Of the budget that is spent: the threshold that was passed; 0 where there is none."""
     spent_nano: int
     """Or the balance, or what the key spent in an hour."""
     limit_nano: int
     """Or what is too low a balance, or what the key spends in a usual hour."""
+
+
+class Reader(NamedTuple):
+    """A person whom an alert concerns."""
+
+    user_id: str
+    address: str
 
 
 class Sum(NamedTuple):
@@ -108,16 +114,25 @@ class OperationsStore:
         """Stop keys that spend unusually, where their tenant wants that; returns how many."""
         return int(self._pool.run("operations_stop_unusual")[0][0])
 
-    def unnoticed(self, limit: int) -> list[Alert]:
-        """Alerts that nobody has been told of, oldest first."""
+    def claim_alerts(self, limit: int) -> list[Alert]:
+        """Alerts that nobody has been told of, oldest first; nobody else gets them for ten minutes."""
         return [
             Alert(number, str(tenant), *rest)
-            for number, tenant, *rest in self._pool.run("operations_unnoticed", limit=limit)
+            for number, tenant, *rest in self._pool.run("operations_claim_alerts", limit=limit)
         ]
 
-    def noticed(self, alerts: Sequence[Alert]) -> None:
-        """Somebody has been told of these."""
-        self._pool.run("operations_noticed", alerts=[alert.alert_id for alert in alerts])
+    def alert_readers(self, alert: Alert) -> list[Reader]:
+        """Who is to be told of an alert and has not been."""
+        rows = self._pool.run("operations_alert_readers", alert=alert.alert_id)
+        return [Reader(str(user), address) for user, address in rows]
+
+    def told(self, alert: Alert, reader: Reader) -> None:
+        """This person has been told."""
+        self._pool.run("operations_told", alert=alert.alert_id, user=reader.user_id)
+
+    def noticed(self, alert: Alert) -> None:
+        """Everybody has been told."""
+        self._pool.run("operations_noticed", alerts=[alert.alert_id])
 
     def reconcile(self) -> list[Sum]:
         """Every sum of money that must agree; a difference other than 0 is a fault that pages."""

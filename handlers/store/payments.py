@@ -253,6 +253,10 @@ class PaymentStore:
         rows = self._pool.run("payments_list_paid", provider=provider, since=since_s, until=until_s)
         return [PaidOrder(order_id=str(row[0]), company_payment=row[1], amount_minor=row[2]) for row in rows]
 
+    def flag_missing(self, order_id: str) -> None:
+        """The company does not list this order's payment: flag it, so that a person looks."""
+        self._pool.run("payments_flag_missing", order=order_id)
+
     def forget_events(self, days: int) -> int:
         """Drop replay tokens older than this, at least a week; returns how many."""
         return int(self._pool.run("payments_forget_events", days=days)[0][0])

@@ -33,6 +33,9 @@ REFUSALS: dict[str, Refusal] = {
     "tenant_unknown": Refusal(NotFound, "There is no such tenant.", "tenant_id"),
     "user_unknown": Refusal(NotFound, "The tenant has no such user.", "user_id"),
     "key_unknown": Refusal(NotFound, "The tenant has no such key; list the keys to see their ids.", "key_id"),
+    "key_not_stopped": Refusal(
+        NotFound, "The tenant has no such key that is stopped; GET /admin/spending lists those that are.", "key_id"
+    ),
     "amount_invalid": Refusal(InvalidRequest, "The amount must be greater than zero.", "amount_nano"),
     "reason_invalid": Refusal(InvalidRequest, "The reason must be one of the documented words.", "reason"),
     "lease_invalid": Refusal(InvalidRequest, "The amounts of a lease are zero or more and its life is 1 to 86400 s."),

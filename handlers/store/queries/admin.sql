@@ -32,6 +32,9 @@ select therouter.admin_set_spending(:tenant, :unusual_factor, :unusual_floor_nan
 -- name: admin_confirm_key
 select therouter.admin_confirm_key(:tenant, :key_id)
 
+-- name: credit_adjust
+select therouter.credit_adjust(:key, :tenant, :amount_nano, :reason)
+
 -- name: alert_list
 select * from therouter.alert_list(:tenant, :limit)
 

@@ -73,6 +73,27 @@ select therouter.control_budgets(:caller)
 -- name: control_set_budget
 select therouter.control_set_budget(:caller, :user, :limit_nano, :period)
 
+-- name: control_limits
+select therouter.control_limits(:caller)
+
+-- name: control_set_limits
+select therouter.control_set_limits(:caller, :user, :requests, :tokens, :concurrent)
+
+-- name: control_spending
+select therouter.control_spending(:caller)
+
+-- name: control_set_spending
+select therouter.control_set_spending(:caller, :change)
+
+-- name: control_alerts
+select therouter.control_alerts(:caller, :limit)
+
+-- name: control_confirm_key
+select therouter.control_confirm_key(:caller, :key_id)
+
+-- name: control_set_pricing
+select therouter.control_set_pricing(:caller, :tenant, :markup_ppm, :byok_fee_ppm)
+
 -- name: control_credits
 select therouter.control_credits(:caller)
 

@@ -1,5 +1,5 @@
 -- name: gateway_key
-select * from therouter.gateway_principal(:key_id)
+select * from therouter.gateway_holder(:key_id)
 
 -- name: gateway_changes
 select * from therouter.gateway_changes(:since)
@@ -51,17 +51,11 @@ select therouter.spend_since(:tenant, :user, :key_id, :since)
 -- name: account_balance
 select * from therouter.account_balance(:tenant)
 
--- name: rate_take
-select * from therouter.rate_take(:key_id, :kind, :need, :want, :limit)
+-- name: rate_admit
+select * from therouter.rate_admit(:process, :ttl_s, :subjects, :kinds, :needs, :wants, :limits)
 
--- name: rate_correct
-select therouter.rate_correct(:key_id, :kind, :difference)
-
--- name: place_take
-select therouter.place_take(:key_id, :process, :limit, :ttl_s)
-
--- name: place_give
-select therouter.place_give(:key_id, :process)
+-- name: rate_settle
+select therouter.rate_settle(:process, :places, :tokens, :difference)
 
 -- name: place_renew
 select therouter.place_renew(:process, :ttl_s)

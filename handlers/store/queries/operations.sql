@@ -14,8 +14,14 @@ select therouter.operations_raise_alerts()
 -- timeout_ms: 60000
 select therouter.operations_stop_unusual()
 
--- name: operations_unnoticed
-select * from therouter.operations_unnoticed(:limit)
+-- name: operations_claim_alerts
+select * from therouter.operations_claim_alerts(:limit)
+
+-- name: operations_alert_readers
+select * from therouter.operations_alert_readers(:alert)
+
+-- name: operations_told
+select therouter.operations_told(:alert, :user)
 
 -- name: operations_noticed
 select therouter.operations_noticed(:alerts)

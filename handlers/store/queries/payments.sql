@@ -90,3 +90,6 @@ select therouter.payments_role(:user)
 -- timeout_ms: 30000
 select order_id, company_payment, amount_minor from therouter.payments_list_paid(
   :provider, to_timestamp(:since), to_timestamp(:until))
+
+-- name: payments_flag_missing
+select therouter.payments_flag_missing(:order)

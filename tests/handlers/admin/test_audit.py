@@ -23,6 +23,8 @@ WRITES: list[tuple[str, str, object, str]] = [
     ("DELETE", "/admin/keys/{key}", None, "key.update"),
     ("POST", "/admin/byok", {"provider": "openai", "key": "a-provider-key"}, "byok.create"),
     ("PUT", "/admin/budgets", {"limit": 10}, "budget.create"),
+    ("PUT", "/admin/limits", {"requests_per_minute": 60}, "limits.create"),
+    ("PATCH", "/admin/spending", {"thresholds": [90]}, "spending_policy.create"),
     ("DELETE", "/admin/users/{viewer}", None, "user.update"),
     ("POST", "/admin/users/{auditor}/erasure", None, "user.update"),
     ("POST", "/admin/account/closing", {"confirm": "mine"}, "tenant.update"),
@@ -58,7 +60,8 @@ def test_a_write_whose_row_cannot_be_written_does_not_happen(
     del action
     house.database.altered = True
     house.database.query("alter table therouter.audit_row add constraint full_disk check (seq < 0) not valid")
-    tables = ("tenant", "app_user", "api_key", "byok_key", "budget", "person_session", "account", "purge_consent")
+    tables = ("tenant", "app_user", "api_key", "byok_key", "budget", "rate_limit", "spending_policy", "person_session",
+              "account", "purge_consent")  # fmt: skip
     before = [house.database.query(f"select t::text from therouter.{name} t order by 1") for name in tables]
     answer = house.ask(method, path_of(house, path), body)
     assert answer.status == 500

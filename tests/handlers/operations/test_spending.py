@@ -3,6 +3,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from handlers.keys.principal import KeyLimits
 from handlers.operations import spending
 from handlers.operations.journal import EventError
+from handlers.settings import Variable
 from handlers.store.admin import AdminStore, SpendingPolicy
 from handlers.store.gateway import GatewayStore
 from handlers.store.operations import OperationsStore
@@ -22,8 +27,8 @@ DAY_MS = 86_400_000
 class Room:
     """One database, and what the function says when it runs over it."""
 
-    def __init__(self, database: Database, caplog: pytest.LogCaptureFixture) -> None:
-        self.database, self._caplog = database, caplog
+    def __init__(self, database: Database, caplog: pytest.LogCaptureFixture, mailbox: Path) -> None:
+        self.database, self._caplog, self.mailbox = database, caplog, mailbox
         self.admin = AdminStore(database.pool("admin"))
         self.gateway = GatewayStore(database.pool("gateway"), "pod")
 
@@ -36,6 +41,11 @@ class Room:
         request = new_request_id(time.time_ns() // 1_000_000 - days_ago * DAY_MS)
         asyncio.run(self.gateway.settle([usage_line(tenant, cost_nano, request_id=request)]))
 
+    def mails(self) -> list[tuple[str, str, str]]:
+        """Every notice in the mailbox folder, oldest first: (to, subject, text)."""
+        found = [message_from_bytes(path.read_bytes(), policy=default) for path in sorted(self.mailbox.glob("*.eml"))]
+        return [(str(mail["To"]), str(mail["Subject"]), mail.get_content()) for mail in found]
+
     def run(self, tenant: Tenant) -> list[tuple[str, int]]:
         """What is said of a tenant: (outcome, per cent)."""
         self._caplog.clear()
@@ -45,9 +55,10 @@ class Room:
 
 
 @pytest.fixture
-def room(database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Room:
+def room(database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Room:
     monkeypatch.setattr(spending, "open_store", lambda: OperationsStore(database.pool("operations")))
-    return Room(database, caplog)
+    monkeypatch.setenv(Variable.MAIL, str(tmp_path / "mail"))
+    return Room(database, caplog, tmp_path / "mail")
 
 
 def test_a_budget_speaks_at_each_threshold_once(room: Room) -> None:
@@ -129,6 +140,91 @@ def test_by_default_no_key_is_ever_stopped(room: Room) -> None:
     assert room.run(tenant) == []
     room.admin.set_spending(tenant.tenant_id, SpendingPolicy())
     assert room.run(tenant) == []
+
+
+def test_each_threshold_is_one_notice_to_each_person_whom_it_concerns_and_no_other(room: Room) -> None:
+    tenant = room.tenant(spend_nano=1_000, spend_period="monthly")
+    for address, role in (
+        ("boss@example.com", "admin"),
+        ("cash@example.com", "billing"),
+        ("other@example.com", "member"),
+    ):
+        room.admin.create_user(str(uuid.uuid4()), tenant.tenant_id, address, role)
+    room.tenant()  # somebody else's people hear nothing
+    for cost in (510, 10, 300, 10, 200, 10):
+        room.use(tenant, cost)
+        room.run(tenant)
+        room.run(tenant)
+    readers = ["person@example.com", "boss@example.com", "cash@example.com"]
+    mails = room.mails()
+    assert [(to, subject) for to, subject, _ in mails] == [
+        (to, f"TheRouter: {percent} % of a budget is spent") for percent in (50, 80, 100) for to in readers
+    ]
+    assert f"the budget of API key {tenant.key_id}, 50 % is spent: 0.00000051 of 0.000001 USD" in mails[0][2]
+    assert all(row.kind == "budget" for row in room.admin.list_alerts(tenant.tenant_id))
+
+
+def test_a_tenant_sets_its_own_thresholds(room: Room) -> None:
+    tenant = room.tenant(spend_nano=1_000)
+    room.admin.set_spending(tenant.tenant_id, SpendingPolicy())
+    room.database.query(
+        "update therouter.spending_policy set thresholds = '{10,90}' where tenant_id = :t", t=tenant.tenant_id
+    )
+    said = []
+    for cost in (99, 1, 500, 300):
+        room.use(tenant, cost)
+        said.append(room.run(tenant))
+    assert said == [[], [("BudgetReached", 10)], [], [("BudgetReached", 90)]]
+
+
+def test_a_stopped_key_and_a_low_balance_are_notices_too_and_a_new_period_speaks_again(room: Room) -> None:
+    tenant = room.tenant(1_000, spend_nano=100, spend_period="daily")
+    room.admin.set_spending(tenant.tenant_id, SpendingPolicy(2, 100, 950))
+    room.use(tenant, 101)
+    room.run(tenant)
+    subjects = [subject for _, subject, _ in room.mails()]
+    assert sorted(subjects) == [
+        "TheRouter: 100 % of a budget is spent", "TheRouter: An API key spends unusually much and is stopped",
+        "TheRouter: The balance is low",
+    ]  # fmt: skip
+    assert any(f"/admin/keys/{tenant.key_id}/confirmation" in text for _, _, text in room.mails())
+    room.database.query("update therouter.alert set since = since - 1 where tenant_id = :t", t=tenant.tenant_id)
+    assert room.run(tenant) == [("BudgetReached", 100), ("BalanceLow", 0)], "the next day"
+    assert len(room.mails()) == 5
+
+
+def test_two_runs_at_once_send_each_notice_once(room: Room) -> None:
+    tenants = [room.tenant(spend_nano=100) for _ in range(12)]
+    for tenant in tenants:
+        room.use(tenant, 100)
+    with ThreadPoolExecutor(4) as threads:
+        ran = list(threads.map(lambda _: spending.handler({}, None), range(4)))
+    assert sum(int(str(each["sent"])) for each in ran) == len(room.mails()) == 12
+
+
+def test_a_mailbox_that_takes_nothing_is_asked_again_and_nobody_is_told_twice(room: Room) -> None:
+    tenant = room.tenant(spend_nano=100)
+    room.admin.create_user(str(uuid.uuid4()), tenant.tenant_id, "boss@example.com", "admin")
+    room.use(tenant, 100)
+    room.mailbox.write_text("a file, where a folder is needed")
+    assert room.run(tenant) == [("NoticeFailed", 0)]
+    room.mailbox.unlink()
+    assert room.run(tenant) == [], "in ten minutes"
+    room.database.query("update therouter.alert set claimed_at = claimed_at - interval '11 minutes'")
+    room.database.query(
+        "insert into therouter.alert_told select alert_id, cast(:u as uuid) from therouter.alert where noticed_at is null",
+        u=tenant.user_id,
+    )
+    assert room.run(tenant) == [("BudgetReached", 100)]
+    assert [to for to, _, _ in room.mails()] == ["boss@example.com"], "the other one had been told before"
+
+
+def test_without_a_sender_the_row_and_the_line_remain(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(Variable.MAIL)
+    tenant = room.tenant(spend_nano=100)
+    room.use(tenant, 100)
+    assert room.run(tenant) == [("BudgetReached", 100)]
+    assert not room.mailbox.exists()
 
 
 def test_an_event_of_somebody_else_is_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 from handlers.errors import Unavailable
 from handlers.local.payments_wechat_state import Refused
 from handlers.payments import function
+from handlers.store.operations import OperationsStore
 from tests.handlers.payments.rooms import PaymentsRoom, StripeRoom, WeChatRoom
 
 
@@ -65,7 +66,13 @@ def test_credit_without_money_is_found(any_room: StripeRoom | WeChatRoom) -> Non
     assert any_room.room.reconciliation.run(_today()).missing == 0
     any_room.state.objects.clear() if isinstance(any_room, StripeRoom) else any_room.state.orders.clear()
     three_days_ago = (dt.datetime.now(dt.UTC).date() - dt.timedelta(days=3)).isoformat()
+    any_room.database.query("update therouter.payment_order set flag = ''")
     assert any_room.room.reconciliation.run(three_days_ago).missing == 1
+    assert any_room.database.query("select flag from therouter.payment_order") == [["missing"]]
+    differing = [
+        row.rule for row in OperationsStore(any_room.database.pool("operations")).reconcile() if row.difference
+    ]
+    assert differing == ["no_payment_is_flagged"], "this is what pages"
 
 
 def test_payments_of_another_application_are_counted_and_left_alone(any_room: StripeRoom | WeChatRoom) -> None:

@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from handlers.store.admin import AdminStore
-from handlers.store.gateway import GatewayStore
+from handlers.store.gateway import GatewayStore, RateClaim
 from handlers.store.operations import OperationsStore
 from tests.database import Database
 from tests.handlers.store.world import make_tenant, new_request_id, usage_line
@@ -42,8 +42,9 @@ def test_a69_a_node_that_is_an_hour_off_holds_and_settles_as_all_others(
         "select balance_nano, held_nano from therouter.account where tenant_id = :t", t=tenant.tenant_id
     )
     assert rows == [[10**6 - 400, 600]]
-    grant = asyncio.run(store.take_rate(tenant.key_id, "requests", 1, 1, 1))
-    again = asyncio.run(store.take_rate(tenant.key_id, "requests", 1, 1, 1))
-    assert (grant.granted, again.granted) == (1, 0)
+    claim = RateClaim(tenant.key_id, "requests", 1, 1, 1)
+    grant = asyncio.run(store.admit_rates(str(uuid.uuid4()), [claim], 60))
+    again = asyncio.run(store.admit_rates(str(uuid.uuid4()), [claim], 60))
+    assert (grant.granted, again.granted, again.refused) == ([1], [0], 1)
     assert 1 <= again.wait_s <= 61
     assert [rule for rule in AdminStore(database.pool("admin")).check_ledger() if rule.difference] == []

@@ -63,7 +63,7 @@ def test_every_change_that_matters_is_announced_in_order(database: Database, sto
     assert asyncio.run(store.changes_since(start)) == [], "spending and last use are no changes"
     assert admin.revoke_key(tenant.tenant_id, tenant.key_id)
     database.query("update therouter.tenant set byok_mode = 'only' where tenant_id = :t", t=tenant.tenant_id)
-    database.pool("payments").run("credit_chargeback", key="c1", tenant=tenant.tenant_id, amount_nano=7)
+    database.query("select therouter.credit_chargeback('c1', cast(:t as uuid), 7)", t=tenant.tenant_id)
     changes = asyncio.run(store.changes_since(start))
     assert [(c.key_id, c.account) for c in changes] == [
         (tenant.key_id, tenant.tenant_id), (None, tenant.tenant_id), (None, tenant.tenant_id),

@@ -9,16 +9,19 @@ import os
 import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+from pg8000.exceptions import DatabaseError
 
 from handlers.errors import ClientError, Conflict, PermissionDenied, RateLimited
 from handlers.store.admin import AdminStore
+from handlers.store.connection import open_connection
 from handlers.store.payments import Application, Order, PaymentStore
 from handlers.store.refusals import StatementRefused
+from handlers.store.session import sqlstate_of
 from tests.database import Database
 from tests.handlers.store.world import make_tenant
 
@@ -379,7 +382,7 @@ def test_no_column_of_text_can_hold_a_card_number_or_a_sentence(database: Databa
     tenant = make_tenant(database.pool("admin")).tenant_id
     order = open_order(store, tenant, keep_method=True)
     kind = "disputed" if column == "reference" else "paid"
-    notice = change(PAID, order_id=order.order_id, amount_minor=1_000)
+    notice = change(PAID, order_id=order.order_id, amount_minor=1_000, company_payment="pi_1")
     if kind == "disputed":
         store.apply(notice)
     for content in ("4242" * 4, "3782" + "822463" + "10005", "a sentence", "a@b", "x" * 200, "DE89 3704"):
@@ -393,11 +396,43 @@ def test_old_replay_tokens_are_forgotten_and_young_ones_are_not(database: Databa
     tenant = make_tenant(database.pool("admin")).tenant_id
     order = open_order(store, tenant)
     for event in ("evt_1", "evt_2"):
-        store.apply(change(PAID, event=event, order_id=order.order_id, amount_minor=1_000))
+        store.apply(change(PAID, event=event, order_id=order.order_id, amount_minor=1_000, company_payment="pi_1"))
     database.query("update therouter.payment_event set at = at - interval '8 days' where event_id = 'evt_1'")
     assert store.forget_events(0) == 1  # never younger than a week, whoever asks
     assert database.query("select event_id from therouter.payment_event") == [["evt_2"]]
-    assert store.apply(change(PAID, event="evt_1", order_id=order.order_id, amount_minor=1_000)) == "already"
+    again = change(PAID, event="evt_1", order_id=order.order_id, amount_minor=1_000, company_payment="pi_1")
+    assert store.apply(again) == "already"
+
+
+@pytest.mark.claim("C53", "A64")
+def test_a64_a_stolen_payments_role_books_nothing_that_no_order_and_no_payment_of_the_company_carries(
+    database: Database,
+) -> None:
+    store, admin = PaymentStore(database.pool("payments")), AdminStore(database.pool("admin"))
+    tenant = make_tenant(database.pool("admin")).tenant_id
+    with closing(open_connection(database.dsn("payments"), timeout_s=5)) as thief:
+        for statement in (
+            "select therouter.credit_topup('x', cast(:t as uuid), 1)",
+            "select therouter.credit_refund('x', cast(:t as uuid), 1)",
+            "select therouter.credit_chargeback('x', cast(:t as uuid), 1)",
+            "select therouter.book('top:x', cast(:t as uuid), 'external', 1, 'topup')",
+            "select therouter.credit_adjust('x', cast(:t as uuid), 1, 'goodwill')",
+            "select therouter.payment_paid(null, '', 'pi_1', '', '') where cast(:t as uuid) is not null",
+        ):
+            with pytest.raises(DatabaseError) as refused:
+                thief.run(statement, t=tenant)
+            assert sqlstate_of(refused.value) == "42501", statement
+    order, other = open_order(store, tenant), open_order(store, tenant)
+    paid = change(PAID, order_id=order.order_id, amount_minor=1_000, company_payment="pi_1")
+    assert store.apply(change(paid, order_id=str(uuid.uuid4()))) == "unknown_order"
+    assert store.apply(change(paid, amount_minor=100_000)) == "mismatch"
+    assert store.apply(change(paid, company_payment="")) == "mismatch"
+    assert [store.apply(paid) for _ in range(3)] == ["credited", "already", "already"]
+    assert store.apply(change(paid, order_id=other.order_id)) == "mismatch", "one payment pays one order"
+    won = change(paid, kind="dispute_won", reference="dp_1")
+    assert store.apply(won) == "premature", "nothing was disputed"
+    assert [row.kind for row in admin.credit_movements(tenant)] == ["topup"]
+    assert store.balance(tenant).balance_nano == 1_000 * NANO  # type: ignore[union-attr]
 
 
 def test_the_operator_sees_what_is_flagged(database: Database) -> None:
