@@ -34,6 +34,8 @@ from tests.handlers.store.world import make_tenant, new_request_id
 STEPS = 6_000
 STEPS_SLOW = int(os.environ.get("THEROUTER_LEDGER_STEPS", "1000000"))
 STEPS_PER_EXAMPLE = 250
+EXAMPLES_AT_ONCE = 200
+"""Hypothesis remembers every choice of a run, so a long one is made of several."""
 REFERENCE_LINES_MAX = 60
 BATCHES_BETWEEN_CRASHES = 20
 BATCHES_BETWEEN_CHECKS = 100
@@ -322,10 +324,11 @@ def test_a62_a_million_steps_of_the_ledger_are_those_of_its_reference(database: 
     player = Player(database)
     began = time.monotonic()
     while (left := steps - player.steps) > 0:
+        sys.stdout.write(f"{player.steps} steps after {time.monotonic() - began:.0f} s\n")
         run_state_machine_as_test(
             lambda: LedgerMachine(player),  # type: ignore[arg-type]  # any callable that makes one will do
             settings=settings(
-                max_examples=1 + left // STEPS_PER_EXAMPLE, stateful_step_count=STEPS_PER_EXAMPLE, deadline=None,
+                max_examples=min(EXAMPLES_AT_ONCE, 1 + left // STEPS_PER_EXAMPLE), stateful_step_count=STEPS_PER_EXAMPLE, deadline=None,
                 database=None, suppress_health_check=list(HealthCheck),
             ),
         )  # fmt: skip
