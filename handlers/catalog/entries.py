@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import NamedTuple
+
 import msgspec
 
 NANO = 1_000_000_000
@@ -9,7 +12,7 @@ NANO = 1_000_000_000
 PER_MILLION = 1_000_000
 
 
-class Rates(msgspec.Struct, frozen=True, omit_defaults=True):
+class Rates(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """One price, in nano-units of currency per million of each unit of `Usage`, valid for one context tier.
 
     An integer of nano-USD per million tokens expresses any list price exactly: 0.0375 USD per million is 37_500_000.
@@ -31,6 +34,15 @@ class Rates(msgspec.Struct, frozen=True, omit_defaults=True):
     searches: int = 0
     per_request: int = 0
     """Nano-units for each request, not per million."""
+
+    @cached_property
+    def charged(self) -> tuple[tuple[str, int], ...]:
+        """(counter of `Usage`, rate) of all units that cost something."""
+        return tuple(
+            (name, getattr(self, name))
+            for name in self.__struct_fields__
+            if name != "per_request" and getattr(self, name)
+        )
 
 
 class Period(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,7 +74,25 @@ class Period(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.minute_start <= minute < self.minute_end
 
 
-class Price(msgspec.Struct, frozen=True):
+class WorstRates(NamedTuple):
+    """The dearest that one tier can be, whatever class of tokens or time of day; nano-units of currency."""
+
+    floor: int
+    """In prompt tokens."""
+    reading: int
+    """Per million prompt tokens."""
+    writing: int
+    """Per million output tokens."""
+    per_byte: int
+    """Per million bytes of the request; audio is never below 8 kbit/s: a byte a millisecond."""
+    images: int
+    """Per million images."""
+    searches: int
+    """Per million searches."""
+    per_request: int
+
+
+class Price(msgspec.Struct, frozen=True, dict=True):
     """What an endpoint costs: tiers by prompt length, ascending; the last tier whose floor is reached applies."""
 
     version: str
@@ -71,6 +101,23 @@ class Price(msgspec.Struct, frozen=True):
     """(floor in prompt tokens, rates); the first floor is 0."""
     periods: tuple[tuple[Period, tuple[tuple[int, Rates], ...]], ...] = ()
     """Other tiers for certain times; the last period that includes the moment wins over `tiers`."""
+
+    @cached_property
+    def worst(self) -> tuple[WorstRates, ...]:
+        """Every tier at every time."""
+        return tuple(
+            WorstRates(
+                floor,
+                max(rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h),
+                max(rates.output, rates.reasoning, rates.audio_output, rates.image_output),
+                rates.characters + rates.seconds_ms,
+                rates.images,
+                rates.searches,
+                rates.per_request,
+            )
+            for tiers in (self.tiers, *(others for _, others in self.periods))
+            for floor, rates in tiers
+        )
 
     def at(self, unix_s: float) -> Price:
         """The price in force at a moment, without periods: what a request is admitted with and settled by."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from handlers.catalog.entries import PER_MILLION, Endpoint, Rates
+from handlers.catalog.entries import PER_MILLION, Endpoint, WorstRates
 from handlers.ledger.rating import round_up_to_nano
 
 BYTES_PER_TOKEN = 3
@@ -47,12 +47,20 @@ def quote(
         searches: how many web searches the request may cause.
         markup_ppm: added to the price.
     """
+    prompt_tokens = -(-prompt_bytes // BYTES_PER_TOKEN) + TEMPLATE_TOKENS
     worst = 0
-    for bound in _bounds(endpoints, prompt_bytes, choices, searches):
-        tokens = bound.output_tokens_max
+    for endpoint in endpoints:
+        if endpoint.price is None:
+            continue
+        tokens = endpoint.capabilities.output_tokens_max
         if output_tokens_cap is not None:
             tokens = min(tokens, max(output_tokens_cap, 0))
-        worst = max(worst, bound.fixed + bound.per_token * tokens)
+        for rates in endpoint.price.worst:
+            if rates.floor <= prompt_tokens:
+                grains = (
+                    _fixed(rates, prompt_tokens, prompt_bytes, choices, searches) + rates.writing * choices * tokens
+                )
+                worst = max(worst, grains)
     return round_up_to_nano(worst, markup_ppm)
 
 
@@ -81,26 +89,20 @@ def affordable_output_tokens(
 def _bounds(endpoints: Iterable[Endpoint], prompt_bytes: int, choices: int, searches: int) -> Iterator[_Bound]:
     prompt_tokens = -(-prompt_bytes // BYTES_PER_TOKEN) + TEMPLATE_TOKENS
     for endpoint in endpoints:
-        price = endpoint.price
-        if price is None:
+        if endpoint.price is None:
             continue
-        for tiers in (price.tiers, *(others for _, others in price.periods)):
-            for floor, rates in tiers:
-                if floor <= prompt_tokens:
-                    output_tokens_max = endpoint.capabilities.output_tokens_max
-                    yield _bound(rates, prompt_tokens, prompt_bytes, choices, searches, output_tokens_max)
+        for rates in endpoint.price.worst:
+            if rates.floor <= prompt_tokens:
+                fixed = _fixed(rates, prompt_tokens, prompt_bytes, choices, searches)
+                yield _Bound(fixed, rates.writing * choices, endpoint.capabilities.output_tokens_max)
 
 
-def _bound(
-    rates: Rates, prompt_tokens: int, prompt_bytes: int, choices: int, searches: int, output_tokens_max: int
-) -> _Bound:
-    reading = max(rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h)
-    writing = max(rates.output, rates.reasoning, rates.audio_output, rates.image_output)
-    fixed = (
-        prompt_tokens * reading
-        + prompt_bytes * (rates.characters + rates.seconds_ms)  # audio is never below 8 kbit/s: a byte a millisecond
+def _fixed(rates: WorstRates, prompt_tokens: int, prompt_bytes: int, choices: int, searches: int) -> int:
+    """Grains that do not depend on the output."""
+    return (
+        prompt_tokens * rates.reading
+        + prompt_bytes * rates.per_byte
         + choices * rates.images
         + searches * rates.searches
         + rates.per_request * PER_MILLION
     )
-    return _Bound(fixed, writing * choices, output_tokens_max)

@@ -7,16 +7,12 @@ markup included, is divided.
 from __future__ import annotations
 
 import msgspec
-from msgspec.structs import astuple
 
 from handlers.catalog.entries import PER_MILLION, Price, Rates
 from handlers.translation.canonical.usage import Usage
 
-_RATED = tuple(name for name in Rates.__struct_fields__ if name != "per_request")
-if Usage.__struct_fields__[: len(_RATED)] != _RATED:
-    raise TypeError(
-        "usage and rates name the same units in the same order, so that each is multiplied by its own price"
-    )
+if not {name for name in Rates.__struct_fields__ if name != "per_request"} <= set(Usage.__struct_fields__):
+    raise TypeError("usage and rates name the same units, so that each is multiplied by its own price")
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -56,8 +52,9 @@ def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> Charge:
     rates = price.rates_at(usage.prompt_tokens)
     grains = []
     total = 0
-    for name, count, nano in zip(_RATED, astuple(usage), astuple(rates), strict=False):
-        if count > 0 and nano:
+    for name, nano in rates.charged:
+        count = getattr(usage, name)
+        if count > 0:
             grains.append((name, count * nano))
             total += count * nano
     if rates.per_request:

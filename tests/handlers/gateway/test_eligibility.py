@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handlers.catalog.elsewhere import is_elsewhere
 from handlers.catalog.entries import Catalog
 from handlers.errors import TheRouterError
 from handlers.gateway.authorize import Grant, authorize
@@ -20,6 +21,7 @@ from tests.handlers.gateway.test_plan import CATALOG, ENABLED, principal
 LONG = SHORT_BODY_BYTES + 16 * 8_192
 """The longest body for a context of 8,192 tokens."""
 REMEMBERED = Eligibility(CATALOG, ENABLED)
+is_elsewhere(CATALOG.region, "read once")  # the first question reads the other region's catalogue; hypothesis times each run
 
 slugs = st.lists(st.sampled_from(["cheap", "dear", "trainer", "zero", "broken"]), max_size=2)
 wishes = st.fixed_dictionaries({}, optional={
