@@ -64,7 +64,7 @@ def terms_of(attempt: Attempt, call: Call, exchange: Exchange) -> WireTerms:
     """What a pod is told alike for all requests of this kind: the same object again as long as nothing of it changes."""
     endpoint, provider, route = attempt.endpoint, attempt.provider, call.route
     strict = call.preferences.require_parameters
-    headers = _protocol_headers(exchange)
+    headers = exchange.head.notes.protocol_headers
     kind = (
         endpoint.id, attempt.credential, route.dialect, route.operation, call.stream, call.target, call.content_type,
         strict, headers,
@@ -124,13 +124,4 @@ def _deadlines(timeouts: Timeouts) -> WireDeadlines:
         between_bytes_ms=timeouts.between_bytes_ms,
         between_events_ms=timeouts.between_events_ms,
         total_ms=timeouts.total_ms,
-    )
-
-
-_PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client"})
-
-
-def _protocol_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (name.decode(), value.decode("latin-1")) for name, value in exchange.head.headers if name in _PROTOCOL_HEADERS
     )

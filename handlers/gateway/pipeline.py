@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from handlers.errors import InvalidRequest, TheRouterError, Unauthenticated, Unavailable
+from handlers.errors import TheRouterError, Unavailable
+from handlers.gateway.arrival import presented_key
 from handlers.gateway.authorize import authorize
 from handlers.gateway.claims import HEADER as IDEMPOTENCY_KEY
 from handlers.gateway.disclosure import describe_plan
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from handlers.gateway.room import Gateway
     from handlers.gateway.routes import Route
     from handlers.keys.principal import Principal
-    from handlers.transport.request_head import RequestHead
     from handlers.transport.server import Exchange
 
 
@@ -45,25 +45,23 @@ SESSION_BYTES_MAX = 256
 def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
     """Take one request that a provider shall answer through all stages."""
     request_id = new_request_id()
+    head = exchange.head
     try:
-        call = read_call(
-            route, exchange.head.target, exchange.head.path, exchange.head.get(b"content-type"), exchange.body
-        )
-        token = presented_key(exchange.head)
-        principal = gateway.verifier.cached(token)
+        call = read_call(route, head.target, head.path, head.get(b"content-type"), exchange.body)
+        principal = gateway.arrival(head).principal(head, gateway.verifier)
         if principal is None:
             gateway.overload.refuse_from(Level.STRANGERS)
         if principal is None or not gateway.byok.knows(principal.account):
-            gateway.spawn(_authenticate_first(gateway, exchange, call, token, request_id))
+            gateway.spawn(_authenticate_first(gateway, exchange, call, request_id))
         else:
             _admit(gateway, exchange, call, principal, request_id)
     except TheRouterError as error:
         refuse(gateway, exchange, route.dialect, error, request_id)
 
 
-async def _authenticate_first(gateway: Gateway, exchange: Exchange, call: Call, token: bytes, request_id: str) -> None:
+async def _authenticate_first(gateway: Gateway, exchange: Exchange, call: Call, request_id: str) -> None:
     async def stage() -> None:
-        principal = await gateway.recognise(token)
+        principal = await gateway.recognise(presented_key(exchange.head))
         _admit(gateway, exchange, call, principal, request_id)
 
     await _answering(gateway, exchange, call, request_id, stage())
@@ -75,8 +73,9 @@ def _admit(gateway: Gateway, exchange: Exchange, call: Call, principal: Principa
         return
     if not gateway.recorder.can_write:
         raise Unavailable("Usage cannot be recorded at the moment, so nothing is admitted; retry shortly.")
-    grant = authorize(principal, exchange.head.peer, gateway.byok.choice(principal))
-    name = exchange.head.get(IDEMPOTENCY_KEY)
+    head = exchange.head
+    grant = gateway.arrival(head).grant(principal, head.peer, gateway.byok.choice(principal))
+    name = head.get(IDEMPOTENCY_KEY)
     if name is None:
         _count(gateway, exchange, call, grant, request_id)
     else:
@@ -228,32 +227,3 @@ def refuse(gateway: Gateway, exchange: Exchange, dialect: str, error: TheRouterE
     gateway.claims.refused(request_id)
     if not exchange.closed:
         exchange.send(*render(error, dialect, request_id))
-
-
-_KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
-_KEY_BYTES_MAX = 512
-
-
-def presented_key(head: RequestHead) -> bytes:
-    """The one key of a request. Two different ones are refused: never "first wins" (A06)."""
-    authorization = head.get(b"authorization")
-    found: bytes | None = None
-    if authorization is not None:
-        if authorization[:7].lower() != b"bearer " or b" " in authorization[7:] or b"," in authorization:
-            raise Unauthenticated(MISSING_KEY)
-        found = authorization[7:]
-    for name in _KEY_HEADERS:
-        other = head.get(name)
-        if other is None:
-            continue
-        if found is not None and other != found:
-            raise InvalidRequest("The request carries two different keys; send one.", code="ambiguous_credentials")
-        found = other
-    if not found or len(found) > _KEY_BYTES_MAX:
-        raise Unauthenticated(MISSING_KEY)
-    return found
-
-
-MISSING_KEY = (
-    "Send a valid TheRouter key as `Authorization: Bearer sk-tr-...`. Keys are made with `therouter keys create`."
-)

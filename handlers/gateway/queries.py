@@ -13,8 +13,9 @@ from handlers.catalog.elsewhere import is_elsewhere, refuse_model
 from handlers.catalog.entries import NANO, PER_MILLION, Endpoint, Model, Rates
 from handlers.catalog.names import find_model, nearest_names
 from handlers.errors import InvalidRequest, NotFound, TheRouterError
+from handlers.gateway.arrival import presented_key
 from handlers.gateway.figures import NO_FIGURES, EndpointFigures, named
-from handlers.gateway.pipeline import presented_key, refuse
+from handlers.gateway.pipeline import refuse
 from handlers.gateway.refusals import JSON_HEADERS
 from handlers.gateway.routes import model_of
 from handlers.gateway.usage_line import new_request_id

@@ -15,6 +15,7 @@ from typing import Any
 from handlers.catalog.entries import NANO, Catalog
 from handlers.errors import NotFound, TheRouterError
 from handlers.gateway import pipeline, queries
+from handlers.gateway.arrival import Arrival
 from handlers.gateway.byok import ByokBook
 from handlers.gateway.byok_care import ByokCare
 from handlers.gateway.claims import Claims
@@ -198,11 +199,19 @@ class Gateway:
 
     # Requests
 
+    @staticmethod
+    def arrival(head: RequestHead) -> Arrival:
+        """The notes on a head, begun if there are none; NotFound or MethodNotAllowed when it has no route."""
+        notes: Arrival | None = head.notes
+        if notes is None:
+            notes = head.notes = Arrival(head, find_route(head.method, head.path))
+        return notes
+
     def _admit_head(self, head: RequestHead) -> int:
-        return find_route(head.method, head.path).body_bytes_max
+        return self.arrival(head).route.body_bytes_max
 
     def _handle(self, exchange: Exchange) -> None:
-        route = find_route(exchange.head.method, exchange.head.path)
+        route = self.arrival(exchange.head).route
         if route.operation:
             pipeline.serve(self, exchange, route)
         elif route.method == b"GET":

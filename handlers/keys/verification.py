@@ -94,9 +94,10 @@ class KeyVerifier:
 
     def cached(self, token: bytes) -> Principal | None:
         """The principal of a token verified minutes ago, or None; starts a renewal when the entry is about to age."""
-        if len(token) != KEY_BYTES:
-            return None
-        digest = self._digest(token)
+        return self.recall(self.digest_of(token))
+
+    def recall(self, digest: bytes) -> Principal | None:
+        """As `cached`, by what `digest_of` says of the token."""
         entry = self._entries.get(digest)
         if entry is None:
             return None
@@ -107,7 +108,10 @@ class KeyVerifier:
             self._fly(digest, entry.parsed)
         return entry.row.principal
 
-    def _digest(self, token: bytes) -> bytes:
+    def digest_of(self, token: bytes) -> bytes:
+        """The name that a token has in this process, and nowhere else; empty for what cannot be one of ours."""
+        if len(token) != KEY_BYTES:
+            return b""
         digest = self._hash.copy()
         digest.update(token)
         return digest.digest()
@@ -124,7 +128,7 @@ class KeyVerifier:
         principal = self.cached(token)
         if principal is not None:
             return principal
-        digest = self._digest(token)
+        digest = self.digest_of(token)
         if self._refused.get(digest, (0.0, ""))[0] > self._clock():
             raise refuse()
         outcome = await asyncio.shield(self._fly(digest, parsed))

@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from handlers.errors import HeadersTooLarge, InvalidRequest, MethodNotAllowed, TargetTooLong, UnsupportedMediaType
 from handlers.transport.header_fields import (
@@ -45,8 +46,8 @@ class RequestHead:
     """Method, target and headers of one request; the body's framing is decided."""
 
     __slots__ = (
-        "_fields", "body_length", "expects_continue", "headers", "keep_alive", "method", "minor", "path", "peer", "query",
-        "target",
+        "_digits", "_fields", "_received", "body_length", "expects_continue", "keep_alive", "method", "minor", "notes", "path",
+        "peer", "query", "target",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +58,6 @@ class RequestHead:
         self.target = target
         """Exactly as received."""
         self.path, _, self.query = target.partition(b"?")
-        self.headers = headers
         self.peer = peer
         """The address of the other end of the connection; empty on a Unix socket."""
         self.minor = minor
@@ -66,6 +66,11 @@ class RequestHead:
         self.expects_continue = False
         self.body_length: int | None = 0
         """Bytes of the body; None when it is chunked."""
+        self.notes: Any = None
+        """What its handler has worked out from this head alone; heads that differ in nothing but their length share it."""
+        self._received = headers
+        self._digits = b""
+        """Another Content-Length than in `_received`."""
         self._fields = fields = dict(headers)
         if len(fields) != len(headers):
             _merge_repeated(fields, headers)
@@ -78,11 +83,23 @@ class RequestHead:
         """The value of a header by its lower-case name; repeated list headers are joined with a comma."""
         return self._fields.get(name)
 
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """In order, as received, with lower-case names."""
+        if not self._digits:
+            return self._received
+        return [(name, self._digits if name == b"content-length" else value) for name, value in self._received]
+
     def with_length(self, digits: bytes) -> RequestHead:
         """The same head with another Content-Length, where it has one."""
-        headers = [(name, digits if name == b"content-length" else value) for name, value in self.headers]
-        head = RequestHead(self.method, self.target, headers, self.peer, self.minor)
-        head.keep_alive, head.expects_continue, head.body_length = self.keep_alive, self.expects_continue, int(digits)
+        head = RequestHead.__new__(RequestHead)
+        head.method, head.target, head.path, head.query = self.method, self.target, self.path, self.query
+        head.peer, head.minor, head.keep_alive, head.expects_continue = (
+            self.peer, self.minor, self.keep_alive, self.expects_continue,
+        )  # fmt: skip
+        head.notes, head._received = self.notes, self._received  # noqa: SLF001 of this class itself
+        head._digits, head._fields = digits, {**self._fields, b"content-length": digits}  # noqa: SLF001
+        head.body_length = int(digits)
         return head
 
     def get_all(self, name: bytes) -> list[bytes]:
@@ -192,31 +209,32 @@ class RepeatedHead:
     length is digits, which is all that `parse_request_head` would find out. The bytes live as long as the connection.
     """
 
-    __slots__ = ("_after", "_before", "_digits", "_head")
+    __slots__ = ("_after", "_before", "_has_length", "_head", "_section")
 
     def __init__(self) -> None:
-        self._before = self._after = self._digits = b""
-        """The last head: up to its length, behind it, and the length itself."""
+        self._section = self._before = self._after = b""
+        """The last head: whole, up to its length, and behind it."""
+        self._has_length = False
         self._head: RequestHead | None = None
 
     def read(self, section: bytes, limits: ServerLimits, peer: str = "") -> RequestHead:
         """As `parse_request_head`."""
         head = self._head
+        if section == self._section and head is not None:
+            return head
         if head is not None and section.startswith(self._before) and section.endswith(self._after):
             digits = section[len(self._before) : len(section) - len(self._after)]
-            if digits == self._digits and len(section) == len(self._before) + len(digits) + len(self._after):
-                return head
-            if self._digits and is_length(digits) and len(section) <= limits.header_section_bytes:
-                return self._keep(head.with_length(digits), digits)
+            if self._has_length and is_length(digits) and len(section) <= limits.header_section_bytes:
+                return self._keep(head.with_length(digits), section)
         self._head = None
         head = parse_request_head(section, limits, peer)
         length = _LENGTH_LINE.search(section) if head.body_length is not None else None
         start, end = length.span(1) if length else (len(section), len(section))
-        self._before, self._after = section[:start], section[end:]
-        return self._keep(head, section[start:end])
+        self._before, self._after, self._has_length = section[:start], section[end:], end > start
+        return self._keep(head, section)
 
-    def _keep(self, head: RequestHead, digits: bytes) -> RequestHead:
-        self._head, self._digits = head, digits
+    def _keep(self, head: RequestHead, section: bytes) -> RequestHead:
+        self._head, self._section = head, section
         return head
 
 

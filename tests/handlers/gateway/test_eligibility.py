@@ -21,7 +21,9 @@ from tests.handlers.gateway.test_plan import CATALOG, ENABLED, principal
 LONG = SHORT_BODY_BYTES + 16 * 8_192
 """The longest body for a context of 8,192 tokens."""
 REMEMBERED = Eligibility(CATALOG, ENABLED)
-is_elsewhere(CATALOG.region, "read once")  # the first question reads the other region's catalogue; hypothesis times each run
+is_elsewhere(
+    CATALOG.region, "read once"
+)  # the first question reads the other region's catalogue; hypothesis times each run
 
 slugs = st.lists(st.sampled_from(["cheap", "dear", "trainer", "zero", "broken"]), max_size=2)
 wishes = st.fixed_dictionaries({}, optional={

@@ -1,0 +1,78 @@
+"""What the head of a request says to the gateway, worked out once for all requests of a connection that repeat it.
+
+SDKs send the same head again and again, but for the length of the body. Whatever follows from it alone (route, key, the
+headers that travel along) is noted on it; a connection that sends another head starts anew. What can change while the head
+stays the same (whose key it is, what the account may do) is asked for each time, by what is noted here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handlers.errors import InvalidRequest, Unauthenticated
+from handlers.gateway.authorize import Grant, authorize
+
+if TYPE_CHECKING:
+    from handlers.gateway.byok import ByokChoice
+    from handlers.gateway.routes import Route
+    from handlers.keys.principal import Principal
+    from handlers.keys.verification import KeyVerifier
+    from handlers.transport.request_head import RequestHead
+
+MISSING_KEY = (
+    "Send a valid TheRouter key as `Authorization: Bearer sk-tr-...`. Keys are made with `therouter keys create`."
+)
+_KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
+_KEY_BYTES_MAX = 512
+_PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client"})
+
+
+class Arrival:
+    """Notes on one head."""
+
+    __slots__ = ("_digest", "_grant", "_token", "protocol_headers", "route", "target")
+
+    def __init__(self, head: RequestHead, route: Route) -> None:
+        self.route = route
+        self.target = head.target.decode("ascii")
+        self.protocol_headers = tuple(
+            (name.decode(), value.decode("latin-1")) for name, value in head.headers if name in _PROTOCOL_HEADERS
+        )
+        """What the provider's pod shall see."""
+        self._token: bytes | None = None
+        self._digest = b""
+        self._grant: Grant | None = None
+
+    def principal(self, head: RequestHead, verifier: KeyVerifier) -> Principal | None:
+        """Whose key the head presents, if that is known now; raises what `presented_key` raises."""
+        if self._token is None:
+            self._token = presented_key(head)
+            self._digest = verifier.digest_of(self._token)
+        return verifier.recall(self._digest)
+
+    def grant(self, principal: Principal, peer: str, choice: ByokChoice) -> Grant:
+        """As `authorize`: the same grant again while nothing that it follows from is another."""
+        grant = self._grant
+        if grant is None or grant.principal is not principal or grant.byok is not choice:
+            grant = self._grant = authorize(principal, peer, choice)
+        return grant
+
+
+def presented_key(head: RequestHead) -> bytes:
+    """The one key of a request. Two different ones are refused: never "first wins" (A06)."""
+    authorization = head.get(b"authorization")
+    found: bytes | None = None
+    if authorization is not None:
+        if authorization[:7].lower() != b"bearer " or b" " in authorization[7:] or b"," in authorization:
+            raise Unauthenticated(MISSING_KEY)
+        found = authorization[7:]
+    for name in _KEY_HEADERS:
+        other = head.get(name)
+        if other is None:
+            continue
+        if found is not None and other != found:
+            raise InvalidRequest("The request carries two different keys; send one.", code="ambiguous_credentials")
+        found = other
+    if not found or len(found) > _KEY_BYTES_MAX:
+        raise Unauthenticated(MISSING_KEY)
+    return found
