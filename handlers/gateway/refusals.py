@@ -75,9 +75,15 @@ def _google(error: TheRouterError, request_id: str) -> dict[str, object]:
     return {"error": {**info, "details": [{**reason, "metadata": {"request_id": request_id}}], **error.detail}}
 
 
+def _interactions(error: TheRouterError, request_id: str) -> dict[str, object]:
+    body: dict[str, object] = {"code": error.code, "message": told(error), "param": error.param, **error.detail}
+    return {"error": body, "request_id": request_id} if request_id else {"error": body}
+
+
 _SHAPES: dict[str, Callable[[TheRouterError, str], dict[str, object]]] = {
     "anthropic_messages": _anthropic,
     "google_generate": _google,
+    "google_interactions": _interactions,
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -104,6 +110,8 @@ def stream_error(error: TheRouterError, dialect: str, request_id: str) -> bytes:
     if dialect == "openai_responses":
         event = {"type": "error", "code": error.code, "message": told(error), "param": error.param}
         return b"event: error\ndata: %b\n\n" % _encode(event)
+    if dialect == "google_interactions":
+        return b"event: error\ndata: %b\n\n" % _encode({**body, "event_type": "error"})
     if dialect == "anthropic_messages":
         return b"event: error\ndata: %b\n\n" % _encode(body)
     return b"data: %b\n\n" % _encode(body)

@@ -41,6 +41,8 @@ ROUTES: dict[bytes, Route] = {
     b"/v1/responses": _call("responses", "openai_responses", "chat", media=True),
     b"/v1/messages": _call("messages", "anthropic_messages", "chat", media=True),
     b"/v1/messages/count_tokens": _call("count_tokens", "anthropic_messages", "count_tokens", media=True),
+    b"/v1beta/interactions": _call("interactions", "google_interactions", "chat", media=True),
+    b"/v1/interactions": _call("interactions", "google_interactions", "chat", media=True),
     b"/v1/completions": _call("completions", "openai_completions", "chat"),
     b"/v1/embeddings": _call("embeddings", "openai_embeddings", "embeddings"),
     b"/v1/moderations": _call("moderations", "openai_moderations", "moderations"),
@@ -66,7 +68,9 @@ _GOOGLE = re.compile(rb"/v1(?:beta)?/models/([A-Za-z0-9][A-Za-z0-9._/-]{0,127}):
 _MODEL = re.compile(rb"/v1/models/([A-Za-z0-9][A-Za-z0-9._:/-]{0,127}?)(/endpoints)?")
 
 STORED_BODIES = (b"/v1/files", b"/v1/batches", b"/v1/responses/", b"/v1/threads", b"/v1/assistants", b"/v1/uploads",
-                 b"/v1/vector_stores", b"/v1/conversations", b"/v1/containers", b"/v1/fine_tuning", b"/v1/messages/batches")  # fmt: skip
+                 b"/v1/vector_stores", b"/v1/conversations", b"/v1/containers", b"/v1/fine_tuning", b"/v1/messages/batches",
+                 b"/v1/interactions/", b"/v1beta/interactions/", b"/v1beta/agents", b"/v1beta/files", b"/v1beta/cachedContents",
+                 b"/v1beta/batches", b"/v1beta/environments", b"/v1beta/triggers", b"/v1beta/webhooks")  # fmt: skip
 
 
 def find_route(method: bytes, path: bytes) -> Route:

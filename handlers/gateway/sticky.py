@@ -30,7 +30,7 @@ CONVERSATIONS_MAX = 50_000
 SYSTEM_BYTES = 4_096
 """Of what stands before the first user message."""
 USER_BYTES = 1_024
-_STARTS = {"openai_responses": b'"input"', "google_generate": b'"contents"'}
+_STARTS = {"openai_responses": b'"input"', "google_generate": b'"contents"', "google_interactions": b'"input"'}
 _START = b'"messages"'
 _BOUND = (
     b'"encrypted_content"',

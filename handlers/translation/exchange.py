@@ -48,7 +48,7 @@ def translate(
     """Begin one attempt.
 
     Args:
-        dialect: what the client speaks: openai_chat, openai_responses, anthropic_messages, google_generate,
+        dialect: what the client speaks: openai_chat, openai_responses, anthropic_messages, google_generate, google_interactions,
             openai_completions; of no consequence for operations that have one format only.
         operation: chat, embeddings, rerank, moderations, images, speech, transcriptions, count_tokens.
         upstream: the endpoint to call.

@@ -12,6 +12,7 @@ from handlers.translation.adapters.openai_responses import ResponsesAdapter
 from handlers.translation.dialects.anthropic_messages import AnthropicMessages
 from handlers.translation.dialects.base import Dialect
 from handlers.translation.dialects.google_generate import GoogleGenerate
+from handlers.translation.dialects.google_interactions import GoogleInteractions
 from handlers.translation.dialects.openai_chat import OpenaiChat
 from handlers.translation.dialects.openai_completions import OpenaiCompletions
 from handlers.translation.dialects.openai_responses import OpenaiResponses
@@ -28,6 +29,7 @@ DIALECTS: dict[str, Dialect] = {
         AnthropicMessages(),
         OpenaiResponses(),
         GoogleGenerate(),
+        GoogleInteractions(),
         OpenaiCompletions(),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import httpx
@@ -69,6 +70,41 @@ def test_gemini_clients_reach_any_model(system: RunningSystem, key: str) -> None
     assert streamed == answer.text
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_google_interactions_reach_any_model(system: RunningSystem, key: str) -> None:
+    client = genai.Client(api_key=key, http_options={"base_url": system.url})
+    whole: Any = client.interactions.create(model=GPT, input="{{play well n=3}}", store=False)
+    assert whole.status == "completed"
+    text = whole.output_text
+    assert text
+    said = ""
+    kinds = []
+    stream: Any = client.interactions.create(model=CLAUDE, input="{{play well n=3}}", store=False, stream=True)
+    with stream as events:
+        for event in events:
+            kinds.append(event.event_type)
+            if event.event_type == "step.delta" and event.delta.type == "text":
+                said += event.delta.text
+    assert said == text
+    assert kinds[0] == "interaction.created"
+    assert kinds[-1] == "interaction.completed"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{"previous_interaction_id": "v1_x"}, {"background": True}, {"agent": "deep-research"}, {"environment": "e"}],
+)
+def test_interactions_that_google_would_keep_are_refused_in_its_shape(
+    system: RunningSystem, key: str, extra: dict[str, object]
+) -> None:
+    body = {"model": GPT, "input": "hi"} | extra
+    answer = httpx.post(f"{system.url}/v1beta/interactions", headers={"x-goog-api-key": key}, json=body)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["param"] == next(iter(extra))
+    assert "nothing is" in error["message"]
+
+
 def test_embeddings(system: RunningSystem, key: str) -> None:
     with OpenAI(base_url=f"{system.url}/v1", api_key=key, max_retries=0) as client:
         raw = client.embeddings.with_raw_response.create(model="openai/text-embedding-3-small", input=["a", "b"])
@@ -80,7 +116,16 @@ def test_embeddings(system: RunningSystem, key: str) -> None:
 
 @pytest.mark.claim("C4", "C5")
 @pytest.mark.parametrize(
-    "path", ["/v1/files", "/v1/batches", "/v1/responses/resp_1", "/v1/messages/batches", "/v1/vector_stores"]
+    "path",
+    [
+        "/v1/files",
+        "/v1/batches",
+        "/v1/responses/resp_1",
+        "/v1/messages/batches",
+        "/v1/vector_stores",
+        "/v1beta/interactions/v1_x",
+        "/v1beta/cachedContents",
+    ],
 )
 def test_c5_routes_that_would_store_bodies_say_why_they_do_not_exist(
     system: RunningSystem, key: str, path: str

@@ -31,7 +31,14 @@ MODELS = {
     "anthropic": "anthropic/claude-sonnet-4.5",
     "gemini": "google/gemini-2.5-flash",
 }
-DIALECTS = ("openai_chat", "anthropic_messages", "openai_responses", "google_generate", "openai_completions")
+DIALECTS = (
+    "openai_chat",
+    "anthropic_messages",
+    "openai_responses",
+    "google_generate",
+    "google_interactions",
+    "openai_completions",
+)
 MOMENTS = ("before_first_byte", "first_event", "middle", "before_end", "finished")
 WORDS = 9
 TEXT = "{{play well delay_ms=12}}"
@@ -57,6 +64,7 @@ class Case:
             "openai_chat": ("/v1/chat/completions", {"messages": message}),
             "anthropic_messages": ("/v1/messages", {"messages": message, "max_tokens": 256}),
             "openai_responses": ("/v1/responses", {"input": TEXT}),
+            "google_interactions": ("/v1beta/interactions", {"input": TEXT}),
             "openai_completions": ("/v1/completions", {"prompt": TEXT}),
         }
         path, body = shapes[self.dialect]

@@ -12,9 +12,13 @@ from handlers.translation.adapters.openai_responses import ResponsesAdapter
 from handlers.translation.dialects.anthropic_messages import AnthropicMessages
 from handlers.translation.dialects.base import AnswerContext, Dialect
 from handlers.translation.dialects.google_generate import GoogleGenerate
+from handlers.translation.dialects.google_interactions import GoogleInteractions
 from handlers.translation.dialects.openai_chat import OpenaiChat
 from handlers.translation.dialects.openai_responses import OpenaiResponses
+from tests.judges.interactions import interaction_complaints
 from tests.laws.dialect_laws import CONTEXT, DialectLaws
+from tests.laws.interactions_reader import InteractionsReader
+from tests.laws.observing import assemble
 from tests.laws.scripts import SCRIPTS
 
 
@@ -45,3 +49,16 @@ class TestGoogleGenerate(DialectLaws):
 class TestAnthropicMessages(DialectLaws):
     dialect: ClassVar[Dialect] = AnthropicMessages()
     reader: ClassVar[Adapter] = AnthropicAdapter()
+
+
+class TestGoogleInteractions(DialectLaws):
+    dialect: ClassVar[Dialect] = GoogleInteractions()
+    reader: ClassVar[Adapter] = InteractionsReader()
+
+    def test_every_answer_obeys_googles_specification(self) -> None:
+        for case, script in SCRIPTS.items():
+            whole = msgspec.json.decode(self.dialect.encode_whole(assemble(script), self.context))
+            assert interaction_complaints("Interaction", whole) == [], case
+            for line in self.write(script).split(b"\n"):
+                if line.startswith(b"data: {"):
+                    assert interaction_complaints("InteractionSseEvent", msgspec.json.decode(line[6:])) == [], case

@@ -1,4 +1,4 @@
-"""llm-comply, a compliance suite that nobody here wrote, in four formats against the running gateway."""
+"""llm-comply, a compliance suite that nobody here wrote, in its five formats against the running gateway."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from handlers.local.system import LocalSystem, Options
 from tests.replay.apt_upstream import AptUpstream
 
 pytestmark = pytest.mark.xdist_group("compliance")
-FORMATS = {"openai-chat": "/v1", "anthropic": "/v1", "open-responses": "/v1", "google-genai": ""}
+FORMATS = {
+    "openai-chat": "/v1",
+    "anthropic": "/v1",
+    "open-responses": "/v1",
+    "google-genai": "",
+    "google-interactions": "",
+}
 HEADERS = {"anthropic": ["-H", "anthropic-version:2023-06-01"]}
 
 

@@ -19,6 +19,7 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "anthropic_messages": {"model": "author/model", "messages": HELLO, "max_tokens": 100},
     "openai_responses": {"model": "author/model", "input": "hi"},
     "google_generate": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+    "google_interactions": {"model": "author/model", "input": "hi"},
     "openai_completions": {"model": "author/model", "prompt": "hi"},
 }
 

@@ -80,6 +80,17 @@ RICH: dict[str, dict[str, Any]] = {
         "tools": [{"functionDeclarations": [{"name": "look", "parameters": SCHEMA}]}],
         "generationConfig": {"temperature": 1, "thinkingConfig": {"thinkingBudget": 5}},
     },
+    "google_interactions": {
+        "input": [
+            {"type": "user_input", "content": [{"type": "image", "mime_type": "image/png", "data": "AAAA"}]},
+            {"type": "thought", "signature": "AAAA", "summary": [{"type": "text", "text": "hm"}]},
+            {"type": "function_call", "id": "k", "name": "look", "arguments": {}},
+            {"type": "function_result", "call_id": "k", "result": {"seen": 1}},
+        ],
+        "tools": [{"type": "function", "name": "look", "parameters": SCHEMA}],
+        "generation_config": {"temperature": 1, "thinking_level": "low", "tool_choice": "any"},
+        "response_format": {"type": "text", "mime_type": "application/json", "schema": SCHEMA},
+    },
     "openai_completions": {"prompt": ["hi"], "stop": ["x"], "n": 1},
 }
 
