@@ -47,7 +47,8 @@ class RunningSystem:
         store, tenant, user = self.access.store, str(uuid.uuid4()), str(uuid.uuid4())
         store.create_tenant(tenant, name)
         store.create_user(user, tenant, f"owner@{tenant}.example", "owner")
-        store.adjust_credit(f"start-{tenant}", tenant, credit_nano, "local")
+        if credit_nano:
+            store.adjust_credit(f"start-{tenant}", tenant, credit_nano, "local")
         mint_keys = MintKeys.parse(read_secret(self.access.home.secrets, "keys/mint"))
         made = generate_key(self.access.running.region, "local", mint_keys)
         store.create_key(made.key_id, tenant, user, name, hash_secret(made.secret))

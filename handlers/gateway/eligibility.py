@@ -81,8 +81,11 @@ def find_candidates(wanted: Wanted, catalog: Catalog, enabled: frozenset[str]) -
     details: list[tuple[str, str]] = []
     known = False
     for name in wanted.models:
-        slug, suffix = split_suffix(name)
-        model = find_model(catalog, slug)
+        slug, suffix = name, ""
+        model = find_model(catalog, name)
+        if model is None:  # `:free` and the like are first of all part of a name, and only then a wish
+            slug, suffix = split_suffix(name)
+            model = find_model(catalog, slug)
         if model is None:
             details.append((name, "region_restricted" if is_elsewhere(catalog.region, slug) else "model_not_found"))
             continue

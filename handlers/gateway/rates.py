@@ -113,7 +113,8 @@ class RateGate:
         grant = await self._store.admit_rates(self._process, [claim for _, claim in asked], PLACE_TTL_S)
         for (_, claim), remaining in zip(asked, grant.remaining, strict=True):
             block = self._block(claim, now)
-            block.remaining, block.asked_at = remaining, now
+            if now >= block.asked_at:  # not what an earlier question is told later
+                block.remaining, block.asked_at = remaining, now
         if grant.refused:
             limits, claim = asked[grant.refused - 1]
             raise refusal(limits, claim.kind, max(1, grant.wait_s))

@@ -1,4 +1,4 @@
-"""Three gateways over one database: budgets are never overshot, limits per minute admit exactly their number."""
+"""Three gateways over one database: budgets are never overshot, limits admit exactly their number, what is free is free."""
 
 from __future__ import annotations
 
@@ -6,23 +6,33 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
 from handlers.keys.principal import KeyLimits
 from handlers.ledger.quote import quote
+from handlers.local.access import LOCAL_USER
+from handlers.store.connection import open_connection
 from tests.http_client import Answer, Client
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
 MODEL = "openai/gpt-4o-mini"
-BODY = msgspec.json.encode(
-    {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "{{play well n=3 delay_ms=5}}"}]}
-)
+FREE_MODEL = "google/gemma-3-27b-it:free"
+
+
+def body_for(model: str) -> bytes:
+    said = [{"role": "user", "content": "{{play well n=3 delay_ms=5}}"}]
+    return msgspec.json.encode({"model": model, "max_tokens": 100, "messages": said})
+
+
+BODY = body_for(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +43,8 @@ def upstream() -> Iterator[ScriptedUpstream]:
 
 @pytest.fixture(scope="module")
 def system(upstream: ScriptedUpstream) -> Iterator[RunningSystem]:
-    with running_system({"openai": f"{upstream.url}/v1"}, log_level="error") as running:
+    addresses = {"openai": f"{upstream.url}/v1", "openrouter": f"{upstream.url}/v1"}
+    with running_system(addresses, log_level="error") as running:
         running.local.add_replica()
         running.local.add_replica()
         yield running
@@ -44,12 +55,12 @@ def ports(system: RunningSystem) -> list[int]:
     return [system.port, *(int(listen.rpartition(":")[2]) for listen in listens)]
 
 
-async def burst(system: RunningSystem, key: str, each: int, at_once: int) -> list[Answer]:
+async def burst(system: RunningSystem, key: str, each: int, at_once: int, body: bytes = BODY) -> list[Answer]:
     """`each` requests through every gateway, `at_once` of them in parallel per gateway."""
 
     async def lane(port: int, count: int) -> list[Answer]:
         client = Client(port, key)
-        answers = [await client.post("/v1/chat/completions", BODY) for _ in range(count)]
+        answers = [await client.post("/v1/chat/completions", body) for _ in range(count)]
         client.close()
         return answers
 
@@ -116,6 +127,96 @@ def test_five_at_once_over_three_gateways_are_never_six(system: RunningSystem, u
     assert len(upstream.received) - before == counted[200]
     settled = asyncio.run(burst(system, key, 1, 1))
     assert statuses(settled) == {200: 3}, "every place came back"
+
+
+@pytest.fixture(scope="module")
+def manager(system: RunningSystem) -> Iterator[httpx.Client]:
+    """The admin API, as the tenant's owner."""
+    key = system.access.create_management_key("limits")
+    base = system.local.admin_url.removesuffix("/admin")
+    with httpx.Client(base_url=base, headers={"authorization": f"Bearer {key}"}, trust_env=False) as client:
+        yield client
+
+
+@contextmanager
+def limited(manager: httpx.Client, **limits: object) -> Iterator[None]:
+    """Limits of the tenant, or with `user_id` of a user, for a while. Keys that are made meanwhile have them at once."""
+    assert manager.put("/admin/limits", json=limits).status_code == 200
+    yield
+    user = {name: value for name, value in limits.items() if name == "user_id"}
+    assert manager.put("/admin/limits", json=user).json() == []
+
+
+def test_sixty_a_minute_of_a_tenant_over_three_gateways_and_two_keys_are_exactly_sixty(
+    system: RunningSystem, manager: httpx.Client
+) -> None:
+    async def both() -> list[Answer]:
+        keys = [system.new_key(name) for name in ("one", "two")]
+        answers = await asyncio.gather(*(burst(system, key, 20, 10) for key in keys))
+        return [answer for some in answers for answer in some]
+
+    with limited(manager, requests_per_minute=60):
+        answers = asyncio.run(both())
+    assert statuses(answers) == {200: 60, 429: 60}
+    refused = next(answer for answer in answers if answer.status == 429)
+    told = msgspec.json.decode(refused.body)["error"]
+    assert (told["limit"], told["scope"]) == ("requests_per_minute", "tenant")
+    assert told["message"].startswith("This account may make 60 requests a minute")
+    assert 1 <= int(refused.headers["retry-after"]) <= 61
+    served = [answer.headers for answer in answers if answer.status == 200]
+    assert {headers["x-ratelimit-limit-requests"] for headers in served} == {"60"}
+    left = [int(headers["x-ratelimit-remaining-requests"]) for headers in served]
+    assert 0 <= min(left) < max(left) < 60, "as far as each gateway was told"
+
+
+def test_a_users_places_are_shared_by_the_users_keys_and_the_tightest_limit_is_shown(
+    system: RunningSystem, manager: httpx.Client, upstream: ScriptedUpstream
+) -> None:
+    async def both() -> list[Answer]:
+        keys = [system.new_key(name, KeyLimits(requests_per_minute=5_000)) for name in ("third", "fourth")]
+        answers = await asyncio.gather(*(burst(system, key, 10, 5) for key in keys))
+        return [answer for some in answers for answer in some]
+
+    before = len(upstream.received)
+    with limited(manager, user_id=str(LOCAL_USER), concurrent_requests=3, requests_per_minute=1_000):
+        answers = asyncio.run(both())
+        counted = statuses(answers)
+        assert set(counted) == {200, 429}
+        assert counted[200] >= 3
+        assert len(upstream.received) - before == counted[200]
+        refused = next(answer for answer in answers if answer.status == 429)
+        assert msgspec.json.decode(refused.body)["error"]["scope"] == "user"
+        served = next(answer for answer in answers if answer.status == 200)
+        assert served.headers["x-ratelimit-limit-requests"] == "1000"
+        settled = asyncio.run(burst(system, system.new_key("fifth"), 1, 1))
+        assert statuses(settled) == {200: 3}, "every place came back"
+
+
+def test_a_free_model_answers_an_account_without_a_cent_and_a_priced_one_does_not(system: RunningSystem) -> None:
+    key = system.new_account("penniless", credit_nano=0)
+    free = asyncio.run(burst(system, key, 4, 2, body_for(FREE_MODEL)))
+    assert statuses(free) == {200: 12}, free[0].body
+    assert {answer.headers["x-therouter-provider"] for answer in free} == {"openrouter"}
+    priced = asyncio.run(burst(system, key, 1, 1))
+    assert statuses(priced) == {402: 3}
+    told = msgspec.json.decode(priced[0].body)["error"]
+    assert (told["code"], told["available_nano"]) == ("insufficient_credit", 0)
+    again = asyncio.run(burst(system, key, 1, 1, body_for(FREE_MODEL)))
+    assert statuses(again) == {200: 3}, "a refusal changes nothing for what is free"
+    for _ in range(50):
+        rows = usage_of(system, key)
+        if len(rows) == 15:
+            break
+        time.sleep(0.2)  # usage lines gather for a moment before they are settled
+    assert rows == [0] * 15, "each is recorded, at no cost"
+    assert all(rule.difference == 0 for rule in system.access.store.check_ledger())
+
+
+def usage_of(system: RunningSystem, key: str) -> list[int]:
+    """What each request of a key's tenant cost."""
+    with closing(open_connection(system.local.postgres.superuser("therouter"), timeout_s=30)) as connection:
+        rows = connection.run("select cost_nano from therouter.usage_event where key_id = :k", k=key.split("_")[1])
+    return [cost for (cost,) in rows or []]
 
 
 @pytest.mark.claim("A61")

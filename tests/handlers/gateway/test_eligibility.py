@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.catalog.elsewhere import is_elsewhere
-from handlers.catalog.entries import Catalog
+from handlers.catalog.entries import Catalog, Model
 from handlers.errors import TheRouterError
 from handlers.gateway.authorize import Grant, authorize
 from handlers.gateway.byok import ByokChoice
@@ -16,7 +16,7 @@ from handlers.gateway.gate import Call, read_call
 from handlers.gateway.health import EVERYTHING_OK
 from handlers.gateway.plan import route_plan
 from handlers.gateway.routes import ROUTES
-from tests.handlers.gateway.test_plan import CATALOG, ENABLED, principal
+from tests.handlers.gateway.test_plan import CATALOG, ENABLED, endpoint, principal
 
 LONG = SHORT_BODY_BYTES + 16 * 8_192
 """The longest body for a context of 8,192 tokens."""
@@ -101,3 +101,17 @@ def test_another_policy_key_or_catalogue_is_never_answered_from_memory() -> None
     empty = Catalog("v2", "global", "USD", CATALOG.providers, {}, {})
     assert not Eligibility(empty, ENABLED).candidates(call, mine).known
     assert not Eligibility(CATALOG, frozenset()).candidates(call, mine).groups
+
+
+def test_a_model_whose_name_ends_like_a_wish_is_found_by_its_name() -> None:
+    """`a/m:free` is a model of its own where the catalogue has it; elsewhere it asks for an endpoint of `a/m` that is free."""
+    variant = Model("a/m:free", "M, free", (endpoint("cheap", 0.0, "a/m:free"),))
+    catalog = msgspec.structs.replace(CATALOG, models={**CATALOG.models, "a/m:free": variant})
+    grant = authorize(principal(), "", ByokChoice())
+    body: dict[str, object] = {"model": "a/m:free", "messages": []}
+    wanted = wanted_by(call_of(b"/v1/chat/completions", body, 0), grant)
+    assert [
+        attempt.endpoint.id for _, group in find_candidates(wanted, catalog, ENABLED).groups for attempt in group
+    ] == ["a/m:free@cheap"]
+    assert find_candidates(wanted, CATALOG, ENABLED).groups == ()
+    assert {reason for _, reason in find_candidates(wanted, CATALOG, ENABLED).details} >= {"free_variant_ended"}
