@@ -36,12 +36,14 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Routes, and response header -> text key of its meaning."""
+    """Routes, and header -> text key of its meaning."""
 
     preferences: tuple[str, ...]
     """Fields of a request's `provider` object."""
     route: tuple[Route, ...]
+    request_headers: dict[str, str]
     headers: dict[str, str]
+    """Of answers."""
 
 
 @functools.cache
@@ -110,9 +112,11 @@ def _operation(route: Route, texts: Texts) -> dict[str, Any]:
         "summary": texts[f"docs.routes.{route.id}"],
         "responses": {"200": _success(route, texts), **_failures(route)},
     }
-    if parameters := [_parameter(name, "path") for name in _PARAMETER.findall(route.path)] + [
-        _parameter(name, "query") for name in route.query
-    ]:
+    parameters = [_parameter(name, "path") for name in _PARAMETER.findall(route.path)]
+    parameters += [_parameter(name, "query") for name in route.query]
+    if route.method == "POST":
+        parameters += _header_parameters(texts)
+    if parameters:
         operation["parameters"] = parameters
     if route.method == "POST":
         kind = "multipart/form-data" if route.multipart else _JSON
@@ -124,6 +128,14 @@ def _operation(route: Route, texts: Texts) -> dict[str, Any]:
 
 def _parameter(name: str, place: str) -> dict[str, Any]:
     return {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+
+
+def _header_parameters(texts: Texts) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "required": False, "description": texts[f"docs.request_headers.{key}"],
+         "schema": {"type": "string"}}
+        for name, key in load_api().request_headers.items()
+    ]  # fmt: skip
 
 
 def _body_schema(route: Route) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from handlers.site.api import list_errors, load_api
 from handlers.site.frame import Page, link
@@ -28,7 +28,8 @@ def make_docs_page(texts: Texts, public_url: str) -> Page:
             _section("keys", texts, _sentences("keys", 3, texts)),
             _section("routes", texts, _routes(texts)),
             _section("choice", texts, _sentences("choice", 3, texts), _preferences(texts)),
-            _section("headers", texts, _headers(texts)),
+            _section("request_headers", texts, _headers("request_headers", load_api().request_headers, texts)),
+            _section("headers", texts, _headers("headers", load_api().headers, texts)),
             _section("errors", texts, _errors(texts)),
             _section("limits", texts, _sentences("limits", 4, texts)),
         )
@@ -73,11 +74,8 @@ def _preferences(texts: Texts) -> Markup:
     return table(_named(("field", "meaning"), texts), rows)
 
 
-def _headers(texts: Texts) -> Markup:
-    rows = (
-        (element("code", name, class_="nowrap"), texts[f"docs.headers.{key}"])
-        for name, key in load_api().headers.items()
-    )
+def _headers(group: str, named: Mapping[str, str], texts: Texts) -> Markup:
+    rows = ((element("code", name, class_="nowrap"), texts[f"docs.{group}.{key}"]) for name, key in named.items())
     return table(_named(("header", "meaning"), texts), rows)
 
 

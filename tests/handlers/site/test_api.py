@@ -49,12 +49,28 @@ def test_every_pattern_of_the_gateway_is_documented() -> None:
     assert {"/v1/models/{model}", "/v1/models/{model}/endpoints"} <= {row.path for row in load_api().route}
 
 
+def names_in(folder: str, pattern: str) -> set[str]:
+    """Header names that the source writes as bytes."""
+    source = "".join(path.read_text(encoding="utf-8") for path in (HANDLERS / folder).rglob("*.py"))
+    return set(re.findall(rf'b"({pattern})"', source))
+
+
+def test_every_header_that_the_gateway_reads_or_writes_is_documented() -> None:
+    api = load_api()
+    keys = {"authorization", "x-api-key", "api-key", "x-goog-api-key", "content-type"}
+    read = names_in("gateway", r"[a-z]+-beta|anthropic-version|idempotency-key|x-session-id|x-goog-api-client")
+    assert read == set(api.request_headers) - keys
+    ours = names_in("gateway", r"x-(?:ratelimit|therouter)-[a-z-]+|x-request-id")
+    assert ours <= set(api.headers)
+    assert set(api.headers) - ours == {"retry-after"}
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_shows_every_route_header_and_error(language: str) -> None:
     words = " ".join(Reader(ask(make_site(), "/docs", f"lang={language}").body).text)
     for row in load_api().route:
         assert row.path in words
-    for name in load_api().headers:
+    for name in (*load_api().request_headers, *load_api().headers):
         assert name in words
     for status, code in list_errors():
         assert str(status) in words
