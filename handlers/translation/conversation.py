@@ -41,6 +41,7 @@ class Conversation:
         self._relay = RELAYS.get((asked.dialect, asked.upstream.wire_format))
         self._draft = self._relay.draft(asked) if self._relay else self._build()
         self._delivery: Delivery | None = None
+        self._content_type = ""
         self._status = 0
 
     @property
@@ -56,9 +57,10 @@ class Conversation:
     @property
     def content_type(self) -> str:
         """Of the client's response."""
-        if not self._asked.stream:
-            return JSON_TYPE
-        return self._dialect.stream_encoder(self._context()).content_type
+        if not self._content_type:
+            stream = self._asked.stream
+            self._content_type = self._dialect.stream_encoder(self._context()).content_type if stream else JSON_TYPE
+        return self._content_type
 
     @property
     def usage(self) -> Usage:
