@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from handlers.catalog.entries import Capabilities, Catalog, Endpoint, Price, Rates
-from handlers.catalog.loading import CONTEXT_TOKENS_UNKNOWN, OUTPUT_TOKENS_UNKNOWN, assemble
+from handlers.catalog.loading import CONTEXT_TOKENS_UNKNOWN, OUTPUT_TOKENS_UNKNOWN, assemble, parameters_of
 from handlers.catalog.rows import CatalogError
 
 FOUND_MAX = 1_000
@@ -32,6 +34,8 @@ def with_models(catalog: Catalog, provider: str, names: Iterable[str]) -> Catalo
     row = catalog.providers.get(provider)
     if row is None or row.country != "--":
         raise CatalogError(f"{provider} is no self-hosted provider of this catalogue")
+    parameters = parameters_of(row, row.wire_format, frozenset(), reasons=True)
+    able = msgspec.structs.replace(_ABILITIES, parameters=parameters)
     endpoints = {endpoint.id: endpoint for model in catalog.models.values() for endpoint in model.endpoints}
     display = {model.id: model.name for model in catalog.models.values()}
     spoken: dict[str, set[str]] = {}
@@ -39,6 +43,6 @@ def with_models(catalog: Catalog, provider: str, names: Iterable[str]) -> Catalo
         spoken.setdefault(model_id, set()).add(alias)
     for name in [name for name in names if _NAME.fullmatch(name)][:FOUND_MAX]:
         model = f"{provider}/{name.lower()}"
-        found = Endpoint(f"{model}@{provider}", model, provider, name, _ABILITIES, FREE)
+        found = Endpoint(f"{model}@{provider}", model, provider, name, able, FREE)
         endpoints.setdefault(found.id, found)
     return assemble(catalog.version, catalog.region, catalog.providers, endpoints.values(), display, spoken)

@@ -177,6 +177,8 @@ class Provider(msgspec.Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     price_source: str = ""
     """Provider id in genai-prices, or empty when all prices are in our own rows."""
+    lacks: frozenset[str] = frozenset()
+    """Parameters that it refuses although its wire format has them."""
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -192,7 +194,9 @@ class Capabilities(msgspec.Struct, frozen=True):
     context_tokens: int = 8_192
     output_tokens_max: int = 4_096
     parameters: frozenset[str] = frozenset()
-    """Request parameters that the endpoint honours, in OpenAI's words."""
+    """Request parameters that the endpoint honours, in OpenAI's words (translation/canonical/parameters.py); empty: not known."""
+    distillable: bool = False
+    """The model's author lets other models be trained on what it writes (catalog/distillable.py)."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):

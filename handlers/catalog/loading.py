@@ -16,11 +16,13 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
+from handlers.catalog.distillable import is_distillable
 from handlers.catalog.entries import (
     Capabilities,
     Catalog,
@@ -44,11 +46,10 @@ from handlers.catalog.rows import (
     read_source,
     to_nano,
 )
+from handlers.translation.canonical.parameters import TAKEN, taken
 
 CURRENCIES = {"global": "USD", "china": "CNY"}
-WIRE_FORMATS = frozenset(
-    {"openai_chat", "openai_responses", "anthropic_messages", "gemini", "bedrock_converse", "cohere"}
-)
+WIRE_FORMATS = frozenset(TAKEN)
 CONTEXT_TOKENS_UNKNOWN = 131_072
 OUTPUT_TOKENS_UNKNOWN = 32_768
 SLOW = Timeouts(headers_ms=600_000, first_event_ms=900_000, between_events_ms=600_000, total_ms=3_600_000)
@@ -184,6 +185,7 @@ def _provider(row: ProviderRow, site: SiteRow) -> Provider:
         quirks=row.quirks,
         timeouts=row.timeouts,
         price_source=site.price_source,
+        lacks=row.lacks,
     )
 
 
@@ -214,6 +216,8 @@ def _settled(version: str, tiers: Tiers, periods: list[tuple[Period, Tiers]], no
 
 def _endpoint(provider: Provider, row: ModelRow, price: Price | None) -> Endpoint:
     context_tokens = row.context_tokens or CONTEXT_TOKENS_UNKNOWN
+    able = frozenset(row.able)
+    wire_format, quirks = row.wire_format or provider.wire_format, frozenset(row.quirks)
     return Endpoint(
         id=f"{row.model}@{provider.slug}",
         model=row.model,
@@ -221,20 +225,33 @@ def _endpoint(provider: Provider, row: ModelRow, price: Price | None) -> Endpoin
         upstream_model=row.upstream,
         capabilities=Capabilities(
             operations=frozenset(row.operations),
-            tools="tools" in row.able,
-            vision="vision" in row.able,
-            files="files" in row.able,
-            audio="audio" in row.able,
-            json_schema="json_schema" in row.able,
-            reasoning="reasoning" in row.able,
+            tools="tools" in able,
+            vision="vision" in able,
+            files="files" in able,
+            audio="audio" in able,
+            json_schema="json_schema" in able,
+            reasoning="reasoning" in able,
             context_tokens=context_tokens,
             output_tokens_max=row.output_tokens_max or min(context_tokens, OUTPUT_TOKENS_UNKNOWN),
+            parameters=parameters_of(provider, wire_format, quirks, reasons="reasoning" in able),
+            distillable=is_distillable(row.model),
         ),
         price=price,
         timeouts=SLOW if row.slow else None,
         wire_format=row.wire_format,
-        quirks=frozenset(row.quirks),
+        quirks=quirks,
     )
+
+
+def parameters_of(provider: Provider, wire_format: str, quirks: frozenset[str], *, reasons: bool) -> frozenset[str]:
+    """What an endpoint of this provider honours; a model that does not reason does not honour its control."""
+    return _parameters(wire_format, provider.quirks | quirks, provider.lacks, reasons)
+
+
+@cache
+def _parameters(wire_format: str, quirks: frozenset[str], lacks: frozenset[str], reasons: bool) -> frozenset[str]:  # noqa: FBT001 - private
+    found = taken(wire_format, quirks, lacks)
+    return found if reasons else found - {"reasoning", "reasoning_effort"}
 
 
 def _grouped(prices: list[OwnPrice]) -> dict[tuple[str, str], list[OwnPrice]]:

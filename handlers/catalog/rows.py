@@ -49,6 +49,8 @@ class ProviderRow(Strict, frozen=True):
     policy: DataPolicy = DataPolicy()
     quirks: frozenset[str] = frozenset()
     timeouts: Timeouts = Timeouts()
+    lacks: frozenset[str] = frozenset()
+    """Parameters that it refuses although its wire format has them, in the words of translation/canonical/parameters.py."""
     global_site: SiteRow | None = msgspec.field(default=None, name="global")
     china_site: SiteRow | None = msgspec.field(default=None, name="china")
 

@@ -18,7 +18,8 @@ from handlers.gateway.authorize import Grant
 from handlers.gateway.byok import ByokChoice
 from handlers.gateway.gate import Call
 from handlers.gateway.ordering import Attempt, price_of
-from handlers.gateway.preferences import Preferences, PriceCap, sent_parameters
+from handlers.gateway.preferences import Preferences, PriceCap
+from handlers.translation.canonical.parameters import lacking, sent_parameters
 from handlers.transport.memo import Memo
 
 SHORT_BODY_BYTES = 65_536
@@ -33,6 +34,8 @@ class Wanted(NamedTuple):
     preferences: Preferences
     needs: frozenset[str]
     premium: bool
+    dialect: str
+    """Of the parameters; empty without any."""
     parameters: frozenset[str]
     """Those that the client sends and insists on."""
     long_body_bytes: int
@@ -48,14 +51,17 @@ _NO_PARAMETERS: frozenset[str] = frozenset()
 
 def wanted_by(call: Call, grant: Grant) -> Wanted:
     """What decides who may serve this call."""
-    body = call.body
+    body, dialect, parameters = call.body, "", _NO_PARAMETERS
+    if call.preferences.require_parameters and call.route.operation == "chat":
+        dialect, parameters = call.route.dialect, sent_parameters(call.route.dialect, body)
     return Wanted(
         call.models,
         call.route.operation,
         call.preferences,
         call.needs,
         call.premium,
-        sent_parameters(body) if call.preferences.require_parameters else _NO_PARAMETERS,
+        dialect,
+        parameters,
         len(body) if len(body) > SHORT_BODY_BYTES else 0,
         grant.models,
         grant.data_policy,
@@ -178,21 +184,31 @@ def _exclusion(endpoint: Endpoint, provider: Provider, wanted: Wanted, enabled: 
         return "free_variant_ended"
     if wishes.max_price is not None and _over_cap(endpoint, wishes.max_price):
         return "max_price"
-    return _inability(endpoint, wanted)
+    return _inability(endpoint, provider, wanted)
 
 
-def _inability(endpoint: Endpoint, wanted: Wanted) -> str:
+def _inability(endpoint: Endpoint, provider: Provider, wanted: Wanted) -> str:
     able = endpoint.capabilities
+    if wanted.preferences.enforce_distillable_text and not able.distillable:
+        return "distillable_text"
     for need in wanted.needs:
         if not getattr(able, need, True):
             return "require_parameters"
-    if able.parameters and not wanted.parameters <= able.parameters:
+    if unmet_parameters(endpoint, provider, wanted):
         return "require_parameters"
     if wanted.long_body_bytes > 16 * able.context_tokens + SHORT_BODY_BYTES and not (
         able.vision or able.files or able.audio
     ):
         return "context_length"
     return ""
+
+
+def unmet_parameters(endpoint: Endpoint, provider: Provider, wanted: Wanted) -> frozenset[str]:
+    """Parameters that the client insists on and this endpoint is known not to honour."""
+    takes = endpoint.capabilities.parameters
+    if not wanted.parameters or not takes:
+        return _NO_PARAMETERS
+    return lacking(wanted.dialect, endpoint.wire_format or provider.wire_format, wanted.parameters, takes)
 
 
 def _is_free(endpoint: Endpoint) -> bool:

@@ -15,10 +15,10 @@ import msgspec
 
 from handlers.catalog.elsewhere import refuse_model, refuse_providers
 from handlers.catalog.entries import Catalog
-from handlers.catalog.names import nearest_names
+from handlers.catalog.names import find_model, nearest_names
 from handlers.errors import InvalidRequest, NotFound, Unavailable
 from handlers.gateway.authorize import Grant
-from handlers.gateway.eligibility import Eligibility, split_suffix
+from handlers.gateway.eligibility import Eligibility, Wanted, split_suffix, unmet_parameters, wanted_by
 from handlers.gateway.gate import Call
 from handlers.gateway.health import HealthSnapshot
 from handlers.gateway.ordering import Attempt, Circumstances, in_order, price_of, saves_by_cache
@@ -93,7 +93,7 @@ def route_plan(
     catalog = eligibility.catalog
     found = eligibility.candidates(call, grant)
     if not found.groups:
-        _refuse(call, catalog, found.known, found.details)
+        _refuse(call, grant, catalog, found.known, found.details)
     _, attempts = found.groups[0]
     if len(found.groups) == 1 and len(attempts) == 1:
         return RoutePlan(attempts, found.details, seed, catalog.version)
@@ -152,10 +152,24 @@ def _counted(details: tuple[tuple[str, str], ...]) -> dict[str, int]:
     return excluded
 
 
+def _unmet(wanted: Wanted, catalog: Catalog) -> str:
+    """Parameters that some endpoint of the models asked for does not honour, for the error."""
+    models = [find_model(catalog, split_suffix(name)[0]) for name in wanted.models]
+    endpoints = [endpoint for model in models if model for endpoint in model.endpoints]
+    unmet = [unmet_parameters(endpoint, catalog.providers[endpoint.provider], wanted) for endpoint in endpoints]
+    return ", ".join(sorted(frozenset().union(*unmet)))
+
+
 _OURS = frozenset({"provider_not_configured", "unpriced"})
 
 
-def _refuse(call: Call, catalog: Catalog, known: bool, details: tuple[tuple[str, str], ...]) -> None:  # noqa: FBT001 - private
+def _refuse(
+    call: Call,
+    grant: Grant,
+    catalog: Catalog,
+    known: bool,  # noqa: FBT001 - private
+    details: tuple[tuple[str, str], ...],
+) -> None:
     wanted = call.models[0]
     if not known and all(reason == "region_restricted" for _, reason in details):
         raise refuse_model(catalog.region)
@@ -180,7 +194,7 @@ def _refuse(call: Call, catalog: Catalog, known: bool, details: tuple[tuple[str,
     if "allowed_providers" in excluded:
         refuse_providers(catalog.region, call.preferences.only)
     ours = set(excluded) <= _OURS
-    availability = {
+    availability: dict[str, object] = {
         "code": "no_endpoints" if ours else "constraint_filtered",
         "retryable": ours,
         "retry_after": None,
@@ -194,6 +208,9 @@ def _refuse(call: Call, catalog: Catalog, known: bool, details: tuple[tuple[str,
             code="no_endpoints",
             detail={"availability": availability},
         )
+    unmet = _unmet(wanted_by(call, grant), catalog) if "require_parameters" in excluded else ""
+    if unmet:
+        availability["constraint"] = {"field": "provider.require_parameters", "detail": unmet}
     reasons = ", ".join(sorted(excluded))
     raise InvalidRequest(
         f"Every endpoint of this model was excluded ({reasons}). Relax the matching preference or policy.",

@@ -58,16 +58,3 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
 
 NO_PREFERENCES = Preferences()
-
-_NO_PARAMETERS = frozenset({
-    "model", "models", "route", "provider", "plugins", "transforms", "usage", "session_id", "trace", "debug", "fallbacks",
-    "messages", "input", "contents", "prompt", "system", "instructions", "stream", "stream_options", "max_tokens",
-    "max_completion_tokens", "max_output_tokens", "n", "tools", "tool_choice", "response_format", "store", "metadata", "user",
-})  # fmt: skip
-"""Top-level fields that say what is asked, or speak to the gateway; all others are parameters of the model."""
-_decode_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def sent_parameters(body: bytes) -> frozenset[str]:
-    """The parameters of the model that a request sends, for `require_parameters`. The body has been checked before."""
-    return frozenset(name for name in _decode_top(body) if name not in _NO_PARAMETERS)

@@ -16,6 +16,7 @@ from handlers.catalog.entries import Endpoint, Provider
 from handlers.provider.sigv4 import Headers
 from handlers.telemetry.logs import Identifier, identifier
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.parameters import taken
 from handlers.transport.limits import CallDeadlines
 from handlers.transport.requests import RequestHead
 from handlers.transport.wire import WireDeadlines, WireRequest, WireTerms
@@ -41,13 +42,14 @@ class ServedEndpoint(msgspec.Struct, frozen=True):
     def of(cls, provider: Provider, endpoint: Endpoint) -> ServedEndpoint:
         """What the catalogue says, in translation's terms."""
         able = endpoint.capabilities
+        wire_format, quirks = endpoint.wire_format or provider.wire_format, provider.quirks | endpoint.quirks
         target = UpstreamTarget(
-            wire_format=endpoint.wire_format or provider.wire_format,
+            wire_format=wire_format,
             upstream_model=endpoint.upstream_model,
             provider=provider.slug,
             provider_name=provider.name,
-            quirks=provider.quirks | endpoint.quirks,
-            parameters=able.parameters,
+            quirks=quirks,
+            parameters=taken(wire_format, quirks, provider.lacks, relayed=True),
             tools=able.tools,
             vision=able.vision,
             files=able.files,

@@ -13,6 +13,7 @@ from handlers.provider.credentials import Credentials, NoCredential
 from handlers.provider.kinds import Address, Kind, ServedEndpoint
 from handlers.telemetry.logs import AttemptEnded, Identifier, Level, Log, Room, WireRefused, identifier
 from handlers.translation.canonical.attempt import Translation
+from handlers.translation.canonical.parameters import NO_PARAMETERS
 from handlers.translation.exchange import begin
 from handlers.transport.client import RequestHead, UpstreamPool
 from handlers.transport.frames import KNOWN_TERMS_BYTES_MAX
@@ -180,7 +181,8 @@ _DROPPED = "dropped:"
 
 
 def _forbid_dropping(warnings: tuple[str, ...]) -> None:
-    dropped = [warning.removeprefix(_DROPPED) for warning in warnings if warning.startswith(_DROPPED)]
+    named = [warning.removeprefix(_DROPPED) for warning in warnings if warning.startswith(_DROPPED)]
+    dropped = [name for name in named if name.partition(".")[0] not in NO_PARAMETERS or name.startswith("tools.")]
     if dropped:
         raise Unprocessable(
             f"`{dropped[0]}` is not supported by any endpoint that may serve this; remove it, or require_parameters.",

@@ -29,14 +29,16 @@ def test_a_parameter_that_would_be_dropped_is_named_or_refused_as_the_client_wis
     assert "dropped:seed" in dropped.headers["x-therouter-warnings"]
     before = len(upstream.received)
     refused = ask(system, key, model=CLAUDE, seed=7, provider={"require_parameters": True})
-    assert refused.status_code == 422, refused.text
-    error = refused.json()["error"]
-    assert (error["code"], error["param"]) == ("unsupported", "seed")
-    assert error["availability"]["code"] == "constraint_filtered"
+    assert refused.status_code == 400, refused.text
+    availability = refused.json()["error"]["availability"]
+    assert (availability["code"], availability["excluded_by"]) == ("constraint_filtered", {"require_parameters": 1})
+    assert availability["constraint"] == {"field": "provider.require_parameters", "detail": "seed"}
     assert len(upstream.received) == before, "nothing is sent that would be answered otherwise than asked"
     other = ask(system, key, model=CLAUDE, models=[GPT], seed=7, provider={"require_parameters": True})
     assert (other.status_code, other.headers["x-therouter-provider"]) == (200, "openai")
-    assert other.headers["x-therouter-attempts"] == "2"
+    assert other.headers["x-therouter-attempts"] == "1", "decided before anything was tried"
+    messages = ask(system, key, "/v1/messages", model=GPT, context_management={}, provider={"require_parameters": True})
+    assert messages.json()["error"]["availability"]["constraint"]["detail"] == "context_management"
 
 
 def test_a_failure_tells_who_was_tried_and_when_to_come_back(system: RunningSystem, key: str) -> None:

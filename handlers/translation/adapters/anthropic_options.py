@@ -9,6 +9,7 @@ import msgspec
 from handlers.errors import Unprocessable
 from handlers.translation.adapters.openai_parameters import THINKING_TOKENS_MIN, thinking_tokens
 from handlers.translation.canonical.attempt import UpstreamTarget
+from handlers.translation.canonical.parameters import DEFAULT_TIERS, unknown_sampling
 from handlers.translation.canonical.request import CacheControl, CanonicalRequest, ReasoningControl, Tool
 
 OUTPUT_TOKENS_DEFAULT = 8_192
@@ -19,10 +20,7 @@ _EMPTY_SCHEMA = msgspec.Raw(b'{"type":"object","properties":{}}')
 JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
 """Asks for JSON where the endpoint knows no other way."""
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
-_UNKNOWN_TO_ANTHROPIC = (
-    "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logprobs",
-    "top_logprobs", "logit_bias",
-)  # fmt: skip
+_UNKNOWN_TO_ANTHROPIC = unknown_sampling("anthropic_messages")
 
 
 def option_fields(
@@ -45,8 +43,8 @@ def option_fields(
     if request.user:
         body["metadata"] = {"user_id": request.user}
     warnings += [f"dropped:{name}" for name in (*request.extensions, *request.unknown)]
-    if request.service_tier not in {"", "auto", "default"}:
-        warnings.append("dropped:service_tier")
+    warnings += ["dropped:service_tier"] if request.service_tier not in {"", *DEFAULT_TIERS} else []
+    warnings += ["dropped:verbosity"] if request.verbosity else []
     return _response_format(body, request, target, warnings)
 
 

@@ -10,13 +10,11 @@ from handlers.errors import Unprocessable
 from handlers.translation.adapters.anthropic_options import ANSWER_TOOL, EFFORTS, JSON_INSTRUCTION
 from handlers.translation.adapters.openai_parameters import THINKING_TOKENS_MIN, thinking_tokens
 from handlers.translation.canonical.attempt import UpstreamTarget
+from handlers.translation.canonical.parameters import DEFAULT_TIERS, unknown_sampling
 from handlers.translation.canonical.request import CanonicalRequest, ToolCall
 
 _EMPTY_SCHEMA = msgspec.Raw(b'{"type":"object","properties":{}}')
-_UNKNOWN_TO_BEDROCK = (
-    "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logprobs",
-    "top_logprobs", "logit_bias",
-)  # fmt: skip
+_UNKNOWN_TO_BEDROCK = unknown_sampling("bedrock_converse")
 
 
 def option_fields(
@@ -37,7 +35,8 @@ def option_fields(
     if extra:
         body["additionalModelRequestFields"] = extra
     warnings += [f"dropped:{name}" for name in (*request.extensions, *request.unknown)]
-    warnings += [f"dropped:{name}" for name in ("user", "service_tier") if getattr(request, name)]
+    warnings += [f"dropped:{name}" for name in ("user", "verbosity") if getattr(request, name)]
+    warnings += ["dropped:service_tier"] if request.service_tier not in {"", *DEFAULT_TIERS} else []
     return _response_format(body, request, target, warnings)
 
 

@@ -12,6 +12,7 @@ from handlers.translation.adapters.cohere_decoder import CohereDecoder
 from handlers.translation.adapters.openai_parameters import thinking_tokens
 from handlers.translation.adapters.tool_names import rename_tools
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.parameters import DEFAULT_TIERS, unknown_sampling
 from handlers.translation.canonical.request import (
     CanonicalRequest,
     Media,
@@ -35,7 +36,7 @@ _SAMPLING = {
     "seed": "seed",
     "logprobs": "logprobs",
 }
-_UNKNOWN_TO_COHERE = ("min_p", "top_a", "repetition_penalty", "top_logprobs", "logit_bias")
+_UNKNOWN_TO_COHERE = unknown_sampling("cohere")
 _CHOICES = {"required": "REQUIRED", "none": "NONE"}
 _encode = msgspec.json.Encoder().encode
 
@@ -159,7 +160,8 @@ def _options(body: dict[str, Any], request: CanonicalRequest, target: UpstreamTa
     if request.parallel_tool_calls is False:
         warnings.append("dropped:parallel_tool_calls")
     warnings += [f"dropped:{name}" for name in (*request.extensions, *request.unknown)]
-    warnings += [f"dropped:{name}" for name in ("user", "service_tier") if getattr(request, name)]
+    warnings += [f"dropped:{name}" for name in ("user", "verbosity") if getattr(request, name)]
+    warnings += ["dropped:service_tier"] if request.service_tier not in {"", *DEFAULT_TIERS} else []
 
 
 def _tools(body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str]) -> None:

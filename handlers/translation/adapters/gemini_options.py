@@ -8,6 +8,7 @@ from handlers.errors import Unprocessable
 from handlers.translation.adapters.gemini_schema import clean_schema
 from handlers.translation.adapters.openai_parameters import thinking_tokens
 from handlers.translation.canonical.attempt import UpstreamTarget
+from handlers.translation.canonical.parameters import DEFAULT_TIERS, unknown_sampling
 from handlers.translation.canonical.request import CanonicalRequest, ReasoningControl
 
 STOPS_MAX = 5
@@ -22,7 +23,7 @@ _SAMPLING = {
     "logprobs": "responseLogprobs",
     "top_logprobs": "logprobs",
 }
-_UNKNOWN_TO_GEMINI = ("min_p", "top_a", "repetition_penalty", "logit_bias")
+_UNKNOWN_TO_GEMINI = unknown_sampling("gemini")
 _LEVELS = {"minimal": "LOW", "low": "LOW", "medium": "HIGH", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
 
 
@@ -74,7 +75,8 @@ def generation_config(request: CanonicalRequest, target: UpstreamTarget, warning
     _thinking(config, request.reasoning, target, warnings)
     _response_format(config, request, target)
     warnings += [f"dropped:{name}" for name in (*request.extensions, *request.unknown)]
-    warnings += [f"dropped:{name}" for name in ("user", "service_tier") if getattr(request, name)]
+    warnings += [f"dropped:{name}" for name in ("user", "verbosity") if getattr(request, name)]
+    warnings += ["dropped:service_tier"] if request.service_tier not in {"", *DEFAULT_TIERS} else []
     return config
 
 

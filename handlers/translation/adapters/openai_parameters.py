@@ -5,18 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from handlers.translation.canonical.attempt import UpstreamTarget
+from handlers.translation.canonical.parameters import BEYOND_OPENAI, OPTIONAL_PARAMETERS, REFUSED_BY_THINKERS
 from handlers.translation.canonical.request import ReasoningControl
 
-# Parameters that an endpoint may lack; dropping one changes how the answer is drawn, never what was asked.
-OPTIONAL_PARAMETERS = frozenset({
-    "temperature", "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty",
-    "seed", "logprobs", "top_logprobs", "logit_bias", "parallel_tool_calls", "user", "service_tier", "verbosity",
-    "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "metadata", "prediction", "image_config",
-    "cache_control", "reasoning_effort",
-})  # fmt: skip
-# What OpenAI itself has no word for: sent only where the endpoint lists it.
-_BEYOND_OPENAI = frozenset({"top_k", "min_p", "top_a", "repetition_penalty", "cache_control", "image_config"})
-_SAMPLING = frozenset({"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty"})
 _EFFORT_SHARE = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 1.0}
 GROQS_DEFAULT_TIER = "on_demand"
 """Groq's word for the tier that everybody gets who names none; nobody else knows it."""
@@ -33,11 +24,11 @@ def drop_parameters(body: dict[str, Any], target: UpstreamTarget) -> list[str]:
 
 
 def _takes(name: str, target: UpstreamTarget) -> bool:
-    if name in _SAMPLING and "no_sampling" in target.quirks:
+    if "no_sampling" in target.quirks and name in REFUSED_BY_THINKERS["openai_chat"]:
         return False
     if target.parameters:
         return name in target.parameters
-    return name not in _BEYOND_OPENAI or "open_parameters" in target.quirks
+    return name not in BEYOND_OPENAI or "open_parameters" in target.quirks
 
 
 def reasoning_fields(control: ReasoningControl | None, target: UpstreamTarget) -> dict[str, Any]:

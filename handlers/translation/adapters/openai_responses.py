@@ -13,6 +13,7 @@ from handlers.translation.adapters.openai_parameters import GROQS_DEFAULT_TIER
 from handlers.translation.adapters.responses_decoder import ResponsesDecoder
 from handlers.translation.adapters.tool_names import rename_tools
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.parameters import unknown_sampling
 from handlers.translation.canonical.request import (
     CanonicalRequest,
     Media,
@@ -29,10 +30,7 @@ from handlers.translation.canonical.request import (
 PATH = "/responses"
 ENCRYPTED = "reasoning.encrypted_content"
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
-_UNKNOWN_TO_RESPONSES = (
-    "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logprobs",
-    "logit_bias",
-)  # fmt: skip
+_UNKNOWN_TO_RESPONSES = unknown_sampling("openai_responses")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -151,7 +149,7 @@ def _options(
         effort = "none" if control.enabled is False else control.effort or "medium"
         body["reasoning"] = {"effort": effort, "summary": control.summary or "auto"}
         body["include"] = [ENCRYPTED]
-    warnings = []
+    warnings = ["dropped:reasoning"] if control is not None and not target.reasoning else []
     for name in ("temperature", "top_p", "top_logprobs"):
         value = getattr(request.sampling, name)
         if value is None:

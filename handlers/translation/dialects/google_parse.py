@@ -89,8 +89,20 @@ def parse_generate(client: ClientBody) -> CanonicalRequest:
         output_tokens_max=config.max_output_tokens,
         choices=config.candidate_count or 1,
         modalities=tuple(modality.lower() for modality in config.response_modalities or () if modality != "TEXT"),
-        unknown=(*dropped, *(name for name in body if name not in KNOWN_FIELDS)),
+        unknown=(*dropped, *_unknown_config(body), *(name for name in body if name not in KNOWN_FIELDS)),
     )
+
+
+_KNOWN_CONFIG = frozenset(field.encode_name for field in msgspec.structs.fields(ConfigField))
+
+
+def _unknown_config(body: dict[str, Any]) -> list[str]:
+    """Settings that no other format has a word for."""
+    config = body.get("generationConfig")
+    given = config if isinstance(config, dict) else {}
+    return [
+        f"generationConfig.{name}" for name, value in given.items() if name not in _KNOWN_CONFIG and value is not None
+    ]
 
 
 def _system(fields: GenerateFields) -> list[Message]:

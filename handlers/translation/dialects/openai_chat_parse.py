@@ -46,6 +46,8 @@ from handlers.translation.dialects.reading import (
 _FIELDS = msgspec.json.Decoder(ChatFields)
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EXTENSIONS = ("metadata", "audio", "prediction", "web_search_options", "safety_identifier", "image_config")
+_OPTIMISATIONS = ("prompt_cache_retention", "cache_control")
+"""They make a conversation cheaper and say nothing in it: left out, and named, where the format is another."""
 REASONING_FORMATS = {
     "anthropic": "anthropic-claude-v1",
     "openai": "openai-responses-v1",
@@ -101,7 +103,7 @@ def parse_chat(client: ClientBody) -> CanonicalRequest:
         cache_key=fields.prompt_cache_key or "",
         modalities=tuple(fields.modalities or ()),
         extensions={name: top[name] for name in _EXTENSIONS if name in top and bytes(top[name]) != b"null"},
-        unknown=tuple(name for name in top if name not in KNOWN_FIELDS),
+        unknown=tuple(name for name in top if name not in KNOWN_FIELDS or name in _OPTIMISATIONS),
     )
 
 

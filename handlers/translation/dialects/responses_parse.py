@@ -43,6 +43,9 @@ from handlers.translation.dialects.responses_fields import (
 )
 
 _FIELDS = msgspec.json.Decoder(ResponsesFields)
+_EXTENSIONS = ("safety_identifier",)
+ENCRYPTED = "reasoning.encrypted_content"
+"""What may be asked of every format: it comes whenever there is any."""
 
 
 def decode_responses(client: ClientBody) -> ResponsesFields:
@@ -65,6 +68,7 @@ def parse_responses(client: ClientBody) -> CanonicalRequest:
         if getattr(fields, name):
             raise Unprocessable(f"{name} works with OpenAI's own endpoints only.", param=name)
     tools, dropped = _tools(fields)
+    top = decode_top(client.body)
     system = [Message("system", (Text(fields.instructions),), "instructions")] if fields.instructions else []
     return CanonicalRequest(
         messages=(*system, *_messages(fields.input or "")),
@@ -80,8 +84,19 @@ def parse_responses(client: ClientBody) -> CanonicalRequest:
         service_tier=fields.service_tier or "",
         verbosity=(fields.text.verbosity or "") if fields.text else "",
         cache_key=fields.prompt_cache_key or "",
-        unknown=(*dropped, *(name for name in decode_top(client.body) if name not in KNOWN_FIELDS)),
+        extensions={name: top[name] for name in _EXTENSIONS if name in top and bytes(top[name]) != b"null"},
+        unknown=(*dropped, *_openai_only(fields), *(name for name in top if name not in KNOWN_FIELDS)),
     )
+
+
+def _openai_only(fields: ResponsesFields) -> list[str]:
+    """Fields that no other format has a word for."""
+    found = [name for name in ("max_tool_calls", "context_management") if getattr(fields, name) is not None]
+    if fields.truncation not in {None, "disabled"}:
+        found.append("truncation")
+    if set(fields.include or ()) - {ENCRYPTED}:
+        found.append("include")
+    return found
 
 
 def _messages(given_input: str | list[ItemField]) -> list[Message]:
