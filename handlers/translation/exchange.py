@@ -24,6 +24,7 @@ from handlers.translation.calls import Call, Estimate, counts_here
 from handlers.translation.canonical.attempt import Asked, Outcome, Output, Translation, UpstreamRequest, UpstreamTarget
 from handlers.translation.conversation import Conversation
 from handlers.translation.registry import ADAPTERS, DIALECTS
+from handlers.translation.streamed_audio import StreamedAudio, streams_audio
 
 __all__ = ["Outcome", "Output", "Translation", "UpstreamRequest", "UpstreamTarget", "begin", "translate"]
 
@@ -94,4 +95,4 @@ def begin(asked: Asked) -> Translation:
         return Conversation(asked)
     if counts_here(asked):
         return Estimate(asked)
-    return Call(asked)
+    return StreamedAudio(asked) if streams_audio(asked) else Call(asked)

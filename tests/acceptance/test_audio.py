@@ -1,0 +1,81 @@
+"""Speech and transcriptions as streams, with the official library, through the whole system, metered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from tests.acceptance.test_openai_client import eventually
+from tests.laws.made import sse
+from tests.system import running_system
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+USAGE = {"type": "tokens", "total_tokens": 50, "input_tokens": 37, "output_tokens": 13,
+         "input_token_details": {"audio_tokens": 37}}  # fmt: skip
+HEARD = sse(
+    {"type": "transcript.text.delta", "delta": "Good "},
+    {"type": "transcript.text.delta", "delta": "morning."},
+    {"type": "transcript.text.done", "text": "Good morning.", "usage": USAGE},
+    "[DONE]",
+)
+SAID = sse(
+    {"type": "speech.audio.delta", "audio": "SUQz"},
+    {"type": "speech.audio.done", "usage": {"input_tokens": 3, "output_tokens": 20, "total_tokens": 23}},
+)
+
+
+@contextmanager
+def upstream() -> Iterator[tuple[str, list[bytes]]]:
+    """(address, the bodies that it was sent)."""
+    seen: list[bytes] = []
+
+    class Visit(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            seen.append(self.rfile.read(int(self.headers.get("content-length", "0"))))
+            answer = SAID if self.path.endswith("/speech") else HEARD
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Visit)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1", seen
+    server.shutdown()
+    server.server_close()
+
+
+def test_speech_and_transcriptions_stream_to_the_official_library_and_are_billed() -> None:
+    with upstream() as (address, seen), running_system({"openai": address}) as system:
+        key = system.new_key("audio")
+        with OpenAI(base_url=f"{system.url}/v1", api_key=key, max_retries=0) as client:
+            raw: Any = client.audio.transcriptions.with_raw_response.create(
+                model="openai/gpt-4o-transcribe", file=("a.mp3", b"ID3" + b"x" * 9_000), stream=True
+            )
+            events = list(raw.parse())
+            assert [event.type for event in events] == ["transcript.text.delta"] * 2 + ["transcript.text.done"]
+            assert events[-1].text == "Good morning."
+            assert b'name="stream"\r\n\r\ntrue' in seen[-1]
+            row = eventually(system, key, raw.headers["x-request-id"])
+            assert (row["prompt_tokens"], row["completion_tokens"]) == (37, 13)
+            assert row["total_cost"] > 0
+            spoken = client.audio.speech.with_raw_response.create(
+                model="openai/gpt-4o-mini-tts", voice="alloy", input="Good morning.", stream_format="sse"
+            )
+            assert spoken.headers["content-type"].startswith("text/event-stream")
+            assert b"speech.audio.done" in spoken.parse().read()
+            row = eventually(system, key, spoken.headers["x-request-id"])
+            assert (row["prompt_tokens"], row["completion_tokens"]) == (3, 20)
+            assert row["total_cost"] > 0
