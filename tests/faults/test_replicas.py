@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -100,6 +101,31 @@ def test_a60_three_gateways_never_overshoot_a_budget_and_refuse_nothing_that_fit
     assert told["code"] == "key_budget_exceeded"
     assert int(refused.headers["retry-after"]) == told["reset_s"] <= 86_400
     assert all(rule.difference == 0 for rule in system.access.store.check_ledger())
+
+
+@pytest.mark.claim("A60")
+def test_a60_six_hundred_at_once_against_a_budget_for_fifty(system: RunningSystem) -> None:
+    """3 gateways x 200 at the same moment: nothing is overshot, and nothing is refused that had room."""
+    endpoint = system.local.catalog.models[MODEL].endpoints[0]
+    worst = quote([endpoint], prompt_bytes=len(BODY), output_tokens_cap=100)
+    limit = 50 * worst
+    key = system.new_key("fifty", KeyLimits(spend_nano=limit))
+    answers = asyncio.run(burst(system, key, 200, 200))
+    assert set(statuses(answers)) == {200, 402}, statuses(answers)
+    spent = sum(price(system, answer) for answer in answers if answer.status == 200)
+    assert statuses(answers)[200] >= 50, "there was room for fifty"
+    assert spent <= limit
+    for _ in range(3):  # what the fifty did not use is there for others, as soon as it is settled
+        for _ in range(40):
+            again = asyncio.run(burst(system, key, 1, 1))
+            if statuses(again) == {200: 3}:
+                break
+            time.sleep(0.25)
+        assert statuses(again) == {200: 3}
+        spent += sum(price(system, answer) for answer in again)
+    assert spent <= limit - worst, "or else a refusal would have been right"
+    assert all(rule.difference == 0 for rule in system.access.store.check_ledger())
+    sys.stdout.write(f"3 x 200 at once: {dict(statuses(answers))}, spent {spent} of {limit}\n")
 
 
 def price(system: RunningSystem, answer: Answer) -> int:
