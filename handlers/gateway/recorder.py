@@ -30,6 +30,8 @@ BATCH_LINES = 1_000
 SETTLE_DELAY_S = 0.2
 """How long lines gather before they are settled together. Each batch costs a dozen hand-overs between threads, whatever
 its size; a process that dies meanwhile loses nothing, since the lines are in its spool."""
+BUSY_LINES, BUSY_DELAY_S = 10, 1.0
+"""After a batch of so many lines the next ones gather longer: on a busy process each hand-over delays somebody's request."""
 RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
 
 Settle = Callable[[list[bytes]], Awaitable[list[tuple[str, str]]]]
@@ -124,7 +126,7 @@ class Recorder:
                     return
                 self._wake.clear()
                 await self._wake.wait()
-                await self._gather()
+                await self._gather(SETTLE_DELAY_S)
                 continue
             segment, payloads, offset, damaged = batch
             torn += damaged
@@ -144,12 +146,12 @@ class Recorder:
                 for payload in payloads:
                     self._settled(_decode_lease(payload).lease_id or "")
             if len(payloads) < BATCH_LINES and not replaying:
-                await self._gather()
+                await self._gather(BUSY_DELAY_S if len(payloads) >= BUSY_LINES else SETTLE_DELAY_S)
 
-    async def _gather(self) -> None:
+    async def _gather(self, delay_s: float) -> None:
         """Let lines come together; a process that stops does not wait for more."""
         if not self._stopping:
-            await asyncio.sleep(SETTLE_DELAY_S)
+            await asyncio.sleep(delay_s)
 
     def _write_again(self) -> None:
         while self._unwritten:
