@@ -10,27 +10,25 @@ import hmac
 from functools import lru_cache
 from hashlib import blake2b
 
-_DOMAIN = b"tr-wire-v1"
+_DOMAIN = b"tr-wire-v2"
 _KEY_BYTES_MIN = 32
 _TOKEN_CHARS_MAX = 64
 
 
-@lru_cache(maxsize=256)
-def _keyed(key: bytes) -> blake2b:
-    """The hash with its key already in; each token starts from a copy of it."""
+@lru_cache(maxsize=1024)
+def _begun(key: bytes, account: str, endpoint: str, byok_record: str) -> blake2b:
+    """The hash over what many exchanges have in common; each token goes on from a copy of it."""
     if len(key) < _KEY_BYTES_MIN:
         raise ValueError("a wire key has at least 32 random bytes")
-    return blake2b(key=key, digest_size=16, person=_DOMAIN)
+    mac = blake2b(key=key, digest_size=16, person=_DOMAIN)
+    # The lengths make the joined fields unambiguous, whatever they contain.
+    mac.update(f"{len(account)},{len(endpoint)},{len(byok_record)};{account}{endpoint}{byok_record}".encode())
+    return mac
 
 
 def _mac(key: bytes, request_id: str, account: str, endpoint: str, byok_record: str, expires: str) -> str:
-    # The lengths make the joined fields unambiguous, whatever they contain.
-    fields = (
-        f"{len(request_id)},{len(account)},{len(endpoint)},{len(byok_record)};"
-        f"{request_id}{account}{endpoint}{byok_record}{expires}"
-    )
-    mac = _keyed(key).copy()
-    mac.update(fields.encode())
+    mac = _begun(key, account, endpoint, byok_record).copy()
+    mac.update(f"{len(expires)};{expires}{request_id}".encode())
     return mac.hexdigest()
 
 

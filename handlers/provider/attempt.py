@@ -23,9 +23,11 @@ from collections.abc import Callable
 from time import monotonic
 
 from handlers.errors import FailureClass
-from handlers.translation.canonical.attempt import Output, Translation
+from handlers.translation.canonical.attempt import NOTHING, Output, Translation
 from handlers.translation.canonical.usage import NO_USAGE
 from handlers.transport.client import UpstreamCall
+from handlers.transport.memo import Memo
+from handlers.transport.responses import READ_NAMES
 from handlers.transport.wire import WireEnd, WireHead
 from handlers.transport.wire_server import WireReply
 
@@ -33,12 +35,8 @@ HELD_BYTES_MAX = 256 * 1024
 """Of bytes before the first semantic ones; more is no answer."""
 DRAIN_S = 1.0
 """How long an upstream may go on after its answer has ended before its connection is given up."""
-HEADERS_READ = {
-    name.encode(): name for name in ("content-type", "content-encoding", "retry-after", "retry-after-ms", "request-id")
-}
-"""All that is read of an upstream's head."""
-
-
+_READ = {name: name.decode() for name in READ_NAMES}
+_PLAIN_ENCODINGS = frozenset({b"", b"identity"})
 _WARNING = re.compile(r"[a-z]{1,16}:[A-Za-z0-9_.\[\]-]{1,64}")
 WARNINGS_MAX = 20
 
@@ -49,6 +47,14 @@ def warning_headers(warnings: tuple[str, ...]) -> dict[str, str]:
         return {}
     plain = (warning if _WARNING.fullmatch(warning) else "dropped:other" for warning in warnings[:WARNINGS_MAX])
     return {"x-therouter-warnings": ",".join(dict.fromkeys(plain))}
+
+
+def _success_head(said: tuple[str, tuple[str, ...]]) -> WireHead:
+    content_type, warnings = said
+    return WireHead(200, content_type, warning_headers(warnings))
+
+
+_heads: Memo[tuple[str, tuple[str, ...]], WireHead] = Memo(_success_head)
 
 
 class Attempt:
@@ -106,12 +112,12 @@ class Attempt:
 
     # What the upstream client calls
 
-    def response_started(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def response_started(self, status: int, headers: dict[bytes, bytes]) -> None:
         """The head of the upstream's answer: a few headers are read, none is passed on."""
-        read = {HEADERS_READ[name]: value.decode("latin-1") for name, value in headers if name in HEADERS_READ}
-        if read.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        if headers.get(b"content-encoding", b"identity").lower() not in _PLAIN_ENCODINGS:
             self.fail(FailureClass.MALFORMED)  # we asked for identity; whatever this is, it may be a bomb (A53)
             return
+        read = {_READ[name]: value.decode("latin-1") for name, value in headers.items() if name in _READ}
         try:
             self._translation.start(status, read)
         except Exception as error:  # noqa: BLE001 the boundary around parsers of foreign bytes
@@ -126,7 +132,9 @@ class Attempt:
             self.fail(FailureClass.MALFORMED)
             return
         try:
-            self._forward(self._translation.receive_data(data))
+            output = self._translation.receive_data(data)
+            if output is not NOTHING:
+                self._forward(output)
         except Exception as error:  # noqa: BLE001 as above
             self._give_up(error)
 
@@ -216,9 +224,8 @@ class Attempt:
             self._semantic_at = monotonic()
 
     def _commit(self) -> None:
-        headers = warning_headers(self._translation.warnings)
         self._committed = True
-        self.reply.head(WireHead(200, self._translation.content_type, headers), followed=True)
+        self.reply.head(_heads[self._translation.content_type, self._translation.warnings], followed=True)
         if self._held:
             self.reply.data(self._held, bool(self._semantic_at))
             self._held = b""

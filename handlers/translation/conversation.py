@@ -101,10 +101,13 @@ class Conversation:
         """The next bytes of the upstream's answer."""
         if self._delivery is not None:
             return self._delivery.receive_data(data)
-        data = data.lstrip(_WHITE)  # some providers keep a connection alive with blank lines
-        if not data:
-            return NOTHING
-        self._delivery = self._deliver(streams=data[:1] not in _JSON_BEGINS)
+        streams = data[:1] not in _JSON_BEGINS
+        if streams:
+            data = data.lstrip(_WHITE)  # some providers keep a connection alive with blank lines
+            if not data:
+                return NOTHING
+            streams = data[:1] not in _JSON_BEGINS
+        self._delivery = self._deliver(streams=streams)
         return self._delivery.receive_data(data)
 
     def receive_eof(self) -> Output:
@@ -142,21 +145,20 @@ class Conversation:
     def _deliver(self, *, streams: bool) -> Delivery:
         """The way for an answer that is a stream, or one body: its first byte tells, whatever its head says."""
         asked, draft = self._asked, self._draft
-        context = self._context()
         relay = self._relay
         if relay is not None and NORMALISE not in asked.upstream.quirks and not draft.exclude_reasoning:
+            if not streams and not asked.stream:
+                return RawWhole(relay, draft, asked.public_model)
             if streams and asked.stream and self.content_type == STREAM_TYPE:
                 decoder = relay.decoder(streams=True, prompt_tokens=draft.prompt_tokens)
                 if draft.output_tokens_max:
                     decoder.writer.limit_output(draft.output_tokens_max)
-                return RawStream(relay, decoder, draft, self._dialect, context)
-            if not streams and not asked.stream:
-                return RawWhole(relay, draft, context)
+                return RawStream(relay, decoder, draft, self._dialect, self._context())
         adapter = ADAPTERS[asked.upstream.wire_format]
         events = adapter.decoder(streams=streams, target=asked.upstream, prompt_tokens=draft.prompt_tokens)
         if draft.output_tokens_max:
             events.writer.limit_output(draft.output_tokens_max)
-        return EncodedDelivery(events, self._dialect, context, draft.built, stream=asked.stream)
+        return EncodedDelivery(events, self._dialect, self._context(), draft.built, stream=asked.stream)
 
     def _context(self) -> AnswerContext:
         asked, draft = self._asked, self._draft

@@ -35,7 +35,7 @@ from handlers.translation.canonical.events import (
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.base import AnswerContext, Dialect, StreamEncoder
 from handlers.translation.framing.sse import SseFrame
-from handlers.translation.passthrough.base import Draft, ModelName, Relay
+from handlers.translation.passthrough.base import Draft, Relay, model_name
 from handlers.translation.repeated_delta import RepeatedDelta
 
 ERROR_BODY_BYTES_MAX = 64 * 1024
@@ -45,13 +45,12 @@ ERROR_BODY_BYTES_MAX = 64 * 1024
 class Delivery(ABC):
     """One answer on its way."""
 
-    def __init__(self) -> None:
-        self.semantic = False
-        self.finish_reason = ""
-        self.failed: ResponseFailed | None = None
-        self.ended = False
-        self.ignored_bytes = 0
-        self.unrecognized = 0
+    semantic = False
+    finish_reason = ""
+    failed: ResponseFailed | None = None
+    ended = False
+    ignored_bytes = 0
+    unrecognized = 0
 
     @property
     @abstractmethod
@@ -118,7 +117,6 @@ class ErrorDelivery(Delivery):
     """An answer whose status says that the attempt failed."""
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__()
         self._status = status
         self._headers = headers
         self._body = bytearray()
@@ -152,7 +150,6 @@ class EncodedDelivery(Delivery):
     def __init__(
         self, decoder: Decoder, dialect: Dialect, context: AnswerContext, built: Built, *, stream: bool
     ) -> None:
-        super().__init__()
         self._decoder = decoder
         self._dialect = dialect
         self._context = context
@@ -237,13 +234,12 @@ class RawStream(Delivery):
     def __init__(
         self, relay: Relay, decoder: JsonDecoder, draft: Draft, dialect: Dialect, context: AnswerContext
     ) -> None:
-        super().__init__()
         self._relay = relay
         self._decoder = decoder
         self._draft = draft
         self._dialect = dialect
         self._context = context
-        self._model = ModelName(context.model, relay.model_key)
+        self._model = model_name(context.model, relay.model_key)
         self._held = NOTHING
         self._repeated = RepeatedDelta()
 

@@ -12,8 +12,7 @@ from handlers.translation.adapters.decoding import JsonDecoder
 from handlers.translation.canonical.attempt import NOTHING, Output
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.deliveries import Delivery
-from handlers.translation.dialects.base import AnswerContext
-from handlers.translation.passthrough.base import Draft, ModelName, Relay
+from handlers.translation.passthrough.base import Draft, Relay, model_name
 
 PLAIN_BYTES_MAX = CHARACTERS_SLACK
 """Up to here no limit on an answer's length can be reached, whatever output cap was asked for."""
@@ -22,11 +21,10 @@ PLAIN_BYTES_MAX = CHARACTERS_SLACK
 class RawWhole(Delivery):
     """Collects a body and lets it through."""
 
-    def __init__(self, relay: Relay, draft: Draft, context: AnswerContext) -> None:
-        super().__init__()
+    def __init__(self, relay: Relay, draft: Draft, public_model: str) -> None:
         self._relay = relay
         self._draft = draft
-        self._public_model = context.model
+        self._public_model = public_model
         self._pieces: list[bytes] = []
         self._length = 0
         self._plain: PlainAnswer | None = None
@@ -102,5 +100,5 @@ class RawWhole(Delivery):
         return Output(ended=True) if self.failed is not None else self._through(body)
 
     def _through(self, body: bytes) -> Output:
-        model = ModelName(self._public_model, self._relay.model_key)
+        model = model_name(self._public_model, self._relay.model_key)
         return Output(final=model.replace(self._relay.patch(body), self.upstream_model), ended=True)

@@ -1,21 +1,33 @@
-"""Response heads: writing ours, reading those of upstreams."""
+"""Response heads: writing ours, reading those of upstreams.
+
+Theory of operation
+    One pattern says what a head is: a status line and header lines, of legal bytes, with CR LF and nothing else between them.
+    What it matches holds no folded line, no blank before a colon, no control character. A second pattern picks the few headers
+    that anybody reads; all others are checked and passed over.
+"""
 
 from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import NamedTuple
 
-from handlers.transport.header_fields import MalformedHead, encode_fields, parse_fields, parse_length, split_lines
+import msgspec
+
+from handlers.transport.header_fields import MalformedHead, encode_fields, parse_length
 
 UNTIL_CLOSE = -1
 CHUNKED = -2
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
+_LINE = rb"[\t\x20-\x7e\x80-\xff]*+"
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: %b)?+(?:\r\n%b:%b)*+" % (_LINE, _TOKEN, _LINE))
+_FRAMING = (b"connection", b"content-length", b"transfer-encoding")
+READ_NAMES = (b"content-type", b"content-encoding", b"retry-after", b"retry-after-ms", b"request-id")
+"""All that is read of an upstream's head beside its framing."""
+_READ = re.compile(rb"\r\n((?i:%b)):[ \t]*+((?:[^\r]*[^\r \t])?)" % b"|".join((*_FRAMING, *READ_NAMES)))
+_LINE_BYTES_MIN = 4
 _NO_BODY = frozenset({204, 304})
-_known_status_lines: dict[bytes, tuple[int, int]] = {}
-_KNOWN_STATUS_LINES_MAX = 64
 
 
 def encode_head(status: int, headers: list[tuple[bytes, bytes]], framing: bytes) -> bytes:
@@ -32,11 +44,12 @@ def has_no_body(method: bytes, status: int) -> bool:
     return method == b"HEAD" or status in _NO_BODY or status < 200
 
 
-class ResponseHead(NamedTuple):
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """What an upstream's response head says."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: dict[bytes, bytes]
+    """Those that are read, by lower-case name; of one that came twice the last, of `connection` all."""
     body_length: int
     """Bytes, or UNTIL_CLOSE, or CHUNKED."""
     keep_alive: bool
@@ -44,47 +57,38 @@ class ResponseHead(NamedTuple):
 
 def parse_response_head(section: bytes, method: bytes, headers_max: int) -> ResponseHead:
     """Read a head, from its first byte to before its empty line. Raises MalformedHead."""
-    lines = split_lines(section)
-    version, status = _parse_status_line(lines.pop(0))
-    if len(lines) > headers_max:
+    match = _HEAD.fullmatch(section)
+    if match is None:
+        raise MalformedHead("The response has no valid status line, or a malformed header.")
+    if len(section) > _LINE_BYTES_MIN * headers_max and section.count(b"\r\n") > headers_max:
         raise MalformedHead("The response has too many headers.")
-    headers = parse_fields(lines)
-    fields = dict(headers)
-    if len(fields) != len(headers):
-        _forbid_repeated_framing(headers)
-    body_length = _decide_body_length(fields.get(b"content-length"), fields.get(b"transfer-encoding"))
+    minor, code = match.groups()
+    status = int(code)
+    found = _READ.findall(section)
+    headers = {name.lower(): value for name, value in found}
+    if len(headers) != len(found):
+        _settle_repeated(found, headers)
+    body_length = _decide_body_length(headers)
     if has_no_body(method, status):
         body_length = 0
-    connection = fields.get(b"connection")
-    keep_alive = version == 1 and body_length != UNTIL_CLOSE
-    if connection is not None and b"close" in b",".join(v for n, v in headers if n == b"connection").lower():
+    keep_alive = minor == b"1" and body_length != UNTIL_CLOSE
+    if b"connection" in headers and b"close" in headers[b"connection"].lower():
         keep_alive = False
     return ResponseHead(status, headers, body_length, keep_alive)
 
 
-def _parse_status_line(line: bytes) -> tuple[int, int]:
-    """Minor version and status."""
-    known = _known_status_lines.get(line)
-    if known is not None:
-        return known
-    match = _STATUS_LINE.fullmatch(line)
-    if match is None:
-        raise MalformedHead("The response has no valid status line.")
-    parsed = int(match[1]), int(match[2])
-    if len(_known_status_lines) < _KNOWN_STATUS_LINES_MAX and len(line) < 64:
-        _known_status_lines[line] = parsed
-    return parsed
-
-
-def _forbid_repeated_framing(headers: list[tuple[bytes, bytes]]) -> None:
-    names = [name for name, _ in headers]
+def _settle_repeated(found: list[tuple[bytes, bytes]], headers: dict[bytes, bytes]) -> None:
+    """Of `connection` all values count; two lengths or two codings could be read in two ways."""
+    names = [name.lower() for name, _ in found]
     if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
         raise MalformedHead("The response has two lengths or two transfer codings.")
+    headers[b"connection"] = b",".join(value for name, value in found if name.lower() == b"connection")
 
 
-def _decide_body_length(length: bytes | None, coding: bytes | None) -> int:
-    if coding is not None:
-        if length is not None or coding.lower() != b"chunked":
+def _decide_body_length(headers: dict[bytes, bytes]) -> int:
+    length = headers.get(b"content-length")
+    if b"transfer-encoding" in headers:
+        if length is not None or headers[b"transfer-encoding"].lower() != b"chunked":
             raise MalformedHead("The response has a transfer coding that is not chunked, or a length beside it.")
         return CHUNKED
     return UNTIL_CLOSE if length is None else parse_length(length)

@@ -95,7 +95,11 @@ _ABSENT = (b"null", b"")
 
 def read_plain(data: bytes) -> PlainAnswer | None:
     """A whole completion that is one text with its usage; None for anything else, which takes the decoder."""
+    if data.count(_CHOICES) > 1:
+        return None  # the decoder says why (A59)
     try:
+        if not data.isascii():
+            data.decode()
         chunk = _CHUNK.decode(data)
     except UNREADABLE:
         return None
@@ -106,7 +110,7 @@ def read_plain(data: bytes) -> PlainAnswer | None:
     if reason is None or choice.index or choice.delta is not None or not _is_text(choice.message):
         return None
     usage = usage_from_openai(chunk.usage)
-    if not (usage.prompt_tokens or usage.completion_tokens):
+    if not (usage.input or usage.output or usage.prompt_tokens or usage.completion_tokens):
         return None
     return PlainAnswer(usage, reason.value, chunk.model or "", str(chunk.id or ""))
 

@@ -79,12 +79,17 @@ def usage_from_openai(raw: OpenaiUsage) -> Usage:
     tally = Tally()
     prompt = tally.count(raw.prompt_tokens if raw.prompt_tokens is not None else raw.input_tokens)
     completion = tally.count(raw.completion_tokens if raw.completion_tokens is not None else raw.output_tokens)
-    inward = raw.prompt_tokens_details or raw.input_tokens_details or PromptDetails()
-    outward = raw.completion_tokens_details or raw.output_tokens_details or CompletionDetails()
+    total = tally.count(raw.total_tokens)
+    inward = raw.prompt_tokens_details or raw.input_tokens_details
+    outward = raw.completion_tokens_details or raw.output_tokens_details
+    cached = raw.prompt_cache_hit_tokens or raw.cached_tokens
+    searches = raw.num_search_queries
+    if not (inward or outward or cached or searches or raw.reasoning_tokens):
+        return Usage(input=prompt, output=completion, estimated=tally.corrected)
 
-    cached = inward.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens
+    inward = inward or PromptDetails()
     left = prompt
-    cache_read = tally.count(cached, left)
+    cache_read = tally.count(inward.cached_tokens or cached, left)
     left -= cache_read
     cache_write = tally.count(inward.cache_write_tokens or inward.cache_creation_tokens, left)
     left -= cache_write
@@ -92,8 +97,8 @@ def usage_from_openai(raw: OpenaiUsage) -> Usage:
     left -= audio_input
     image_input = tally.count(inward.image_tokens, left)
 
+    outward = outward or CompletionDetails()
     reasoning = tally.count(outward.reasoning_tokens or raw.reasoning_tokens)
-    total = tally.count(raw.total_tokens)
     if reasoning and (
         total == prompt + completion + reasoning or (reasoning > completion and total != prompt + completion)
     ):
@@ -113,6 +118,6 @@ def usage_from_openai(raw: OpenaiUsage) -> Usage:
         audio_output=audio_output,
         image_input=image_input,
         image_output=image_output,
-        searches=tally.count(raw.num_search_queries),
+        searches=tally.count(searches),
         estimated=tally.corrected,
     )

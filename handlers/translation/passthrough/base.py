@@ -77,7 +77,7 @@ def _spellings(key: str) -> tuple[bytes, re.Pattern[bytes]]:
 
 
 class ModelName:
-    """Replaces the provider's model name by the public one.
+    """Replaces the provider's model name by the public one; of the provider's names the last is remembered.
 
     Inside JSON strings quotes are escaped, so the bytes `"model":"` occur only where a key stands.
     """
@@ -103,3 +103,9 @@ class ModelName:
         if self._needles and self._key in raw:
             return self._pattern.sub(lambda _: self._key + b":" + self._public, raw, count=1)
         return raw
+
+
+@lru_cache(maxsize=1024)
+def model_name(public: str, key: str) -> ModelName:
+    """One object for all answers of a model: it remembers the provider's name for it."""
+    return ModelName(public, key)

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from handlers.errors import FailureClass
 from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder, read_plain
 from handlers.translation.canonical.events import ChoiceFinished, ResponseCompleted, is_semantic
+from tests.handlers.translation.driving import JSON_HEAD, attempt, play
 
 MESSAGE: dict[str, Any] = {"role": "assistant", "content": "four", "refusal": None, "annotations": []}
 CHOICE: dict[str, Any] = {"index": 0, "message": MESSAGE, "finish_reason": "stop", "logprobs": None}
@@ -89,3 +91,20 @@ def test_whatever_is_more_or_less_or_broken_takes_the_decoder(answer: dict[str, 
 )
 def test_what_is_no_answer_at_all_takes_the_decoder(body: bytes) -> None:
     assert read_plain(body) is None
+
+
+@pytest.mark.claim("A59")
+@pytest.mark.parametrize(
+    "doubtful",
+    [
+        msgspec.json.encode(ANSWER)[:-1] + b',"choices":[]}',
+        msgspec.json.encode({**ANSWER, "system_fingerprint": "?"}).replace(b'"?"', b'"\xff"'),
+    ],
+)
+def test_a59_an_answer_with_a_key_twice_or_no_text_within_is_malformed(doubtful: bytes) -> None:
+    assert read_plain(doubtful) is None
+    translation = attempt(stream=False)
+    output = play(translation, doubtful, head=JSON_HEAD)[-1]
+    assert output.ended
+    assert not output.final
+    assert translation.outcome.failure is FailureClass.MALFORMED

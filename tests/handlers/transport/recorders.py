@@ -172,7 +172,7 @@ class CallSink:
 
     def __init__(self) -> None:
         self.status = 0
-        self.headers: Headers = []
+        self.headers: dict[bytes, bytes] = {}
         self.pieces: list[bytes] = []
         self.finished = 0
         self.failures: list[FailureClass] = []
@@ -189,7 +189,7 @@ class CallSink:
         assert self.finished + len(self.failures) == 1
         return self.failures[0] if self.failures else None
 
-    def response_started(self, status: int, headers: Headers) -> None:
+    def response_started(self, status: int, headers: dict[bytes, bytes]) -> None:
         assert not self.status
         self.status = status
         self.headers = headers

@@ -13,7 +13,7 @@ import pytest
 from handlers.errors import FailureClass
 from handlers.translation.canonical.usage import Usage
 from handlers.transport.client import CallDeadlines, RequestHead, UpstreamCall, UpstreamPool
-from handlers.transport.exchange import Exchange, Headers
+from handlers.transport.exchange import Exchange
 from handlers.transport.server import HttpServer
 from handlers.transport.wire import WireEnd, WireHead
 from handlers.transport.wire_client import WireCall, WireClient
@@ -35,7 +35,7 @@ class Relay:
         reply.on_pause = self.call.pause_reading
         reply.on_resume = self.call.resume_reading
 
-    def response_started(self, status: int, headers: Headers) -> None:  # noqa: ARG002
+    def response_started(self, status: int, headers: dict[bytes, bytes]) -> None:  # noqa: ARG002
         self.reply.head(WireHead(status, "x"))
 
     def data_received(self, data: bytes) -> None:
