@@ -136,6 +136,8 @@ def _quirks(name: str, source: str, entry: Mapping[str, object]) -> tuple[str, .
     always_thinks = source in {"openai", "azure"} and _THINKER.match(name) and not entry.get(_MAY_NOT_THINK)
     if entry.get("supports_sampling_params") is False or always_thinks:
         quirks.append("no_sampling")
+    if entry.get("supports_assistant_prefill") is False:
+        quirks.append("no_prefill")
     if entry.get("supports_native_streaming") is False:
         quirks.append("no_streaming")
     return tuple(quirks)

@@ -265,11 +265,14 @@ def _grouped(prices: list[OwnPrice]) -> dict[tuple[str, str], list[OwnPrice]]:
 def _from_own(prices: list[OwnPrice], provider: Provider, known: Endpoint | None, now_s: float) -> Endpoint:
     """An endpoint from our dated rows; a known endpoint keeps its abilities and gets our price."""
     where = f"prices.toml: {prices[0].model} at {provider.slug}"
+    prices = [price for price in prices if price.tiers] or prices
     standing = prices[0]
     if standing.hours or standing.weekdays:
         raise CatalogError(f"{where}: the first row is the standing price and has neither hours nor weekdays")
-    periods = [(period, _own_tiers(price)) for price in prices[1:] for period in _periods(price, where)]
-    price = _settled(_own_version(prices[-1]), _own_tiers(standing), periods, now_s)
+    price = None
+    if standing.tiers:
+        periods = [(period, _own_tiers(price)) for price in prices[1:] for period in _periods(price, where)]
+        price = _settled(_own_version(prices[-1]), _own_tiers(standing), periods, now_s)
     if known is not None:
         return msgspec.structs.replace(known, price=price, upstream_model=standing.upstream or known.upstream_model)
     if not standing.upstream:

@@ -77,6 +77,7 @@ class OwnPrice(Strict, frozen=True):
     source: str
     """Where the figures stand, for whoever checks them."""
     tiers: tuple[OwnTier, ...]
+    """None: the list price is not known, and what has no price is never used."""
     upstream: str = ""
     """The provider's own name of the model; required where no other source lists the model."""
     context_tokens: int = 0

@@ -105,6 +105,16 @@ def test_interactions_that_google_would_keep_are_refused_in_its_shape(
     assert "nothing is" in error["message"]
 
 
+def test_a_stream_is_neither_buffered_nor_compressed_on_its_way(system: RunningSystem, key: str) -> None:
+    headers = {"Authorization": f"Bearer {key}", "Accept-Encoding": "gzip, br"}
+    body = {"model": GPT, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    with httpx.stream("POST", f"{system.url}/v1/chat/completions", headers=headers, json=body) as answer:
+        assert answer.headers["x-accel-buffering"] == "no"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "content-encoding" not in answer.headers
+        assert b"[DONE]" in answer.read()
+
+
 def test_embeddings(system: RunningSystem, key: str) -> None:
     with OpenAI(base_url=f"{system.url}/v1", api_key=key, max_retries=0) as client:
         raw = client.embeddings.with_raw_response.create(model="openai/text-embedding-3-small", input=["a", "b"])

@@ -17,7 +17,7 @@ from handlers.translation.adapters.anthropic_options import option_fields
 from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_chat import short_id
 from handlers.translation.adapters.tool_names import rename_tools
-from handlers.translation.adapters.turns import FILLER, merge_turns, split_system
+from handlers.translation.adapters.turns import FILLER, merge_turns, refuse_prefill, split_system
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
 from handlers.translation.canonical.request import (
     CacheControl,
@@ -50,6 +50,7 @@ class AnthropicAdapter:
         names = rename_tools(request.tools, r"[A-Za-z0-9_-]{1,128}")
         warnings: list[str] = []
         texts, turns = split_system(request.messages)
+        refuse_prefill(turns, target)
         system = [{"type": "text", "text": part.text, **cache_fields(part.cache)} for part in texts]
         body: dict[str, Any] = {"model": target.upstream_model, "messages": _messages(turns, target, names, warnings)}
         if system:

@@ -14,7 +14,7 @@ from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.bedrock_decoder import BedrockDecoder
 from handlers.translation.adapters.bedrock_options import option_fields
 from handlers.translation.adapters.tool_names import rename_tools
-from handlers.translation.adapters.turns import FILLER, merge_turns, split_system
+from handlers.translation.adapters.turns import FILLER, merge_turns, refuse_prefill, split_system
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
 from handlers.translation.canonical.request import (
     CacheControl,
@@ -53,6 +53,7 @@ class BedrockAdapter:
         names = rename_tools(request.tools, r"[A-Za-z0-9_-]{1,64}")
         warnings: list[str] = []
         system, turns = split_system(request.messages)
+        refuse_prefill(turns, target)
         messages = []
         for turn in merge_turns(turns, warnings):
             content = [block for part in turn.parts for block in _blocks(part, target, names)]

@@ -16,6 +16,7 @@ QUIRKS: dict[str, str] = {
     "max_completion_tokens": "OpenAI chat: the output cap goes by this name; `max_tokens` is refused.",
     "nine_character_tool_ids": "OpenAI chat: ids of tool calls are exactly nine letters and digits (Mistral).",
     "no_media_urls": "Gemini: addresses of media are not fetched.",
+    "no_prefill": "Anthropic, also on Bedrock: an answer that the client began is refused, not continued.",
     "no_sampling": "Temperature, top_p, top_k and penalties are refused.",
     "no_streaming": "Answers come whole.",
     "no_thinking_budget": "Bedrock: the model has no budget for thinking.",

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from handlers.errors import InvalidRequest
+from handlers.errors import InvalidRequest, Unprocessable
+from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.request import Message, Part, Text, ToolCall, ToolResult
 
 FILLER = "."
@@ -68,3 +69,14 @@ def _check_results(turn: Turn, following: Turn) -> None:
     for call_id, result in answered.items():
         if call_id not in calls:
             raise InvalidRequest(f"{result.at}: no tool call before it has this id.", param=result.at)
+
+
+def refuse_prefill(turns: list[Message], target: UpstreamTarget) -> None:
+    """Newer models do not continue an answer that the client began.
+
+    Raises:
+        Unprocessable: the last turn is the assistant's, and this model refuses that; another may take it.
+    """
+    if turns and turns[-1].role == "assistant" and "no_prefill" in target.quirks:
+        at = turns[-1].at
+        raise Unprocessable(f"{at}: this model does not continue an answer; end with a turn of the user.", param=at)

@@ -11,7 +11,7 @@ import pytest
 from handlers.catalog.entries import NANO, Rates
 from handlers.catalog.loading import WIRE_FORMATS, load_catalog
 from handlers.catalog.names import find_model
-from handlers.catalog.rows import CatalogError
+from handlers.catalog.rows import CatalogError, read_own_prices
 from handlers.provider.signing import SCHEMES
 
 ROW = """
@@ -168,7 +168,7 @@ def test_every_quirk_is_a_word_that_translation_knows() -> None:
 
 def test_a_models_own_quirks_stand_beside_its_providers() -> None:
     models = load_catalog("global", enabled=frozenset({"anthropic", "openai"})).models
-    assert models["anthropic/claude-opus-4.7"].endpoints[0].quirks == {"adaptive_thinking", "no_sampling"}
+    assert models["anthropic/claude-opus-4.7"].endpoints[0].quirks == {"adaptive_thinking", "no_prefill", "no_sampling"}
     assert models["anthropic/claude-haiku-4.5"].endpoints[0].quirks == frozenset()
     assert models["openai/o3"].endpoints[0].quirks == {"no_sampling"}
 
@@ -231,6 +231,26 @@ def test_peak_hours_of_the_mainland_are_known() -> None:
 def test_a94_a_wrong_row_stops_the_start_and_is_named(before: str, after: str, complaint: str, tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=complaint):
         load_catalog("global", **write(tmp_path, ROW.replace(before, after)))  # type: ignore[arg-type]
+
+
+def test_bedrocks_clock_outlasts_its_silence() -> None:
+    timeouts = load_catalog("global", enabled=frozenset({"bedrock"})).providers["bedrock"].timeouts
+    assert min(timeouts.between_bytes_ms, timeouts.between_events_ms) > 125_000
+
+
+def test_every_price_says_where_it_can_be_checked() -> None:
+    for row in read_own_prices():
+        assert row.source.startswith(("https://", "runs on this machine")), row.model
+
+
+def test_a_model_whose_price_nobody_could_check_has_none_until_somebody_appends_it(tmp_path: Path) -> None:
+    unknown = PRICE.replace('[{ rates = { input = "0.5", output = "1.25" } }]', "[]")
+    catalog = load_catalog("global", **write(tmp_path, ROW, unknown))  # type: ignore[arg-type]
+    assert catalog.models["newcomer/large"].endpoints[0].price is None
+    catalog = load_catalog("global", **write(tmp_path, ROW, unknown + DATED))  # type: ignore[arg-type]
+    price = catalog.models["newcomer/large"].endpoints[0].price
+    assert price is not None
+    assert price.at(moment("2026-06-01")).rates_at(0).input == 500_000_000
 
 
 def test_a_slug_stands_once(tmp_path: Path) -> None:

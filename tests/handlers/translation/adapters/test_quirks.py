@@ -52,6 +52,9 @@ CASES: dict[str, Case] = {
     "max_completion_tokens": Case({"max_tokens": 9}, "openai_chat", ("max_completion_tokens",), 9, GONE),
     "nine_character_tool_ids": Case({"messages": HISTORY}, "openai_chat", ("messages", 2, "tool_call_id"), re.compile("[0-9a-z]{9}"), "call_1"),
     "no_media_urls": Case({"messages": [PICTURE]}, "gemini", ("contents", 0, "parts", 0, "fileData", "mimeType"), REFUSED, "image/png"),
+    "no_prefill": Case(
+        {"messages": [USER, {"role": "assistant", "content": "It is"}]}, "bedrock_converse", ("messages", 1, "role"), REFUSED, "assistant"
+    ),
     "no_sampling": Case({"temperature": 0.5}, "openai_chat", ("temperature",), GONE, 0.5),
     "no_streaming": Case({"stream": True}, "openai_chat", ("stream",), False, True),
     "no_thinking_budget": Case(EFFORT, "bedrock_converse", ("additionalModelRequestFields", "thinking", "type"), GONE, "enabled"),
