@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from handlers.errors import InvalidRequest, Unauthenticated
 from handlers.gateway.authorize import Grant, authorize
+from handlers.gateway.claims import HEADER as IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:
     from handlers.gateway.byok import ByokChoice
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MISSING_KEY = (
     "Send a valid TheRouter key as `Authorization: Bearer sk-tr-...`. Keys are made with `therouter keys create`."
 )
+SESSION_BYTES_MAX = 256
 _KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 _KEY_BYTES_MAX = 512
 _PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client"})
@@ -30,11 +32,12 @@ _PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai
 class Arrival:
     """Notes on one head."""
 
-    __slots__ = ("_digest", "_grant", "_token", "protocol_headers", "route", "target")
+    __slots__ = ("_digest", "_grant", "_token", "idempotency_key", "protocol_headers", "route", "session")
 
     def __init__(self, head: RequestHead, route: Route) -> None:
         self.route = route
-        self.target = head.target.decode("ascii")
+        self.idempotency_key = head.get(IDEMPOTENCY_KEY)
+        self.session = (head.get(b"x-session-id") or b"")[:SESSION_BYTES_MAX].decode("latin-1")
         self.protocol_headers = tuple(
             (name.decode(), value.decode("latin-1")) for name, value in head.headers if name in _PROTOCOL_HEADERS
         )

@@ -327,11 +327,13 @@ def markup_of(principal: Principal, credential: str) -> int:
 
 def _priced(plan: RoutePlan, principal: Principal) -> Iterator[tuple[list[Endpoint], int]]:
     """The endpoints of a plan that cost something, and their markup."""
-    shared = [attempt.endpoint for attempt in plan.attempts if attempt.credential == "shared"]
+    shared: list[Endpoint] = []
+    own: list[Endpoint] = []
+    for attempt in plan.attempts:
+        (shared if attempt.credential == "shared" else own).append(attempt.endpoint)
     if shared:
         yield shared, principal.markup_ppm
-    if principal.byok_fee_ppm and len(shared) < len(plan.attempts):
-        own = [attempt.endpoint for attempt in plan.attempts if attempt.credential != "shared"]
+    if own and principal.byok_fee_ppm:
         yield own, markup_of(principal, "byok")
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from handlers.catalog.elsewhere import is_elsewhere
 from handlers.catalog.entries import PER_MILLION, Catalog, Endpoint, Model, Provider
 from handlers.catalog.names import find_model
@@ -26,7 +28,7 @@ SHORT_BODY_BYTES = 65_536
 """Bodies up to this are short enough for every context."""
 
 
-class Wanted(NamedTuple):
+class Wanted(msgspec.Struct, frozen=True):
     """All of a call and its grant that decides who may serve it."""
 
     models: tuple[str, ...]

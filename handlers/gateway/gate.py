@@ -35,6 +35,9 @@ Cap = Annotated[int, Meta(ge=1, le=10_000_000)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=160)]
 
 
+_ABSENT = msgspec.Raw(b"")
+
+
 class FallbackModel(msgspec.Struct, frozen=True):
     """One entry of `fallbacks`, as OpenRouter takes it on /v1/messages."""
 
@@ -57,10 +60,10 @@ class RoutingFields(msgspec.Struct, frozen=True):
     session_id: Annotated[str, Meta(max_length=256)] | None = None
     prompt_cache_key: Annotated[str, Meta(max_length=256)] | None = None
     service_tier: Annotated[str, Meta(max_length=32)] | None = None
-    tools: msgspec.Raw = msgspec.Raw(b"")
-    response_format: msgspec.Raw = msgspec.Raw(b"")
-    web_search_options: msgspec.Raw = msgspec.Raw(b"")
-    plugins: msgspec.Raw = msgspec.Raw(b"")
+    tools: msgspec.Raw = _ABSENT
+    response_format: msgspec.Raw = _ABSENT
+    web_search_options: msgspec.Raw = _ABSENT
+    plugins: msgspec.Raw = _ABSENT
     # Fields that would steer us elsewhere (A38, A47). Their only value is null; anything else names the field.
     api_base: None = None
     base_url: None = None
@@ -132,7 +135,8 @@ def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | No
 
 def decode_fields(body: bytes) -> RoutingFields:
     """The routing fields of a JSON object, or InvalidRequest naming what is wrong."""
-    _check_depth(body)
+    if _opens_often(body):
+        _check_depth(body)
     try:
         fields = _decode(body)
     except msgspec.ValidationError as error:
@@ -191,8 +195,6 @@ def _top_level_keys(body: bytes) -> list[str]:
 
 
 def _check_depth(body: bytes) -> None:
-    if not _opens_often(body):
-        return
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = _STRING.sub(b"", bare).translate(None, _NON_STRUCTURAL)
     for _ in range(DEPTH_MAX):
@@ -238,27 +240,29 @@ def _field_error(message: str) -> InvalidRequest:
 def _build(
     route: Route, target: bytes, path: bytes, fields: RoutingFields, body: bytes, content_type: str = "application/json"
 ) -> Call:
-    model, stream = fields.model, bool(fields.stream)
-    google = google_model(path)
-    if google is not None:
-        model, stream = google
-    if model is None and not fields.models:
+    model, stream = fields.model, fields.stream or False
+    if route.dialect == "google_generate":
+        model, stream = google_model(path) or (model, stream)
+    names: tuple[str, ...] = (model,) if model else ()
+    if fields.models is not None or fields.fallbacks is not None:
+        names += tuple(name for name in _fallbacks(fields) if name != model)
+    if not names:
         raise InvalidRequest("`model` is missing: name one of GET /v1/models.", param="model", code="missing_field")
-    names = ((model,) if model else ()) + tuple(name for name in _fallbacks(fields) if name != model)
+    asks_for_nothing = fields.tools is _ABSENT is fields.response_format
     return Call(
-        route=route,
-        models=names,
-        stream=stream,
-        output_cap=fields.max_completion_tokens or fields.max_output_tokens or fields.max_tokens,
-        choices=fields.n or 1,
-        preferences=_preferences(fields),
-        session=fields.session_id or fields.prompt_cache_key or "",
-        body=body,
-        target=target.decode("ascii"),
-        content_type=content_type,
-        needs=_needs(fields),
-        premium=fields.service_tier is not None and fields.service_tier not in LIST_PRICE_TIERS,
-        searches=b"search" in bytes(fields.tools) or bool(fields.web_search_options) or bool(fields.plugins),
+        route,
+        names,
+        stream,
+        fields.max_completion_tokens or fields.max_output_tokens or fields.max_tokens,
+        fields.n or 1,
+        fields.provider or NO_PREFERENCES if fields.route != "sort" else _sorted_over_all(fields),
+        fields.session_id or fields.prompt_cache_key or "",
+        body,
+        target.decode("ascii"),
+        content_type,
+        _NEEDS_NOTHING if asks_for_nothing else _needs(fields),
+        fields.service_tier is not None and fields.service_tier not in LIST_PRICE_TIERS,
+        b"search" in bytes(fields.tools) or bool(fields.web_search_options) or bool(fields.plugins),
     )
 
 
@@ -271,10 +275,10 @@ def _fallbacks(fields: RoutingFields) -> list[str]:
     return [entry if isinstance(entry, str) else entry.model for entry in fields.fallbacks]
 
 
-def _preferences(fields: RoutingFields) -> Preferences:
-    """What `provider` says; the older `route: sort` means to sort over all models."""
+def _sorted_over_all(fields: RoutingFields) -> Preferences:
+    """What `provider` says, where the older `route: sort` means to sort over all models."""
     wishes = fields.provider or NO_PREFERENCES
-    if fields.route != "sort" or isinstance(wishes.sort, SortRule):
+    if isinstance(wishes.sort, SortRule):
         return wishes
     return msgspec.structs.replace(wishes, sort=SortRule(wishes.sort or "price", "none"))
 
@@ -285,8 +289,6 @@ _NEEDS_NOTHING: frozenset[str] = frozenset()
 
 def _needs(fields: RoutingFields) -> frozenset[str]:
     tools, shape = bytes(fields.tools), bytes(fields.response_format)
-    if tools in _NO_TOOLS and not shape:
-        return _NEEDS_NOTHING
     found = set()
     if tools not in _NO_TOOLS:
         found.add("tools")

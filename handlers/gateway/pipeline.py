@@ -18,7 +18,6 @@ import msgspec
 from handlers.errors import TheRouterError, Unavailable
 from handlers.gateway.arrival import presented_key
 from handlers.gateway.authorize import authorize
-from handlers.gateway.claims import HEADER as IDEMPOTENCY_KEY
 from handlers.gateway.disclosure import describe_plan
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.hedging import arm
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from handlers.gateway.routes import Route
     from handlers.keys.principal import Principal
     from handlers.transport.server import Exchange
-
-
-SESSION_BYTES_MAX = 256
 
 
 def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
@@ -73,9 +69,9 @@ def _admit(gateway: Gateway, exchange: Exchange, call: Call, principal: Principa
         return
     if not gateway.recorder.can_write:
         raise Unavailable("Usage cannot be recorded at the moment, so nothing is admitted; retry shortly.")
-    head = exchange.head
-    grant = gateway.arrival(head).grant(principal, head.peer, gateway.byok.choice(principal))
-    name = head.get(IDEMPOTENCY_KEY)
+    arrival = gateway.arrival(exchange.head)
+    grant = arrival.grant(principal, exchange.head.peer, gateway.byok.choice(principal))
+    name = arrival.idempotency_key
     if name is None:
         _count(gateway, exchange, call, grant, request_id)
     else:
@@ -142,9 +138,9 @@ def _launch(
 
 def plan_for(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant) -> RoutePlan:
     """The plan of a call from what this process knows now."""
-    session = exchange.head.get(b"x-session-id")
+    session = gateway.arrival(exchange.head).session
     if session and not call.session:
-        call = msgspec.structs.replace(call, session=session[:SESSION_BYTES_MAX].decode("latin-1"))
+        call = msgspec.structs.replace(call, session=session)
     now = gateway.monotonic()
     return route_plan(
         call,

@@ -57,10 +57,8 @@ def quote(
             tokens = min(tokens, max(output_tokens_cap, 0))
         for rates in endpoint.price.worst:
             if rates.floor <= prompt_tokens:
-                grains = (
-                    _fixed(rates, prompt_tokens, prompt_bytes, choices, searches) + rates.writing * choices * tokens
-                )
-                worst = max(worst, grains)
+                fixed = _fixed(rates, prompt_tokens, prompt_bytes, choices, searches)
+                worst = max(worst, fixed + rates.writing * choices * tokens)
     return round_up_to_nano(worst, markup_ppm)
 
 
