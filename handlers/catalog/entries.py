@@ -36,13 +36,9 @@ class Rates(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """Nano-units for each request, not per million."""
 
     @cached_property
-    def charged(self) -> tuple[tuple[str, int], ...]:
-        """(counter of `Usage`, rate) of all units that cost something."""
-        return tuple(
-            (name, getattr(self, name))
-            for name in self.__struct_fields__
-            if name != "per_request" and getattr(self, name)
-        )
+    def per_unit(self) -> tuple[int, ...]:
+        """The rates of all units, in the order of `Usage`: what is multiplied by its counters."""
+        return tuple(getattr(self, name) for name in self.__struct_fields__ if name != "per_request")
 
 
 class Period(msgspec.Struct, frozen=True, omit_defaults=True):

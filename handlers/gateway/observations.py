@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from handlers.errors import FAILURES
 from handlers.gateway.usage_line import UsageLine
-from handlers.telemetry.metrics import Counter, Gauge, Histogram, Registry
+from handlers.telemetry.metrics import Count, Counter, Distribution, Gauge, Histogram, Registry
+from handlers.transport.memo import Memo
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _RATES = (1.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1_280.0)
@@ -35,6 +37,7 @@ class GatewayMetrics:
 
     def __init__(self, providers: Iterable[str]) -> None:
         self.registry = registry = Registry()
+        self._rows: Memo[tuple[str, str | None, bool], _Row] = Memo(self._row)
         slugs = tuple(providers)
         outcomes = ("ok", *sorted({rule.code for rule in FAILURES.values()}))
         self.requests = registry.add(
@@ -96,14 +99,33 @@ class GatewayMetrics:
 
     def count(self, line: UsageLine) -> None:
         """Everything that one usage line says."""
-        provider = line.provider
-        self.requests.add(provider, line.error_type or "ok", "true" if line.stream else "false")
-        if line.prompt_tokens:
-            self.tokens.add(provider, "input", amount=line.prompt_tokens)
-        if line.completion_tokens:
-            self.tokens.add(provider, "output", amount=line.completion_tokens)
-        if line.cost_nano:
-            self.cost.add(provider, amount=line.cost_nano)
-        self.duration.observe(line.latency_ms / 1000, provider)
+        row = self._rows[line.provider, line.error_type, line.stream]
+        row.requests.value += 1
+        row.input_tokens.value += line.prompt_tokens
+        row.output_tokens.value += line.completion_tokens
+        row.cost_nano.value += line.cost_nano
+        row.duration_s.observe(line.latency_ms / 1000)
         if line.first_event_ms is not None:
-            self.first_event.observe(line.first_event_ms / 1000, provider)
+            row.first_event_s.observe(line.first_event_ms / 1000)
+
+    def _row(self, kind: tuple[str, str | None, bool]) -> _Row:
+        provider, failure, stream = kind
+        return _Row(
+            self.requests.series(provider, failure or "ok", "true" if stream else "false"),
+            self.tokens.series(provider, "input"),
+            self.tokens.series(provider, "output"),
+            self.cost.series(provider),
+            self.duration.series(provider),
+            self.first_event.series(provider),
+        )
+
+
+class _Row(NamedTuple):
+    """The series that lines of one kind are counted in."""
+
+    requests: Count
+    input_tokens: Count
+    output_tokens: Count
+    cost_nano: Count
+    duration_s: Distribution
+    first_event_s: Distribution

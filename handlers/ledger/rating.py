@@ -6,29 +6,35 @@ markup included, is divided.
 
 from __future__ import annotations
 
+from operator import mul
+
 import msgspec
+from msgspec.structs import astuple
 
 from handlers.catalog.entries import PER_MILLION, Price, Rates
-from handlers.translation.canonical.usage import Usage
+from handlers.translation.canonical.usage import NO_USAGE, Usage
 
-if not {name for name in Rates.__struct_fields__ if name != "per_request"} <= set(Usage.__struct_fields__):
-    raise TypeError("usage and rates name the same units, so that each is multiplied by its own price")
+_RATED = tuple(name for name in Rates.__struct_fields__ if name != "per_request")
+if Usage.__struct_fields__[: len(_RATED)] != _RATED:
+    raise TypeError(
+        "usage and rates name the same units in the same order, so that each is multiplied by its own price"
+    )
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """What one request costs."""
+    """What one request costs, and what for."""
 
     cost_nano: int
-    grains: tuple[tuple[str, int], ...] = ()
-    """(class of usage, its part before markup and rounding in millionths of a nano-unit), where it is not zero."""
+    usage: Usage = NO_USAGE
+    rates: Rates = Rates()
 
     @property
     def by_class(self) -> dict[str, int]:
         """Nano-units per class of usage; they add up to `cost_nano` exactly (largest remainders get the odd units)."""
-        whole = sum(grains for _, grains in self.grains)
-        if not whole:
-            return {}
-        parts = {name: divmod(grains * self.cost_nano, whole) for name, grains in self.grains}
+        grains = dict(zip(_RATED, map(mul, astuple(self.usage), self.rates.per_unit), strict=False))
+        grains["per_request"] = self.rates.per_request * PER_MILLION
+        whole = sum(grains.values())
+        parts = {name: divmod(part * self.cost_nano, whole) for name, part in grains.items() if part}
         shares = {name: share for name, (share, _) in parts.items()}
         odd = self.cost_nano - sum(shares.values())
         for name in sorted(parts, key=lambda name: -parts[name][1])[:odd]:
@@ -49,18 +55,13 @@ def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> Charge:
 
     A negative counter, which only a broken provider reports, counts as zero.
     """
+    counts = astuple(usage)
+    if min(counts) < 0:
+        usage = Usage(*(max(count, 0) for count in counts))
+        counts = astuple(usage)
     rates = price.rates_at(usage.prompt_tokens)
-    grains = []
-    total = 0
-    for name, nano in rates.charged:
-        count = getattr(usage, name)
-        if count > 0:
-            grains.append((name, count * nano))
-            total += count * nano
-    if rates.per_request:
-        grains.append(("per_request", rates.per_request * PER_MILLION))
-        total += rates.per_request * PER_MILLION
-    return Charge(round_up_to_nano(total, markup_ppm), tuple(grains))
+    grains = sum(map(mul, counts, rates.per_unit), rates.per_request * PER_MILLION)
+    return Charge(round_up_to_nano(grains, markup_ppm), usage, rates)
 
 
 def charge_for(usage: Usage, price: Price, *, semantic: bool, hold_nano: int, markup_ppm: int = 0) -> Charge:
@@ -68,4 +69,4 @@ def charge_for(usage: Usage, price: Price, *, semantic: bool, hold_nano: int, ma
     if not semantic:
         return FREE
     charge = rate(usage, price, markup_ppm=markup_ppm)
-    return charge if charge.cost_nano <= hold_nano else Charge(hold_nano, charge.grains)
+    return charge if charge.cost_nano <= hold_nano else Charge(hold_nano, charge.usage, charge.rates)

@@ -2,8 +2,8 @@
 
 Rules
     A metric declares its labels with the values they may take; anything else is counted under "other", so neither a model
-    name nor a key can become a series (A86, C18). Increments are one dictionary update: no lock, since one event loop owns
-    a registry.
+    name nor a key can become a series (A86, C18). Increments are plain additions: no lock, since one event loop owns a
+    registry. Whoever counts under the same labels again and again keeps the series.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import TypeVar
 
 OTHER = "other"
@@ -42,6 +43,15 @@ class Metric(ABC):
         """The samples as exposition lines."""
 
 
+class Count:
+    """One series of a counter: add to `value`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
 class Counter(Metric):
     """A count that only grows."""
 
@@ -49,21 +59,27 @@ class Counter(Metric):
 
     def __init__(self, name: str, meaning: str, labels: dict[str, Iterable[str]] | None = None) -> None:
         super().__init__(name, meaning, labels)
-        self._values: dict[tuple[str, ...], int] = {}
+        self._counts: dict[tuple[str, ...], Count] = {}
+
+    def series(self, *values: str) -> Count:
+        """The count under these label values."""
+        count = self._counts.get(values)
+        if count is None:
+            count = self._counts.setdefault(self._admit(values), Count())
+        return count
 
     def add(self, *values: str, amount: int = 1) -> None:
         """Count under these label values."""
-        if values not in self._values:
-            values = self._admit(values)
-        self._values[values] = self._values.get(values, 0) + amount
+        self.series(*values).value += amount
 
     def value(self, *values: str) -> int:
-        """The count under these label values."""
-        return self._values.get(values, 0)
+        """What has been counted under these label values."""
+        count = self._counts.get(values)
+        return 0 if count is None else count.value
 
     def lines(self) -> Iterable[str]:
         """One line per series."""
-        for values, count in sorted(self._values.items()):
+        for values, count in sorted((values, count.value) for values, count in self._counts.items()):
             yield f"{self.name}{self._series(values)} {count}"
 
 
@@ -81,6 +97,24 @@ class Gauge(Metric):
         yield f"{self.name} {self._read():g}"
 
 
+class Distribution:
+    """One series of a histogram."""
+
+    __slots__ = ("bounds", "buckets", "number", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
+        self.number = 0
+        self.total = 0.0
+
+    def observe(self, amount: float) -> None:
+        """Count one observation."""
+        self.buckets[bisect_left(self.bounds, amount)] += 1
+        self.number += 1
+        self.total += amount
+
+
 class Histogram(Metric):
     """A distribution over fixed bucket bounds."""
 
@@ -91,29 +125,29 @@ class Histogram(Metric):
     ) -> None:
         super().__init__(name, meaning, labels)
         self._bounds = bounds
-        self._series_counts: dict[tuple[str, ...], list[float]] = {}
+        self._distributions: dict[tuple[str, ...], Distribution] = {}
+
+    def series(self, *values: str) -> Distribution:
+        """The distribution under these label values."""
+        found = self._distributions.get(values)
+        if found is None:
+            found = self._distributions.setdefault(self._admit(values), Distribution(self._bounds))
+        return found
 
     def observe(self, amount: float, *values: str) -> None:
-        """Count one observation; the last two slots of a series are its count and its sum."""
-        counts = self._series_counts.get(values)
-        if counts is None:
-            values = self._admit(values)
-            counts = self._series_counts.setdefault(values, [0.0] * (len(self._bounds) + 3))
-        counts[bisect_left(self._bounds, amount)] += 1
-        counts[-2] += 1
-        counts[-1] += amount
+        """Count one observation under these label values."""
+        self.series(*values).observe(amount)
 
     def lines(self) -> Iterable[str]:
         """Cumulative buckets, sum and count of each series."""
-        for values, counts in sorted(self._series_counts.items()):
-            cumulative = 0.0
-            for bound, count in zip((*self._bounds, float("inf")), counts, strict=False):
-                cumulative += count
-                edge = "+Inf" if bound == float("inf") else f"{bound:g}"
+        for values in sorted(self._distributions):
+            found = self._distributions[values]
+            edges = (*(f"{bound:g}" for bound in self._bounds), "+Inf")
+            for edge, cumulative in zip(edges, accumulate(found.buckets), strict=True):
                 label = f'le="{edge}"'
-                yield f"{self.name}_bucket{self._series(values, label)} {cumulative:g}"
-            yield f"{self.name}_sum{self._series(values)} {counts[-1]:g}"
-            yield f"{self.name}_count{self._series(values)} {counts[-2]:g}"
+                yield f"{self.name}_bucket{self._series(values, label)} {cumulative}"
+            yield f"{self.name}_sum{self._series(values)} {found.total:g}"
+            yield f"{self.name}_count{self._series(values)} {found.number}"
 
 
 class Registry:
