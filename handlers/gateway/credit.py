@@ -15,7 +15,7 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
@@ -325,16 +325,12 @@ def markup_of(principal: Principal, credential: str) -> int:
     return principal.markup_ppm if credential == "shared" else principal.byok_fee_ppm - PER_MILLION
 
 
-def _priced(plan: RoutePlan, principal: Principal) -> Iterator[tuple[list[Endpoint], int]]:
+def _priced(plan: RoutePlan, principal: Principal) -> list[tuple[tuple[Endpoint, ...], int]]:
     """The endpoints of a plan that cost something, and their markup."""
-    shared: list[Endpoint] = []
-    own: list[Endpoint] = []
-    for attempt in plan.attempts:
-        (shared if attempt.credential == "shared" else own).append(attempt.endpoint)
-    if shared:
-        yield shared, principal.markup_ppm
-    if own and principal.byok_fee_ppm:
-        yield own, markup_of(principal, "byok")
+    priced = [(plan.shared, principal.markup_ppm)] if plan.shared else []
+    if plan.own and principal.byok_fee_ppm:
+        priced.append((plan.own, markup_of(principal, "byok")))
+    return priced
 
 
 def _worst_case(plan: RoutePlan, call: Call, principal: Principal, output_tokens_cap: int | None = None) -> int:

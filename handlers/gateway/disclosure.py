@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from handlers.catalog.entries import NANO
 from handlers.errors import FAILURES, FailureClass, TheRouterError, UpstreamFailed
+from handlers.transport.header_fields import encode_fields
+from handlers.transport.memo import Memo
 
 if TYPE_CHECKING:
     from handlers.catalog.entries import Catalog
@@ -45,25 +47,48 @@ _AVAILABILITY = {
 
 def opening(request_id: str, content_type: str, *, streams: bool) -> Headers:
     """The headers of every answer, also of one that begins before anybody has answered."""
-    headers = [
-        (b"content-type", content_type.encode("latin-1")),
-        (b"cache-control", b"no-store"),
-        (b"x-request-id", request_id.encode()),
-    ]
+    return [*_kind_of_answer(content_type, streams=streams), (b"x-request-id", request_id.encode())]
+
+
+def _kind_of_answer(content_type: str, *, streams: bool) -> Headers:
+    headers = [(b"content-type", content_type.encode("latin-1")), (b"cache-control", b"no-store")]
     return [*headers, (b"x-accel-buffering", b"no")] if streams else headers
 
 
 def facts(attempt: Attempt, attempts: int, output_tokens_max: int) -> Headers:
     """The headers of every answer that a provider gave, or failed to give."""
+    return _served_by(attempt.provider.slug, attempt.endpoint.model, attempts, attempt.credential, output_tokens_max)
+
+
+def _served_by(provider: str, model: str, attempts: int, credential: str, output_tokens_max: int) -> Headers:
     told: Headers = [
-        (b"x-therouter-provider", attempt.provider.slug.encode()),
-        (b"x-therouter-model", attempt.endpoint.model.encode()),
+        (b"x-therouter-provider", provider.encode()),
+        (b"x-therouter-model", model.encode()),
         (b"x-therouter-attempts", b"%d" % attempts),
-        (b"x-therouter-credential", attempt.credential.encode()),
+        (b"x-therouter-credential", credential.encode()),
     ]
     if output_tokens_max:
         told.append((b"x-therouter-output-clamped", b"%d" % output_tokens_max))
     return told
+
+
+def answer_lines(attempt: Attempt, attempts: int, output_tokens_max: int, content_type: str, *, streams: bool) -> bytes:
+    """The headers of an answer, but for what is said to its request alone, as lines: put together once for all alike."""
+    kind = attempt.provider.slug, attempt.endpoint.model, attempt.credential
+    return _LINES[kind, attempts, output_tokens_max, content_type, streams]
+
+
+def _answer_lines(about: tuple[tuple[str, str, str], int, int, str, bool]) -> bytes:
+    (provider, model, credential), attempts, output_tokens_max, content_type, streams = about
+    return encode_fields(
+        [
+            *_kind_of_answer(content_type, streams=streams),
+            *_served_by(provider, model, attempts, credential, output_tokens_max),
+        ]
+    )
+
+
+_LINES = Memo(_answer_lines)
 
 
 def comment(attempt: Attempt, attempts: int) -> bytes:

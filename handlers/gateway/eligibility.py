@@ -19,7 +19,7 @@ from handlers.catalog.names import find_model
 from handlers.gateway.authorize import Grant
 from handlers.gateway.byok import ByokChoice
 from handlers.gateway.gate import Call
-from handlers.gateway.ordering import Attempt, price_of
+from handlers.gateway.ordering import Attempt, RoutePlan, price_of
 from handlers.gateway.preferences import Preferences, PriceCap
 from handlers.translation.canonical.parameters import lacking, sent_parameters
 from handlers.transport.memo import Memo
@@ -81,6 +81,8 @@ class Candidates(NamedTuple):
     """(endpoint or model, reason) for each that may not."""
     known: bool
     """At least one of the models exists here."""
+    sole: RoutePlan | None
+    """The plan, if there is but one attempt: then it depends on nothing that passes."""
 
 
 def find_candidates(wanted: Wanted, catalog: Catalog, enabled: frozenset[str]) -> Candidates:
@@ -104,7 +106,10 @@ def find_candidates(wanted: Wanted, catalog: Catalog, enabled: frozenset[str]) -
         attempts = _eligible(model, wanted, catalog, enabled, suffix, details)
         if attempts:
             groups.append((suffix, tuple(attempts)))
-    return Candidates(tuple(groups), tuple(details), known)
+    sole = None
+    if len(groups) == 1 and len(groups[0][1]) == 1:
+        sole = RoutePlan(groups[0][1], tuple(details), 0, catalog.version)
+    return Candidates(tuple(groups), tuple(details), known, sole)
 
 
 class Eligibility:

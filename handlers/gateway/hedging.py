@@ -84,10 +84,10 @@ class Lane:
         """A head has been written: this lane's, or that of a client who is kept company."""
         return self._exchange.started
 
-    def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
         """Take the client and begin."""
         if not self.closed and self._race.take(self):
-            self._exchange.start(status, self._race.disclosed(self, headers))
+            self._exchange.start(status, self._race.disclosed(self, headers), lines)
 
     def write(self, data: bytes) -> None:
         """More of the answer."""
@@ -100,11 +100,11 @@ class Lane:
             self.closed = True
             self._exchange.finish(self._race.told_late(self) + data)
 
-    def send(self, status: int, headers: Headers, body: bytes = b"") -> None:
+    def send(self, status: int, headers: Headers, body: bytes = b"", lines: bytes = b"") -> None:
         """A whole answer."""
         if not self.closed and self._race.take(self):
             self.closed = True
-            self._exchange.send(status, self._race.disclosed(self, headers), body)
+            self._exchange.send(status, self._race.disclosed(self, headers), body, lines)
 
     def abort(self) -> None:
         """Break off."""

@@ -62,27 +62,14 @@ def line_for(
         markup_ppm = markup_of(principal, attempt.credential)
         charge = charge_for(usage, price, semantic=semantic, hold_nano=hold.amount_nano, markup_ppm=markup_ppm)
         cost_nano = charge.cost_nano
+    # By position: naming so many fields costs ten times as much as filling them.
     return UsageLine(
-        request_id=request_id,
-        tenant_id=principal.account,
-        user_id=principal.user,
-        key_id=principal.key_id,
-        model=endpoint.model,
-        provider=endpoint.provider,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cache_read_tokens=usage.cache_read,
-        cache_write_tokens=usage.cache_write_5m + usage.cache_write_1h,
-        reasoning_tokens=usage.reasoning,
-        cost_nano=cost_nano,
-        latency_ms=latency_ms,
-        first_event_ms=first_event_ms,
-        http_status=status,
-        error_type=None if failure is None else FAILURES[failure].code,
-        stream=call.stream,
-        estimated=usage.estimated,
-        credential=attempt.credential,
-        attempts=attempts,
-        price_version=price.version if price is not None else "",
-        lease_id=hold.lease_id or None,
-    )
+        request_id, principal.account, principal.user, principal.key_id,
+        endpoint.model, endpoint.provider,
+        usage.prompt_tokens, usage.completion_tokens,
+        usage.cache_read, usage.cache_write_5m + usage.cache_write_1h, usage.reasoning,
+        cost_nano, latency_ms, first_event_ms,
+        status, None if failure is None else FAILURES[failure].code,
+        call.stream, usage.estimated, attempt.credential, attempts,
+        price.version if price is not None else "", hold.lease_id or None,
+    )  # fmt: skip

@@ -9,8 +9,11 @@ broken comes last.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
+
+import msgspec
 
 from handlers.catalog.entries import Endpoint, Provider
 from handlers.gateway.figures import PERCENTILES
@@ -42,6 +45,44 @@ class Attempt(NamedTuple):
     def wire_format(self) -> str:
         """The adapter that the pod uses."""
         return self.endpoint.wire_format or self.provider.wire_format
+
+
+class RoutePlan(msgspec.Struct, frozen=True, dict=True):
+    """The ordered attempts of one request."""
+
+    attempts: tuple[Attempt, ...]
+    details: tuple[tuple[str, str], ...]
+    """(endpoint id, reason) for each endpoint not chosen."""
+    seed: int
+    """Of the draw; 0 when there was nothing to draw from."""
+    catalog_version: str
+    conversation: bytes = b""
+    """The name to remember who served it by; empty when there was no choice."""
+    minted_by: str = ""
+    """Wire format of who made the provider-bound material in the request; attempts of another format go without it."""
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """Reason -> how many endpoints it excluded."""
+        return counted(self.details)
+
+    @cached_property
+    def shared(self) -> tuple[Endpoint, ...]:
+        """The endpoints that are called with our credentials."""
+        return tuple(attempt.endpoint for attempt in self.attempts if attempt.credential == "shared")
+
+    @cached_property
+    def own(self) -> tuple[Endpoint, ...]:
+        """The endpoints that are called with the customer's own credentials."""
+        return tuple(attempt.endpoint for attempt in self.attempts if attempt.credential != "shared")
+
+
+def counted(details: tuple[tuple[str, str], ...]) -> dict[str, int]:
+    """How often each reason occurs."""
+    excluded: dict[str, int] = {}
+    for _, reason in details:
+        excluded[reason] = excluded.get(reason, 0) + 1
+    return excluded
 
 
 class Circumstances(NamedTuple):

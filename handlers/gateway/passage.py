@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from handlers.errors import FAILURES, FailureClass
-from handlers.gateway.disclosure import comment, facts, failure_error, opening
+from handlers.gateway.disclosure import answer_lines, comment, facts, failure_error, opening
 from handlers.gateway.dispatch import failed_attempt, wire_request
 from handlers.gateway.metering import estimate, line_for
 from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, Headers, render, stream_error
@@ -233,7 +233,7 @@ class Passage:
             self.first_event_ms = int((self.quiet_since - self._started_at) * 1000)
         if not self._exchange.started:
             head = self._head or WireHead(status=200, content_type=_SSE)
-            self._exchange.start(head.status, self._headers(head))
+            self._exchange.start(head.status, self._headers(head), self._lines(head))
         elif self.events:
             self._held_back.insert(0, comment(self._attempt, self.attempts))
         self._exchange.write(b"".join(self._held_back) if len(self._held_back) > 1 else self._held_back[0])
@@ -268,10 +268,10 @@ class Passage:
         head = self._head or WireHead(status=status, content_type="application/json")
         body = b"".join((*self._held_back, final)) if self._held_back else final
         if self._call.stream and head.content_type.startswith(_SSE):
-            exchange.start(status, self._headers(head))
+            exchange.start(status, self._headers(head), self._lines(head))
             exchange.finish(body)
         else:
-            exchange.send(status, self._headers(head), body)
+            exchange.send(status, self._headers(head), body, self._lines(head))
 
     def _fail(self, end: WireEnd, final: bytes) -> None:
         failure = end.failure or FailureClass.MALFORMED
@@ -346,9 +346,7 @@ class Passage:
         )
         gateway.recorder.record(line)
         gateway.credit.settle(self._hold, line.cost_nano)
-        gateway.rates.settle(
-            self._grant.principal, len(self._call.body), end.usage.prompt_tokens + end.usage.completion_tokens
-        )
+        gateway.rates.settle(self._grant.principal, len(self._call.body), line.prompt_tokens + line.completion_tokens)
         gateway.count(line)
 
     def _tell(self, end: WireEnd, failure: FailureClass) -> None:
@@ -358,13 +356,18 @@ class Passage:
         gateway.log.emit(failed_attempt(attempt, self.request_id, self.attempts, ms, failure, end.upstream_status))
 
     def _headers(self, head: WireHead) -> Headers:
-        headers = self._first_headers(head.content_type)
-        headers += self._facts()
+        """What is said to this request alone; the rest is in `_lines`."""
+        headers = [(b"x-request-id", self.request_id.encode()), *self._gateway.standing(self._grant.principal)]
         if self._plan.minted_by and self._attempt.wire_format != self._plan.minted_by:
             headers.append((b"x-therouter-warnings", b"dropped:provider_bound_reasoning"))
         for name, value in head.headers.items():
             headers.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
         return headers
+
+    def _lines(self, head: WireHead) -> bytes:
+        return answer_lines(
+            self._attempt, self.attempts, self._hold.output_tokens_max, head.content_type, streams=self._call.stream
+        )
 
     def _first_headers(self, content_type: str) -> Headers:
         headers = opening(self.request_id, content_type, streams=self._call.stream)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
 from handlers.catalog.elsewhere import refuse_model, refuse_providers
 from handlers.catalog.entries import Catalog
 from handlers.catalog.names import find_model, nearest_names
@@ -21,7 +19,7 @@ from handlers.gateway.authorize import Grant
 from handlers.gateway.eligibility import Eligibility, Wanted, split_suffix, unmet_parameters, wanted_by
 from handlers.gateway.gate import Call
 from handlers.gateway.health import HealthSnapshot
-from handlers.gateway.ordering import Attempt, Circumstances, in_order, price_of, saves_by_cache
+from handlers.gateway.ordering import Attempt, Circumstances, RoutePlan, counted, in_order, price_of, saves_by_cache
 from handlers.gateway.preferences import SortRule
 from handlers.gateway.sticky import (
     NOTHING_REMEMBERED,
@@ -35,25 +33,6 @@ from handlers.gateway.sticky import (
 __all__ = ["ATTEMPTS_MAX", "Attempt", "RoutePlan", "price_of", "route_plan"]
 
 ATTEMPTS_MAX = 4
-
-
-class RoutePlan(msgspec.Struct, frozen=True):
-    """The ordered attempts of one request."""
-
-    attempts: tuple[Attempt, ...]
-    details: tuple[tuple[str, str], ...]
-    """(endpoint id, reason) for each endpoint not chosen."""
-    seed: int
-    catalog_version: str
-    conversation: bytes = b""
-    """The name to remember who served it by; empty when there was no choice."""
-    minted_by: str = ""
-    """Wire format of who made the provider-bound material in the request; attempts of another format go without it."""
-
-    @property
-    def excluded(self) -> dict[str, int]:
-        """Reason -> how many endpoints it excluded."""
-        return _counted(self.details)
 
 
 class _Conversation(NamedTuple):
@@ -94,9 +73,8 @@ def route_plan(
     found = eligibility.candidates(call, grant)
     if not found.groups:
         _refuse(call, grant, catalog, found.known, found.details)
-    _, attempts = found.groups[0]
-    if len(found.groups) == 1 and len(attempts) == 1:
-        return RoutePlan(attempts, found.details, seed, catalog.version)
+    if found.sole is not None:
+        return found.sole
     groups, details = [(suffix, list(group)) for suffix, group in found.groups], list(found.details)
     account = grant.principal.account
     conversation = _conversation(call, account, remembered, now)
@@ -145,13 +123,6 @@ def _keep_bound(
     return maker.wire_format
 
 
-def _counted(details: tuple[tuple[str, str], ...]) -> dict[str, int]:
-    excluded: dict[str, int] = {}
-    for _, reason in details:
-        excluded[reason] = excluded.get(reason, 0) + 1
-    return excluded
-
-
 def _unmet(wanted: Wanted, catalog: Catalog) -> str:
     """Parameters that some endpoint of the models asked for does not honour, for the error."""
     models = [find_model(catalog, split_suffix(name)[0]) for name in wanted.models]
@@ -190,7 +161,7 @@ def _refuse(
                 }
             },
         )
-    excluded = _counted(details)
+    excluded = counted(details)
     if "allowed_providers" in excluded:
         refuse_providers(catalog.region, call.preferences.only)
     ours = set(excluded) <= _OURS

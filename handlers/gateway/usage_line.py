@@ -43,40 +43,27 @@ class UsageLine(msgspec.Struct, frozen=True):
 encode_usage_line = msgspec.json.Encoder().encode
 
 
-class _Chance:
-    """Random hex digits, read from the operating system a page at a time: a system call per request is dear."""
-
-    def __init__(self) -> None:
-        self.digits = ""
-        self.at = 0
-        os.register_at_fork(after_in_child=self.forget)
-
-    def forget(self) -> None:
-        """A child process must not say what its parent says."""
-        self.digits, self.at = "", 0
-
-    def refill(self) -> None:
-        self.digits, self.at = os.urandom(_CHANCE_BYTES).hex(), 0
+_POOL = 256
+_chances: list[str] = []
+"""What is random in request ids, drawn for many at a time: a system call for each of them would be dear."""
+os.register_at_fork(after_in_child=_chances.clear)
 
 
-_CHANCE_BYTES = 4_000
-_DIGITS = 19
+def _draw() -> None:
+    digits = os.urandom(10 * _POOL).hex()
+    _chances.extend(
+        f"-7{digits[at : at + 3]}-{_VARIANT[digits[at + 3]]}{digits[at + 4 : at + 7]}-{digits[at + 7 : at + 19]}"
+        for at in range(0, len(digits), 20)
+    )
+
+
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """The two bits of the variant, and two of chance."""
-_chance = _Chance()
 
 
 def new_request_id() -> str:
     """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
-    chance = _chance
-    start = chance.at
-    chance.at = end = start + _DIGITS
-    if end > len(chance.digits):
-        chance.refill()
-        return new_request_id()
-    digits = chance.digits
-    time_low = f"{time.time_ns() // 1_000_000:012x}"
-    return (
-        f"{time_low[:8]}-{time_low[8:]}-7{digits[start : start + 3]}-"
-        f"{_VARIANT[digits[start + 3]]}{digits[start + 4 : start + 7]}-{digits[start + 7 : end]}"
-    )
+    milliseconds = time.time_ns() // 1_000_000
+    if not _chances:
+        _draw()
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}{_chances.pop()}"

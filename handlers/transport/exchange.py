@@ -16,6 +16,7 @@ Headers = list[tuple[bytes, bytes]]
 
 _JOIN_BYTES_MAX = 32 * 1024
 """Up to here copying a body beside its head is cheaper than a second buffer in the system call."""
+_SECOND_HEAD = "the response has already been started"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -67,16 +68,20 @@ class Exchange:
         """Shows neither body nor headers."""
         return f"Exchange({self.head!r}, {len(self.body)} bytes)"
 
-    def send(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """A complete response. Raises ValueError for headers that would break the framing; nothing is written then."""
+    def send(self, status: int, headers: Headers, body: bytes = b"", lines: bytes = b"") -> None:
+        """A complete response. Raises ValueError for headers that would break the framing; nothing is written then.
+
+        `lines` are further headers, as `encode_fields` has made them: for what is said again and again.
+        """
         if self.closed:
             return
-        self._forbid_second_head()
+        if self.started:
+            raise RuntimeError(_SECOND_HEAD)
         head = self.head
         bodiless = has_no_body(head.method, status)
         length = b"" if bodiless and head.method != b"HEAD" else b"content-length: %d\r\n" % len(body)
         keep_alive = head.keep_alive and not self._connection.draining
-        block = encode_head(status, headers, length if keep_alive else length + b"connection: close\r\n")
+        block = encode_head(status, headers, lines + (length if keep_alive else length + b"connection: close\r\n"))
         self.started = self.closed = True
         if bodiless or not body:
             self._transport.write(block)
@@ -86,11 +91,12 @@ class Exchange:
             self._transport.writelines((block, body))
         self._connection.exchange_completed(keep_alive=keep_alive)
 
-    def start(self, status: int, headers: Headers) -> None:
-        """Begin a streamed response: chunked, or ended by closing for HTTP/1.0. Raises ValueError as `send` does."""
+    def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
+        """Begin a streamed response: chunked, or ended by closing for HTTP/1.0. Arguments and ValueError as `send`."""
         if self.closed:
             return
-        self._forbid_second_head()
+        if self.started:
+            raise RuntimeError(_SECOND_HEAD)
         head = self.head
         self._bodiless = has_no_body(head.method, status)
         self._chunked = bool(head.minor) and not self._bodiless
@@ -98,7 +104,7 @@ class Exchange:
         if not head.keep_alive or self._connection.draining:
             head.keep_alive = False
             framing += b"connection: close\r\n"
-        self._held = encode_head(status, headers, framing)
+        self._held = encode_head(status, headers, lines + framing)
         self.started = True
         asyncio.get_running_loop().call_soon(self._flush)
 
@@ -151,7 +157,3 @@ class Exchange:
     def release_callbacks(self) -> None:
         """Drop what the handler hung on us, so that a served request leaves no reference cycle behind."""
         self.on_disconnect = self.on_pause = self.on_resume = None
-
-    def _forbid_second_head(self) -> None:
-        if self.started:
-            raise RuntimeError("the response has already been started")

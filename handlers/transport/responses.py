@@ -36,7 +36,7 @@ def encode_head(status: int, headers: list[tuple[bytes, bytes]], framing: bytes)
     Raises ValueError when a header would change the framing or break out of its line: such a response is never sent.
     """
     status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return status_line + encode_fields(headers) + framing + b"\r\n"
+    return status_line + (encode_fields(headers) if headers else b"") + framing + b"\r\n"
 
 
 def has_no_body(method: bytes, status: int) -> bool:
