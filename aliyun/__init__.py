@@ -21,6 +21,7 @@ What code cannot do is a checklist; each line names the setting that it fills (e
     certificate           the origin's certificate for the domain, in Certificate Management Service
     registry, image       a purchased container registry in cn-hangzhou; push from inside the mainland, deploy by digest
     alarm_email           a mailbox of the China team
+    (not a setting)       a DirectMail sender notices@zone_name in cn-hangzhou; notices about spending and leaked keys come from it
     (not a setting)       MLPS (dengbao) grading, a WeChat Pay merchant account, the values of the secrets
 """
 

@@ -32,6 +32,7 @@ def deployed_cluster(
         environment=settings.stage,
         image=image or settings.image,
         public_url=f"https://{settings.domain}",
+        mail_sender=settings.mail_sender,
         database_host=DATABASE_HOST,
         ingress_ranges=tuple(network.networks("ingress")),
         database_ranges=tuple(network.networks("database")),

@@ -16,6 +16,7 @@ from typing import Any
 from aliyun.base import RECOVERY_TAG, Export, Resource, RouterStack, camel, sub
 from aliyun.network import FUNCTION_LOG, NetworkStack
 from aliyun.settings import REGION, ROUTER_REGION, Settings
+from handlers.settings import Variable
 from handlers.workloads import Kind, Workload, secrets, store_name
 
 PLACEHOLDER = "Placeholder"
@@ -209,7 +210,10 @@ class SecretsStack(RouterStack):
                 ),
             ],
         }
-        return duties.get(workload.name, [])
+        rows = duties.get(workload.name, [])
+        if Variable.MAIL in workload.variables:
+            rows = [*rows, allow(["dm:SingleSendMail"], [f"acs:dm:{here}:*"])]
+        return rows
 
 
 def allow(actions: list[str], resources: list[Any], **more: object) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class Settings:
         return workloads(ROUTER_REGION, self.providers)
 
     @property
+    def mail_sender(self) -> str:
+        """The address that notices to people come from."""
+        return f"notices@{self.zone_name}"
+
+    @property
     def repository(self) -> tuple[str, str]:
         """The image's namespace and repository."""
         namespace, _, name = self.image.partition("/")[2].partition("@")[0].partition("/")

@@ -88,6 +88,8 @@ _GATEWAY = (
     Variable.PUBLIC_URL,
 )
 PAYMENT_COMPANIES = {"global": ("stripe", "api.stripe.com"), "china": ("wechat", "api.mch.weixin.qq.com")}
+MAIL_HOSTS = {"global": "email.us-east-2.amazonaws.com", "china": "dm.cn-hangzhou.aliyuncs.com"}
+"""Where notices to people are handed over."""
 IDENTITY_HOSTS = {
     "global": ("secretsmanager.us-east-2.amazonaws.com",),
     "china": ("kms.cn-hangzhou.aliyuncs.com", "sts.cn-hangzhou.aliyuncs.com"),
@@ -164,6 +166,7 @@ def _function(
     hosts: tuple[str, ...] = (),
     routes: tuple[str, ...] = (),
     folder: str = "",
+    mail: str = "",
 ) -> Workload:
     name = module if room == "operations" else room
     return Workload(
@@ -171,10 +174,15 @@ def _function(
         room=room,
         kind=Kind.FUNCTION,
         entry=f"handlers.{room}.{folder}{module}.handler",
-        variables=(*_DEPLOYMENT, *(_DATABASE if role else ()), Variable.PUBLIC_URL),
+        variables=(
+            *_DEPLOYMENT,
+            *(_DATABASE if role else ()),
+            Variable.PUBLIC_URL,
+            *((Variable.MAIL,) if mail else ()),
+        ),
         secrets=(*secrets, *((f"database/{role}",) if role else ())),
         database_role=role,
-        hosts=hosts,
+        hosts=(*hosts, *((mail,) if mail else ())),
         routes=routes,
     )
 
@@ -189,6 +197,7 @@ def functions(region: str) -> tuple[Workload, ...]:
             role="admin",
             secrets=("keys/mint", "seal/public", "audit/digest"),
             routes=("/admin/*",),
+            mail=MAIL_HOSTS[region],
         ),
         _function(
             "payments",
@@ -201,7 +210,7 @@ def functions(region: str) -> tuple[Workload, ...]:
         _function("site", "function", role="site", routes=("/*",)),
         _function("operations", "purge", role="operations", secrets=("audit/checkpoint",)),
         _function("operations", "reap", role="operations"),
-        _function("operations", "spending", role="operations"),
+        _function("operations", "spending", role="operations", mail=MAIL_HOSTS[region]),
         _function("operations", "reconcile", role="operations"),
         _function("operations", "checkpoint", role="operations", secrets=("audit/checkpoint",)),
         # What these ask is the cloud itself, so each region has its own.

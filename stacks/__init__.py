@@ -8,6 +8,7 @@ The stacks, in the order of their deployment (`region.py` wires them)
 
 First deploy
     1. A Route 53 zone for the domain, and IAM roles for the operators (single sign-on with hardware keys; no users with keys).
+       An SES identity in us-east-2 for the zone's name with DKIM, out of the sandbox: notices come from notices@ZONE_NAME.
     2. npx aws-cdk@2.1148.1 bootstrap aws://ACCOUNT/us-east-2 aws://ACCOUNT/us-east-1
        Never the unpinned command line: its highest version is an old build that cannot read these assemblies.
        A scoped execution role needs cloudformation:DescribeStacks in both regions (references between stacks read it at

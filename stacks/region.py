@@ -58,6 +58,7 @@ def build_region(app: cdk.App, settings: Settings) -> Region:
         environment=settings.stage,
         image=settings.image,
         public_url=f"https://{settings.domain}",
+        mail_sender=settings.mail_sender,
         database_host=database.host,
         ingress_ranges=network.ranges("ingress"),
         database_ranges=network.ranges("database"),

@@ -16,6 +16,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from handlers.settings import Variable
 from handlers.workloads import Kind, Workload, secrets, store_name
 from stacks.base import RouterStack, accept
 from stacks.settings import ROUTER_REGION, Settings
@@ -79,7 +80,20 @@ class SecretsStack(RouterStack):
             self.secrets[name].grant_read(role)
         if workload.kind is Kind.FUNCTION:
             self._let_run(role, workload)
+        if Variable.MAIL in workload.variables:
+            self._let_send(role)
         return role
+
+    def _let_send(self, role: iam.Role) -> None:
+        """Notices to people, from our one address."""
+        sender = self.settings.mail_sender
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["ses:SendEmail"],
+                resources=[f"arn:aws:ses:{self.region}:{self.account}:identity/{self.settings.zone_name}"],
+                conditions={"StringEquals": {"ses:FromAddress": sender}},
+            )
+        )
 
     def _let_run(self, role: iam.Role, workload: Workload) -> None:
         """What every function needs: its own log group, and a network interface if it has a way to the database."""

@@ -48,6 +48,11 @@ class Settings:
         return workloads(ROUTER_REGION, self.providers)
 
     @property
+    def mail_sender(self) -> str:
+        """The address that notices to people come from."""
+        return f"notices@{self.zone_name}"
+
+    @property
     def repository(self) -> str:
         """The image's repository name in ECR."""
         return self.image.partition("/")[2].partition("@")[0]

@@ -39,6 +39,8 @@ class Cluster:
     identity_range: str = ""
     """Where the agent that hands out a pod's identity answers on port 80; empty when there is none."""
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    mail_sender: str = ""
+    """The address that notices to people come from."""
     account_annotations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Workload -> what binds its service account to its cloud identity."""
 

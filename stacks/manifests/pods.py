@@ -135,6 +135,7 @@ def environment(cluster: Cluster, workload: Workload) -> dict[str, str]:
         Variable.WIRE: f"provider-{{provider}}.{NAMESPACE}.svc.cluster.local:8080",
         Variable.SPOOL: SPOOL_FOLDER,
         Variable.PUBLIC_URL: cluster.public_url,
+        Variable.MAIL: cluster.mail_sender,
         Variable.DATABASE_HOST: cluster.database_host,
         Variable.DATABASE_PORT: str(DATABASE_PORT),
         Variable.DATABASE_NAME: "therouter",

@@ -77,5 +77,16 @@ def test_a_pods_role_may_do_nothing_but_read_its_secrets(production: Any) -> Non
             assert actions <= {"secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret", "kms:Decrypt"}
 
 
+def test_notices_are_sent_by_two_functions_from_one_address(production: Any, context: dict[str, object]) -> None:
+    senders = {}
+    for row in production.properties("AWS::IAM::Policy", "Secrets"):
+        for statement in row["PolicyDocument"]["Statement"]:
+            if "ses:SendEmail" in _listed(statement["Action"]):
+                senders[row["Roles"][0]["Ref"][4:-8]] = (statement["Resource"], statement["Condition"])
+    identity = f"arn:aws:ses:us-east-2:{context['account']}:identity/{context['zone_name']}"
+    condition = {"StringEquals": {"ses:FromAddress": f"notices@{context['zone_name']}"}}
+    assert senders == {"admin": (identity, condition), "spending": (identity, condition)}
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

@@ -32,6 +32,7 @@ def cluster(region: str) -> Cluster:
         environment="production",
         image="registry.example/therouter@sha256:" + "ab" * 32,
         public_url="https://api.example.com",
+        mail_sender="notices@example.com",
         database_host="db.internal",
         ingress_ranges=("10.64.0.0/24", "10.64.1.0/24"),
         database_ranges=("10.64.56.0/26",),
