@@ -46,6 +46,7 @@ PATHS = {
     "openai_chat": "/v1/chat/completions",
     "openai_responses": "/v1/responses",
     "anthropic_messages": "/v1/messages",
+    "google_interactions": "/v1beta/interactions",
 }
 STAND_INS = {
     "openai_chat": "openrouter",

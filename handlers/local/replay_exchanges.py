@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from handlers.errors import TheRouterError
+from handlers.local.replay_interactions import write_interaction
 from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.framing.aws_event_stream import message_bytes
@@ -26,6 +27,7 @@ DIALECT_FORMATS = {
     "openai_responses": "openai_responses",
     "anthropic_messages": "anthropic_messages",
     "google_generate": "gemini",
+    "google_interactions": "google_interactions",
 }
 """Dialects, and the wire format that is the same format."""
 _API_FORMATS = {
@@ -100,6 +102,8 @@ class Exchange(msgspec.Struct, frozen=True):
         wire_format = DIALECT_FORMATS[dialect]
         target = UpstreamTarget(wire_format, "m", "replay", quirks=frozenset({"open_parameters", "cache_control"}))
         sent = msgspec.structs.replace(canonical, stream=self.streams)
+        if dialect == "google_interactions":
+            return write_interaction(sent)
         return ADAPTERS[wire_format].build_request(sent, target).upstream.body
 
 

@@ -33,6 +33,7 @@ def load_judges() -> dict[str, Judge]:
         responses: Any = import_module("openai.types.responses")
         anthropic: Any = import_module("anthropic.types.beta")
         google: Any = import_module("google.genai.types")
+        interactions: Any = import_module("google.genai.interactions")
     except ImportError:
         raise NoJudges("the judges are the official SDKs; install the tests' dependencies: make check") from None
     response_event = pydantic.TypeAdapter(responses.ResponseStreamEvent)
@@ -46,7 +47,31 @@ def load_judges() -> dict[str, Judge]:
             _but_ping(message_event.validate_python), anthropic.BetaMessage.model_validate, ends_with=b'"message_stop"'
         ),
         "google_generate": _judge(gemini, gemini),
+        "google_interactions": _judge(
+            _but_unknown(pydantic.TypeAdapter(interactions.InteractionSSEEvent).validate_python),
+            _but_unknown(interactions.Interaction.model_validate),
+            ends_with=b"data: [DONE]",
+        ),
     }
+
+
+class _UnknownShapeError(ValueError):
+    """Something that the SDK keeps without knowing what it is."""
+
+
+def _but_unknown(validate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The SDK forgives events and steps that it does not know; a judge does not."""
+
+    def check(value: Any) -> None:
+        if type(value).__name__.startswith("Unknown"):
+            raise _UnknownShapeError
+        if isinstance(value, list):
+            for item in value:
+                check(item)
+        for inner in vars(value).values() if hasattr(value, "model_fields_set") else ():
+            check(inner)
+
+    return lambda value: check(validate(value))
 
 
 def _but_ping(validate: Callable[[Any], Any]) -> Callable[[Any], Any]:

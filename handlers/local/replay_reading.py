@@ -88,6 +88,8 @@ def _texts(wire_format: str, payload: dict[str, Any]) -> list[str]:
                 for part in (candidate.get("content") or {}).get("parts") or []
                 if part.get("text") and not part.get("thought")
             ]
+        case "google_interactions":
+            return list(_interaction_texts(payload))
         case "bedrock_converse":
             return list(_bedrock_texts(payload))
         case _:
@@ -115,6 +117,16 @@ def _response_texts(payload: dict[str, Any]) -> Iterator[str]:
     for item in whole.get("output") or []:
         for part in (item.get("content") or []) if item.get("type") == "message" else []:
             yield part.get("text") or part.get("refusal") or ""
+
+
+def _interaction_texts(payload: dict[str, Any]) -> Iterator[str]:
+    """The steps of a whole interaction, or one piece of a stream."""
+    delta = payload.get("delta") or {}
+    if delta.get("type") == "text":
+        yield delta.get("text") or ""
+    for step in payload.get("steps") or []:
+        if step.get("type") == "model_output":
+            yield from (part["text"] for part in step.get("content") or [] if part.get("type") == "text")
 
 
 def _bedrock_texts(payload: dict[str, Any]) -> Iterator[str]:

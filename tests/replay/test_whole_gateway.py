@@ -53,12 +53,12 @@ def test_a_folder_of_recordings_is_played_judged_and_billed(tmp_path: Path, caps
     played = msgspec.json.decode(capsys.readouterr().out)
     assert [(one["dialect"], one["reason"]) for one in played if one["verdict"] == "miss"] == []
     verdicts = {(one["exchange"], one["dialect"]): one["verdict"] for one in played}
-    dialects = ("openai_chat", "openai_responses", "anthropic_messages", "google_generate")
+    dialects = ("openai_chat", "openai_responses", "anthropic_messages", "google_generate", "google_interactions")
     assert {verdicts["made-1", dialect] for dialect in dialects} == {"valid"}
     assert {verdicts["made-4", dialect] for dialect in dialects} == {"valid"}
     assert {verdicts["made-5", dialect] for dialect in dialects} == {"refused"}
     assert verdicts["made-2", "openai_chat"] == "error"
-    assert len(verdicts) == 13
+    assert len(verdicts) == 16
     for one in played:
         if one["verdict"] == "valid":
             assert one["recorded_tokens"] == one["billed_tokens"]

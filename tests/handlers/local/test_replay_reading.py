@@ -39,7 +39,9 @@ def test_errors_inside_answers_are_seen() -> None:
     assert carries_error("openai_chat", b"<html>")
 
 
-@pytest.mark.parametrize("dialect", ["openai_chat", "openai_responses", "anthropic_messages", "google_generate"])
+@pytest.mark.parametrize(
+    "dialect", ["openai_chat", "openai_responses", "anthropic_messages", "google_generate", "google_interactions"]
+)
 def test_every_judge_can_say_no(dialect: str) -> None:
     judge = load_judges()[dialect]
     for body in (b"", b"{", b'{"choices":5,"candidates":5,"content":5,"output":5}'):
