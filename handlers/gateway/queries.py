@@ -231,6 +231,15 @@ async def _key(gateway: Gateway, _exchange: Exchange, principal: Principal, _rou
                 "tokens_per_minute": limits.tokens_per_minute,
                 "concurrent_requests": limits.concurrent_requests,
             },
+            "shared_rate_limits": [
+                {
+                    "scope": shared.scope,
+                    "requests_per_minute": shared.requests_per_minute,
+                    "tokens_per_minute": shared.tokens_per_minute,
+                    "concurrent_requests": shared.concurrent_requests,
+                }
+                for shared in principal.shared_limits
+            ],
             "created_at": summary.created_at,
             "expires_at": summary.expires_at,
         }

@@ -183,6 +183,10 @@ def test_sixty_a_minute_of_a_tenant_over_three_gateways_and_two_keys_are_exactly
 
     with limited(manager, requests_per_minute=60):
         answers = asyncio.run(both())
+        shown = httpx.get(f"{system.url}/v1/key", headers={"authorization": f"Bearer {system.new_key('three')}"})
+    assert shown.json()["data"]["shared_rate_limits"] == [
+        {"scope": "tenant", "requests_per_minute": 60, "tokens_per_minute": None, "concurrent_requests": None}
+    ]
     assert statuses(answers) == {200: 60, 429: 60}
     refused = next(answer for answer in answers if answer.status == 429)
     told = msgspec.json.decode(refused.body)["error"]
