@@ -54,7 +54,8 @@ def _success_head(said: tuple[str, tuple[str, ...]]) -> WireHead:
     return WireHead(200, content_type, warning_headers(warnings))
 
 
-_heads: Memo[tuple[str, tuple[str, ...]], WireHead] = Memo(_success_head)
+success_heads: Memo[tuple[str, tuple[str, ...]], WireHead] = Memo(_success_head)
+"""HEAD by content type and warnings."""
 
 
 class Attempt:
@@ -66,6 +67,7 @@ class Attempt:
         bytes_max: of the upstream's answer (A52).
         on_over: called once, when END has been sent and the upstream call is over.
         on_bug: hears exceptions that no stage declared.
+        started_at: `monotonic()` when it began, if that was earlier.
     """
 
     __slots__ = (
@@ -81,6 +83,7 @@ class Attempt:
         bytes_max: int,
         on_over: Callable[[Attempt], None],
         on_bug: Callable[[BaseException, str], None],
+        started_at: float | None = None,
     ) -> None:
         self._translation = translation
         self._bytes_left = bytes_max
@@ -98,7 +101,7 @@ class Attempt:
         self._ended_at = 0.0
         self._finished = False
         """The upstream call is over; nothing will be called back any more."""
-        self.started_at = self._last_event_at = monotonic()
+        self.started_at = self._last_event_at = started_at or monotonic()
         self.reply = reply
         self.call: UpstreamCall
         self.end: WireEnd | None = None
@@ -225,7 +228,7 @@ class Attempt:
 
     def _commit(self) -> None:
         self._committed = True
-        self.reply.head(_heads[self._translation.content_type, self._translation.warnings], followed=True)
+        self.reply.head(success_heads[self._translation.content_type, self._translation.warnings], followed=True)
         if self._held:
             self.reply.data(self._held, bool(self._semantic_at))
             self._held = b""

@@ -17,6 +17,7 @@ from handlers.provider.sigv4 import Headers
 from handlers.telemetry.logs import Identifier, identifier
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest, UpstreamTarget
 from handlers.translation.canonical.parameters import taken
+from handlers.translation.short_way import short_way
 from handlers.transport.limits import CallDeadlines
 from handlers.transport.requests import RequestHead
 from handlers.transport.wire import WireDeadlines, WireRequest, WireTerms
@@ -100,6 +101,7 @@ class Kind:
         "_keeps_head",
         "answer_bytes_max",
         "endpoint",
+        "short_way",
     )
 
     def __init__(self, terms: WireTerms, endpoint: ServedEndpoint, address: Address) -> None:
@@ -125,6 +127,8 @@ class Kind:
         self._head_made_of: tuple[object, ...] = ()
         self._head: RequestHead
         self.endpoint = endpoint
+        self.short_way = None if terms.require_parameters else short_way(self._asked)
+        """For requests whose cap is the client's own."""
         self.answer_bytes_max = endpoint.answer_bytes_max(terms.operation)
 
     def ask(self, request: WireRequest, body: bytes, now_s: float) -> Asked:

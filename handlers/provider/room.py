@@ -11,11 +11,12 @@ from handlers.errors import FAILURES, ClientError, FailureClass, Unprocessable
 from handlers.provider.attempt import Attempt, warning_headers
 from handlers.provider.credentials import Credentials, NoCredential
 from handlers.provider.kinds import Address, Kind, ServedEndpoint
+from handlers.provider.plain_attempt import PlainAttempt
 from handlers.telemetry.logs import AttemptEnded, Identifier, Level, Log, Room, WireRefused, identifier
 from handlers.translation.canonical.attempt import Translation
 from handlers.translation.canonical.parameters import NO_PARAMETERS
 from handlers.translation.exchange import begin
-from handlers.transport.client import RequestHead, UpstreamPool
+from handlers.transport.client import UpstreamPool
 from handlers.transport.frames import KNOWN_TERMS_BYTES_MAX
 from handlers.transport.wire import RESEAL, WireEnd, WireHead, WireRequest, WireTerms
 from handlers.transport.wire_server import WireReply
@@ -69,17 +70,40 @@ class ProviderRoom:
             self._serve_no_endpoint(reply)
             return
         try:
-            signer = self._credentials.signer_for(request)
-            translation = begin(kind.ask(request, reply.body, now_s))
-            if translation.answer is not None:
-                _answer_here(reply, translation, translation.answer.final)
-                return
-            if terms.require_parameters:
-                _forbid_dropping(translation.warnings)
-            upstream = translation.upstream
-            self._begin(reply, translation, kind, kind.head(upstream, signer(upstream, now_s)))
+            if not self._serve_plain(reply, kind, now_s):
+                self._serve_any(reply, kind, now_s)
         except Exception as error:  # noqa: BLE001 the boundary: one END for whatever a request does to us
             self._end_unsent(reply, error)
+
+    def _serve_plain(self, reply: WireReply, kind: Kind, now_s: float) -> bool:
+        """Take the short way, if there is one for this request."""
+        request = reply.request
+        way = kind.short_way
+        if way is None or request.output_tokens_max:
+            return False
+        built = way.build(reply.body)
+        if built is None:
+            return False
+        upstream, warnings = built
+        head = kind.head(upstream, self._credentials.signer_for(request)(upstream, now_s))
+        attempt = PlainAttempt(self, reply, way, warnings)
+        attempt.begin(self._pool.send(head, upstream.body, attempt, kind.deadlines(request, streams=False)))
+        return True
+
+    def _serve_any(self, reply: WireReply, kind: Kind, now_s: float) -> None:
+        request = reply.request
+        signer = self._credentials.signer_for(request)
+        translation = begin(kind.ask(request, reply.body, now_s))
+        if translation.answer is not None:
+            _answer_here(reply, translation, translation.answer.final)
+            return
+        if request.terms.require_parameters:
+            _forbid_dropping(translation.warnings)
+        upstream = translation.upstream
+        head = kind.head(upstream, signer(upstream, now_s))
+        deadlines = kind.deadlines(request, streams=upstream.streams)
+        attempt = self._attempt(reply, translation, kind)
+        attempt.begin(self._pool.send(head, upstream.body, attempt, deadlines))
 
     def _serve_no_endpoint(self, reply: WireReply) -> None:
         """A request for one of another provider, or for the sealing keys alone."""
@@ -104,14 +128,41 @@ class ProviderRoom:
             self._kinds[terms.encoded] = kind
         return kind
 
-    def _begin(self, reply: WireReply, translation: Translation, kind: Kind, head: RequestHead) -> None:
-        upstream = translation.upstream
-        deadlines = kind.deadlines(reply.request, streams=upstream.streams)
-        attempt = Attempt(reply, translation, bytes_max=kind.answer_bytes_max, on_over=self._over, on_bug=self._bug)
-        attempt.begin(self._pool.send(head, upstream.body, attempt, deadlines))
+    def _attempt(
+        self, reply: WireReply, translation: Translation, kind: Kind, started_at: float | None = None
+    ) -> Attempt:
+        attempt = Attempt(
+            reply,
+            translation,
+            bytes_max=kind.answer_bytes_max,
+            on_over=self._over,
+            on_bug=self.tell_bug,
+            started_at=started_at,
+        )
         self._attempts.add(attempt)
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        return attempt
+
+    # What plain attempts call
+
+    def take_over(self, plain: PlainAttempt) -> Attempt:
+        """An attempt at the same request, on the long way."""
+        request = plain.reply.request
+        kind = self._kinds.get(request.terms.encoded) or self._new_kind(request.terms)
+        if kind is None:
+            raise LookupError(request.terms.endpoint)
+        translation = begin(kind.ask(request, plain.reply.body, time()))
+        return self._attempt(plain.reply, translation, kind, plain.started_at)
+
+    def plain_over(self, plain: PlainAttempt, end: WireEnd) -> None:
+        """A plain attempt has succeeded."""
+        if self._verbose:
+            self._tell(plain.reply.request, end, monotonic() - plain.started_at)
+
+    def tell_bug(self, error: BaseException, request_id: str) -> None:
+        """Of a bug the log has its type and place."""
+        self._log.fault(Room.PROVIDER, error, request_id=request_id)
 
     def _sweep(self) -> None:
         now = monotonic()
@@ -133,12 +184,9 @@ class ProviderRoom:
         """Nothing was sent upstream: say why, as far as it is the client's or the credential's fault."""
         end = _end_for(error)
         if end.failure is FailureClass.SERVER_ERROR:
-            self._bug(error, reply.request.request_id)
+            self.tell_bug(error, reply.request.request_id)
         reply.end(end)
         self._tell(reply.request, end, 0.0)
-
-    def _bug(self, error: BaseException, request_id: str) -> None:
-        self._log.fault(Room.PROVIDER, error, request_id=request_id)
 
     def _tell(self, request: WireRequest, end: WireEnd, duration_s: float) -> None:
         failure = end.failure

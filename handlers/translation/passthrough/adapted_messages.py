@@ -21,7 +21,7 @@ def adapt_messages(
 ) -> memoryview | msgspec.Raw | bytes:
     """The bytes to send for `messages`: `raw`, the client's own, unless this provider would refuse them."""
     knows_developer = "developer_role" in target.quirks
-    strange = not knows_developer and any(message.role == "developer" for message in messages)
+    strange = not knows_developer and "developer" in [message.role for message in messages]
     if not strange and "nine_character_tool_ids" in target.quirks:
         strange = any(one and tool_call_id(one, target) != one for one in _ids(messages))
     if not strange:

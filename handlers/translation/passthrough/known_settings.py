@@ -16,9 +16,11 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 
 import msgspec
+
+from handlers.translation.canonical.attempt import Asked, UpstreamTarget
 
 SIDE_BYTES_MAX = 512
 """Of what stands before or after the messages."""
@@ -45,40 +47,53 @@ class Settings(msgspec.Struct, frozen=True):
     exclude_reasoning: bool
 
 
-Cut = tuple[bytes, memoryview, bytes]
-"""What stands before the messages, the messages, what stands after them."""
-
-
-def cut(body: bytes) -> Cut | None:
-    """A guess, which `learn` checks: the messages are the first thing of that name and end with the last bracket."""
+def cut(body: bytes) -> tuple[int, int] | None:
+    """Where the messages seem to begin and end: the first thing of that name, up to the last bracket. A guess; `learn` checks it."""
     start = body.find(_KEY, 0, SIDE_BYTES_MAX)
     end = body.rfind(b"]", -SIDE_BYTES_MAX) + 1
     if start < 0 or end <= start:
         return None
-    start += len(_KEY)
-    return body[:start], memoryview(body)[start:end], body[end:]
+    return start + len(_KEY), end
 
 
 class KnownSettings:
     """What followed from the sides of earlier bodies, under the same terms."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Hashable, bytes, bytes], Settings] = {}
+        self._known: dict[tuple[UpstreamTarget, bool, bool, bytes, bytes], Settings] = {}
 
-    def find(self, terms: Hashable, parts: Cut) -> Settings | None:
-        """What follows from these sides, provided that the gap between them holds one JSON array and nothing else."""
-        return self._known.get((terms, parts[0], parts[2]))
+    def find(self, asked: Asked, body: bytes) -> tuple[Settings, memoryview] | None:
+        """What follows from the sides of a body, and what lies between them.
 
-    def learn(self, terms: Hashable, parts: Cut, top: Mapping[str, msgspec.Raw], settings: Settings) -> None:
-        """Keep what followed from a body, of which `top` is the top level, if it may be kept and was cut in the right place."""
-        if not top.keys() <= KEPT_FIELDS:
+        True only if that is one JSON array and nothing else, which is for the caller to see.
+        """
+        ends = None if asked.output_tokens_max else cut(body)
+        if ends is None:
+            return None
+        start, end = ends
+        settings = self._known.get((*_terms(asked), body[:start], body[end:]))
+        if settings is None:
+            return None
+        return settings, memoryview(body)[start:end]
+
+    def learn(self, asked: Asked, top: Mapping[str, msgspec.Raw], settings: Settings) -> None:
+        """Keep what followed from a body, of which `top` is the top level, if it may be kept and can be cut."""
+        ends = None if asked.output_tokens_max else cut(asked.body)
+        if ends is None or not top.keys() <= KEPT_FIELDS:
             return
-        before, _, after = parts
+        before, after = asked.body[: ends[0]], asked.body[ends[1] :]
+        key = (*_terms(asked), before, after)
+        if key in self._known:
+            return
         if not all(_says(before + bytes(value) + after, {**top, "messages": value}) for value in _MADE_UP):
             return
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
-        self._known[terms, before, after] = settings
+        self._known[key] = settings
+
+
+def _terms(asked: Asked) -> tuple[UpstreamTarget, bool, bool]:
+    return asked.upstream, asked.stateless, asked.streams_upstream
 
 
 def _says(body: bytes, top: Mapping[str, msgspec.Raw]) -> bool:

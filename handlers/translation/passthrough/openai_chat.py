@@ -19,13 +19,18 @@ from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_
 from handlers.translation.passthrough.adapted_messages import adapt_messages
 from handlers.translation.passthrough.base import Draft
 from handlers.translation.passthrough.kept_objects import refuse_kept_objects
-from handlers.translation.passthrough.known_settings import KnownSettings, Settings, cut
+from handlers.translation.passthrough.known_settings import KnownSettings, Settings
 from handlers.translation.passthrough.plain_messages import PlainCall, PlainMessage, decode_plain
 
 _encode = msgspec.json.Encoder().encode
 _NULL = msgspec.Raw(b"null")
 _NOT_SETTINGS = GATEWAY_FIELDS | {"messages"}
 _HEADERS = (("content-type", "application/json"),)
+
+
+RawMessages = memoryview | msgspec.Raw | bytes
+KnownBody = tuple[Settings, RawMessages, list[PlainMessage]]
+"""What is known of a body: its settings, the messages to send, and these decoded."""
 
 
 class ChatRelay:
@@ -39,21 +44,29 @@ class ChatRelay:
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream and usage options are ours to set; fields that steered the gateway go no further."""
-        parts = None if asked.output_tokens_max else cut(asked.body)
-        terms = (asked.upstream, asked.stateless, asked.streams_upstream)
-        known = self._known.find(terms, parts) if parts else None
-        if parts and known and (messages := decode_plain(parts[1])):
-            adapted = adapt_messages(messages, parts[1], asked.upstream)
-            return _draft(known, adapted, asked, messages_tokens(messages))
+        known = self.find_known(asked, asked.body)
+        if known is not None:
+            settings, raw, messages = known
+            return _draft(settings, raw, asked, messages_tokens(messages))
         fields = decode_chat(asked.body)
         top = decode_top(asked.body)
         if asked.stateless:
             refuse_kept_objects(fields, top, asked.body)
         settings = _settings(fields, top, asked)
-        if parts and not known:
-            self._known.learn(terms, parts, top, settings)
+        self._known.learn(asked, top, settings)
         adapted = adapt_messages(fields.messages, top["messages"], asked.upstream)
         return _draft(settings, adapted, asked, messages_tokens(fields.messages) + _tools_tokens(top))
+
+    def find_known(self, asked: Asked, body: bytes) -> KnownBody | None:
+        """A body with settings that are known and messages that are plain, under the terms of `asked`, read no further."""
+        found = self._known.find(asked, body)
+        if found is None:
+            return None
+        settings, raw = found
+        messages = decode_plain(raw)
+        if messages is None:
+            return None
+        return settings, adapt_messages(messages, raw, asked.upstream), messages
 
     def decoder(self, *, streams: bool, prompt_tokens: int) -> OpenaiChatDecoder:
         """Observes the answer."""
@@ -76,16 +89,21 @@ class ChatRelay:
         return DONE
 
 
-def _draft(settings: Settings, messages: memoryview | msgspec.Raw | bytes, asked: Asked, prompt_tokens: int) -> Draft:
-    streams = asked.streams_upstream
-    body = b"".join((b'{"messages":', messages, settings.rest))
+def _draft(settings: Settings, messages: RawMessages, asked: Asked, prompt_tokens: int) -> Draft:
+    upstream = known_request(settings, messages, streams=asked.streams_upstream)
     return Draft(
-        Built(UpstreamRequest("POST", PATH, _HEADERS, body, streams=streams), settings.warnings),
+        Built(upstream, settings.warnings),
         settings.include_usage,
         prompt_tokens,
         settings.output_tokens_max,
         settings.exclude_reasoning,
     )
+
+
+def known_request(settings: Settings, messages: RawMessages, *, streams: bool) -> UpstreamRequest:
+    """The request for these messages under these settings."""
+    body = b"".join((b'{"messages":', messages, settings.rest))
+    return UpstreamRequest("POST", PATH, _HEADERS, body, streams)
 
 
 def _settings(fields: ChatFields, top: dict[str, msgspec.Raw], asked: Asked) -> Settings:

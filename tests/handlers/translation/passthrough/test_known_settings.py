@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from handlers.translation.dialects.openai_chat_parse import decode_top
-from handlers.translation.passthrough.known_settings import KNOWN_MAX, KnownSettings, Settings, cut
+from handlers.translation.passthrough.known_settings import KNOWN_MAX, KnownSettings, Settings
+from tests.handlers.translation.passthrough.test_openai_chat import asked
 
 SETTINGS = Settings(b',"model":"m"}', (), include_usage=False, output_tokens_max=0, exclude_reasoning=False)
 HELLO = '[{"role":"user","content":"hi"}]'
@@ -14,14 +14,16 @@ HELLO = '[{"role":"user","content":"hi"}]'
 
 def learnt(body: str) -> bool:
     """Whether a body like this one, with messages for `HELLO`, would be known the next time."""
-    body = body.replace("HELLO", HELLO)
+    written = body.replace("HELLO", HELLO).encode()
     known = KnownSettings()
-    parts = cut(body.encode())
-    if parts is None:
+    known.learn(asked(written), decode_top(written), SETTINGS)
+    assert known.find(asked(written, stateless=False), written) is None
+    assert known.find(asked(written, output_tokens_max=9), written) is None
+    found = known.find(asked(b""), written)
+    if found is None:
         return False
-    known.learn("terms", parts, decode_top(body.encode()), SETTINGS)
-    assert known.find("other terms", parts) is None
-    return known.find("terms", parts) is SETTINGS
+    assert (found[0], bytes(found[1]).strip()) == (SETTINGS, HELLO.encode())
+    return True
 
 
 @pytest.mark.parametrize(
@@ -74,8 +76,6 @@ def test_what_is_kept_is_bounded() -> None:
     known = KnownSettings()
     for number in range(3 * KNOWN_MAX):
         body = b'{"max_tokens":%d,"messages":[]}' % number
-        parts = cut(body)
-        assert parts is not None
-        known.learn("terms", parts, msgspec.json.decode(body, type=dict[str, msgspec.Raw]), SETTINGS)
-        assert known.find("terms", parts) is SETTINGS
+        known.learn(asked(body), decode_top(body), SETTINGS)
+        assert known.find(asked(body), body) is not None
         assert len(known._known) <= KNOWN_MAX

@@ -42,12 +42,12 @@ FIELD = st.sampled_from([
 SIDE = st.lists(FIELD, max_size=4)
 
 
-def asked(body: str, target: UpstreamTarget = TARGET, **changes: Any) -> Asked:
+def asked(body: str | bytes, target: UpstreamTarget = TARGET, **changes: Any) -> Asked:
     values: dict[str, Any] = {
         "dialect": "openai_chat",
         "operation": "chat",
         "upstream": target,
-        "body": body.encode(),
+        "body": body.encode() if isinstance(body, str) else body,
         "content_type": "application/json",
         "target": "/v1/chat/completions",
         "client_headers": {},

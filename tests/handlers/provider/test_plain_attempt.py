@@ -1,0 +1,88 @@
+"""The short way of a pod ends as the long way ends, whatever an upstream does."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import pytest
+
+from handlers.errors import FailureClass
+from handlers.transport.wire import FrameKind, WireEnd
+from tests.handlers.provider.pod_driver import PATIENT, Answer, PodProcess, chat
+from tests.handlers.provider.test_attempt import AFTER_COMMIT, BEFORE_COMMIT, HARMLESS, SILENT, SOON
+from tests.upstreams.scripted import ScriptedUpstream
+
+ALL = (
+    *BEFORE_COMMIT, *AFTER_COMMIT, *HARMLESS, "well tool=1", "no-content", "wrong-length", "large-call", "echo code=400", "usage kind=missing", "usage kind=negative", "usage kind=huge",
+    "usage kind=cached-over-prompt", "usage kind=nan", "well n=200000", "text",
+)  # fmt: skip
+PLAYS = [play for play in ALL if not play.startswith("endless")]
+"""What strikes first in an endless answer, a limit or a deadline, is chance."""
+LONG = {"metadata": None}
+"""A field that changes nothing, and is none of those whose values are kept."""
+
+
+def ask(pod: PodProcess, play: str, **fields: Any) -> Answer:
+    deadlines = SOON if play.startswith(SILENT) else PATIENT
+    return pod.ask(chat(play, max_tokens=1000, **fields), upstream_stream=False, deadlines=deadlines)
+
+
+def told(answer: Answer) -> tuple[list[FrameKind], WireEnd, Any]:
+    """Everything but the answer's own id and time."""
+    body = msgspec.json.decode(answer.body) if answer.body else None
+    if isinstance(body, dict):
+        body = {name: value for name, value in body.items() if name not in {"id", "created"}}
+    if answer.end.failure is FailureClass.TIMEOUT:  # what had come by then is chance
+        return answer.kinds, WireEnd(failure=FailureClass.TIMEOUT), body
+    return answer.kinds, answer.end, body
+
+
+def test_every_play_ends_the_same_both_ways(pod: PodProcess) -> None:
+    ask(pod, "well")  # from now on the settings are known
+    with ThreadPoolExecutor(12) as workers:
+        short = dict(zip(PLAYS, workers.map(lambda play: told(ask(pod, play)), PLAYS), strict=True))
+        long = dict(zip(PLAYS, workers.map(lambda play: told(ask(pod, play, **LONG)), PLAYS), strict=True))
+    for play in PLAYS:
+        assert short[play] == long[play], play
+    harmless = [play for play in HARMLESS if not play.startswith("sse")]
+    assert {play: short[play][1].failure for play in harmless} == dict.fromkeys(harmless)
+    failures = {short[play][1].failure for play in BEFORE_COMMIT}
+    assert {FailureClass.TRUNCATED, FailureClass.TIMEOUT, FailureClass.MALFORMED, FailureClass.RATE_LIMITED} <= failures
+
+
+@pytest.mark.claim("A71")
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("play", ["hang-before-headers", "hang-after-headers"])
+def test_a71_a_cancelled_exchange_cancels_the_upstream_at_once(
+    pod: PodProcess, upstream: ScriptedUpstream, play: str, *, half: bool
+) -> None:
+    ask(pod, "well")
+    before = len(upstream.received)
+    exchange = pod.open(chat(play, max_tokens=1000), upstream_stream=False)
+    assert upstream.wait_until(lambda seen: len(seen.received) > before)
+    cancelled_at = time.monotonic()
+    if half:
+        exchange.stop_sending()
+        assert exchange.finish().end.failure is FailureClass.CANCELLED
+    else:
+        exchange.socket.close()
+    call = upstream.received[before]
+    assert upstream.wait_until(lambda _: call.hung_up_at is not None, 2)
+    assert call.hung_up_at is not None
+    assert call.hung_up_at - cancelled_at < 1
+
+
+def test_a_credential_that_was_renewed_is_used_at_once(upstream: ScriptedUpstream) -> None:
+    with PodProcess("openai", f"{upstream.url}/v1") as pod:
+        for _ in range(2):
+            ask(pod, "well")
+            assert pod.credential in upstream.received[-1].header("authorization")
+        pod.rotate()
+        deadline = time.monotonic() + 5
+        while pod.credential not in upstream.received[-1].header("authorization"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+            ask(pod, "well")
