@@ -81,17 +81,15 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answer one ALB event, or do what a schedule asks for, which no load balancer can send.
 
     {"task": "repair", "passes": 3, "pause_s": 20}    every minute; see `questions`
-    {"task": "reconcile", "day": "2026-11-22"}        every day, by default for the last complete one; see `reconciliation`
+    {"task": "reconcile", "day": "2026-11-22"}        every day, by default for all that are due; see `reconciliation`
     """
     match event.get("task"):
         case "repair":
             passes, pause_s = int(event.get("passes", PASSES)), float(event.get("pause_s", PAUSE_S))
             return msgspec.structs.asdict(make_passes(room().questions, passes, pause_s))
         case "reconcile":
-            reconciliation = room().reconciliation
-            return msgspec.structs.asdict(
-                reconciliation.run(event.get("day") or reconciliation.complete_day(time.time()))
-            )
+            reconciliation, day = room().reconciliation, event.get("day")
+            return msgspec.structs.asdict(reconciliation.run(day) if day else reconciliation.run_due(time.time()))
         case _:
             return room().answer(event, context)
 

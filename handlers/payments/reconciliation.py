@@ -3,7 +3,7 @@
 Each payment that the company lists is applied like any other notice, so that what every notification and question has missed
 is credited now. What we say was paid and the company does not list is credit without money: nothing repairs that, a person looks.
 Its order is flagged, as is one that contradicts the company; the nightly comparison of all sums (handlers.operations.reconcile)
-fails on a flagged order, and that pages.
+fails on a flagged order, and on a day with payments that nobody compared for six days, and that pages.
 """
 
 from __future__ import annotations
@@ -57,6 +57,18 @@ class Reconciliation:
             dt.datetime.fromtimestamp(now_s, dt.UTC).date() - dt.timedelta(days=self._company.list_days)
         ).isoformat()
 
+    def run_due(self, now_s: float) -> Reconciled:
+        """Compare every day with payments that was missed before, and the last one that is complete; returns that one.
+
+        Raises:
+            Unavailable: the company cannot answer now; what is left is done the next time.
+        """
+        last = self.complete_day(now_s)
+        for day in self._store.uncompared_days(self._company.provider, last):
+            if day != last:
+                self.run(day)
+        return self.run(last)
+
     def run(self, day: str) -> Reconciled:
         """Compare one day (UTC, `2026-11-22`); any number of times with the same result.
 
@@ -83,7 +95,7 @@ class Reconciliation:
         for order in missing:
             self._store.flag_missing(order.order_id)
             self._tell(order.order_id)
-        return Reconciled(
+        done = Reconciled(
             day=day,
             listed=outcomes.total(),
             repaired=outcomes["credited"],
@@ -91,6 +103,10 @@ class Reconciliation:
             foreign=outcomes["unknown_order"],
             missing=len(missing),
         )
+        self._store.note_comparison(
+            self._company.provider, day, listed=done.listed, repaired=done.repaired, missing=done.missing
+        )
+        return done
 
     def _tell(self, order_id: str) -> None:
         self._log.emit(

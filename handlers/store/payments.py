@@ -253,6 +253,16 @@ class PaymentStore:
         rows = self._pool.run("payments_list_paid", provider=provider, since=since_s, until=until_s)
         return [PaidOrder(order_id=str(row[0]), company_payment=row[1], amount_minor=row[2]) for row in rows]
 
+    def note_comparison(self, provider: str, day: str, *, listed: int, repaired: int, missing: int) -> None:
+        """A day was compared with the company's list."""
+        self._pool.run(
+            "payments_note_comparison", provider=provider, day=day, listed=listed, repaired=repaired, missing=missing
+        )
+
+    def uncompared_days(self, provider: str, until: str) -> list[str]:
+        """Days up to one, as text, on which something was paid and which were never compared; the oldest first."""
+        return [str(day) for (day,) in self._pool.run("payments_uncompared_days", provider=provider, until=until)]
+
     def flag_missing(self, order_id: str) -> None:
         """The company does not list this order's payment: flag it, so that a person looks."""
         self._pool.run("payments_flag_missing", order=order_id)

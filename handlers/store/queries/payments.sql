@@ -93,3 +93,9 @@ select order_id, company_payment, amount_minor from therouter.payments_list_paid
 
 -- name: payments_flag_missing
 select therouter.payments_flag_missing(:order)
+
+-- name: payments_note_comparison
+select therouter.payments_note_comparison(:provider, :day, :listed, :repaired, :missing)
+
+-- name: payments_uncompared_days
+select therouter.payments_uncompared_days(:provider, :until)

@@ -115,6 +115,29 @@ def test_the_schedule_compares_the_last_day_that_is_complete(
     assert msgspec.json.encode(done)
 
 
+def test_a_day_that_was_missed_is_compared_later_and_one_that_nobody_compares_pages(
+    any_room: StripeRoom | WeChatRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operations = OperationsStore(any_room.database.pool("operations"))
+    any_room.pay(any_room.open(any_room.tenant(), 880))
+    for body in list(any_room.standin.outbox):
+        any_room.deliver(body)
+    any_room.database.query("update therouter.payment_order set mode = 'live', paid_at = paid_at - interval '7 days'")
+    differing = [row.rule for row in operations.reconcile() if row.difference]
+    assert differing == ["payments_are_compared"]
+    compared: list[str] = []
+    reconciliation = any_room.room.reconciliation
+    real = reconciliation.run
+    monkeypatch.setattr(reconciliation, "run", lambda day: (compared.append(day), real(day))[1])
+    a_week_ago = (dt.datetime.now(dt.UTC).date() - dt.timedelta(days=7)).isoformat()
+    last = reconciliation.run_due(any_room.clock())
+    assert compared == [a_week_ago, last.day]
+    reconciliation.run_due(any_room.clock())
+    assert compared == [a_week_ago, last.day, last.day], "each missed day once"
+    differing = [row.rule for row in operations.reconcile() if row.difference]
+    assert "payments_are_compared" not in differing
+
+
 def test_a_bill_that_is_not_ready_accuses_nobody(wechat_room: WeChatRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     def being_made(day: str) -> bytes:
         raise Refused(400, "STATEMENT_CREATING", day)

@@ -128,6 +128,7 @@ FUNCTIONS: dict[str, set[str]] = {
         "payments_list_paid",
         "payments_list_receipts",
         "payments_list_refunds",
+        "payments_note_comparison",
         "payments_open_automatic",
         "payments_open_order",
         "payments_open_refund",
@@ -136,6 +137,7 @@ FUNCTIONS: dict[str, set[str]] = {
         "payments_set_automatic",
         "payments_set_customer",
         "payments_set_tax_id",
+        "payments_uncompared_days",
     },
     "operations": {
         "credit_expire",
