@@ -14,6 +14,7 @@ import msgspec
 
 TEXT = "Hello from a scripted provider."
 USAGE = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
+THOUGHT = {"completion_tokens_details": {"reasoning_tokens": 3}}
 
 
 def example(schema: dict[str, Any]) -> Any:
@@ -86,9 +87,15 @@ def _handler(answers: Callable[[dict[str, Any]], tuple[dict[str, Any], str]]) ->
     return Handler
 
 
+def usage(said: dict[str, Any]) -> dict[str, Any]:
+    return USAGE | (THOUGHT if said.get("reasoning_content") else {})
+
+
 def _whole(said: dict[str, Any], finish: str) -> bytes:
     choice = {"index": 0, "message": said, "finish_reason": finish}
-    return msgspec.json.encode({"id": "c-1", "model": "apt", "created": 1, "choices": [choice], "usage": USAGE})
+    return msgspec.json.encode(
+        {"id": "chatcmpl-1", "model": "apt", "created": 1, "choices": [choice], "usage": usage(said)}
+    )
 
 
 def _stream(said: dict[str, Any], finish: str) -> bytes:
@@ -105,7 +112,7 @@ def _stream(said: dict[str, Any], finish: str) -> bytes:
     )
     chunks: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     chunks.append({"index": 0, "delta": {}, "finish_reason": finish})
-    head = {"id": "c-1", "model": "apt", "created": 1}
+    head = {"id": "chatcmpl-1", "model": "apt", "created": 1}
     frames = [b"data: " + msgspec.json.encode(head | {"choices": [chunk]}) + b"\n\n" for chunk in chunks]
-    last = b"data: " + msgspec.json.encode(head | {"choices": [], "usage": USAGE}) + b"\n\n"
+    last = b"data: " + msgspec.json.encode(head | {"choices": [], "usage": usage(said)}) + b"\n\n"
     return b"".join(frames) + last + b"data: [DONE]\n\n"

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -18,13 +19,28 @@ from handlers.local.system import LocalSystem, Options
 from tests.replay.apt_upstream import AptUpstream
 
 pytestmark = pytest.mark.xdist_group("compliance")
-FORMATS = {
-    "openai-chat": "/v1",
-    "anthropic": "/v1",
-    "open-responses": "/v1",
-    "google-genai": "",
-    "google-interactions": "",
+
+
+class Suite(NamedTuple):
+    """One format of the suite."""
+
+    path: str
+    model: str
+    """The suite skips checks by the model's name: these are names under which it skips none."""
+    checks: int
+
+
+SUITES = {
+    "openai-chat": Suite("/v1", "vllm/gpt-5-apt", 9),
+    "anthropic": Suite("/v1", "vllm/claude-sonnet-4-apt", 9),
+    "open-responses": Suite("/v1", "vllm/gpt-5-apt", 13),
+    "google-genai": Suite("", "vllm/apt", 9),
+    "google-interactions": Suite("", "vllm/apt", 9),
 }
+UNSATISFIED = {
+    "compact-response": "the model behind compacts no conversations: `compaction` items are OpenAI's own, sealed by its service",
+}
+"""Checks that pass with a warning of the suite, and why the model behind cannot do better."""
 HEADERS = {"anthropic": ["-H", "anthropic-version:2023-06-01"]}
 
 
@@ -35,7 +51,11 @@ def gateway() -> Iterator[tuple[str, str]]:
     folder.chmod(0o711)
     with AptUpstream() as upstream:
         options = Options(
-            port=0, model=False, addresses={"vllm": upstream.url}, models={"vllm": ["apt"]}, durable=False
+            port=0,
+            model=False,
+            addresses={"vllm": upstream.url},
+            models={"vllm": ["apt", "gpt-5-apt", "claude-sonnet-4-apt"]},
+            durable=False,
         )
         system = LocalSystem(Home(folder / "global"), options)
         try:
@@ -50,12 +70,14 @@ def gateway() -> Iterator[tuple[str, str]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("format_", sorted(FORMATS))
-def test_every_check_passes_or_is_skipped_by_the_suite_itself(gateway: tuple[str, str], format_: str) -> None:
+@pytest.mark.parametrize("format_", sorted(SUITES))
+def test_every_check_passes_and_none_is_skipped(gateway: tuple[str, str], format_: str) -> None:
     url, key = gateway
-    command = [sys.executable, "-m", "llm_comply.cli", "run", "-u", url + FORMATS[format_], "-k", key, "-m", "vllm/apt"]
+    suite = SUITES[format_]
+    command = [sys.executable, "-m", "llm_comply.cli", "run", "-u", url + suite.path, "-k", key, "-m", suite.model]
     command += ["--format", format_, "--json", *HEADERS.get(format_, [])]
     ran = subprocess.run(command, capture_output=True, check=False, timeout=100)
     results = msgspec.json.decode(ran.stdout)["results"]
-    assert [result for result in results if result["status"] == "failed"] == []
-    assert sum(result["status"] == "passed" for result in results) >= 8
+    assert [(result["id"], result.get("errors")) for result in results if result["status"] != "passed"] == []
+    assert len(results) == suite.checks
+    assert {result["id"] for result in results if result.get("warnings")} <= set(UNSATISFIED)

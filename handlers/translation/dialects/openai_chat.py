@@ -277,9 +277,7 @@ def _whole_choice(answer: Answer, choice: int, context: AnswerContext) -> dict[s
     }
     if calls:
         message["tool_calls"] = [_whole_call(block, number, context) for number, block in enumerate(calls)]
-    citations = [citation_fields(cited) for block in texts for cited in block.citations]
-    if citations:
-        message["annotations"] = citations
+    message["annotations"] = [citation_fields(cited) for block in texts for cited in block.citations]
     if not context.exclude_reasoning:
         message |= _whole_reasoning(answer, choice)
     images = answer.of(choice, BlockKind.IMAGE)
