@@ -5,7 +5,7 @@
     authorize.py    what this key may do with this call; returns a `Grant`
     byok.py         which of an account's own provider keys may serve it; rates.py counts its requests and tokens per minute
     plan.py         filters, then ordered attempts (ordering.py); pure; preferences.py is what clients may ask
-    sticky.py       conversations return to who served them, and provider-bound material to who made it
+    sticky.py       conversations return to who served them; makers.py: provider-bound material to whose credential made it
     credit.py       hold: balance leased from PostgreSQL in blocks, sub-allocated in memory
     passage.py      dispatch and meter: one request's way through its attempts, driven by wire callbacks; dispatch.py is
                     what a pod is told, disclosure.py what the client is told about who served it or failed to

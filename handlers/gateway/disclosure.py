@@ -8,6 +8,7 @@ answered (keep-alive) cannot tell it in headers any more; a stream of events the
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from handlers.catalog.entries import NANO
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from handlers.catalog.entries import Catalog
     from handlers.gateway.gate import Call
     from handlers.gateway.health import HealthSnapshot
+    from handlers.gateway.makers import Made
     from handlers.gateway.ordering import Attempt
     from handlers.gateway.plan import RoutePlan
     from handlers.gateway.refusals import Headers
@@ -131,7 +133,12 @@ def failure_error(
 
 
 def describe_plan(
-    plan: RoutePlan, worst_case_nano: int, catalog: Catalog, health: HealthSnapshot, account: str
+    plan: RoutePlan,
+    worst_case_nano: int,
+    catalog: Catalog,
+    health: HealthSnapshot,
+    account: str,
+    made: tuple[Made, ...] | None = None,
 ) -> dict[str, object]:
     """A plan as JSON: attempts in order with what is known of each, and the reason for each endpoint not chosen."""
     return {
@@ -151,10 +158,19 @@ def describe_plan(
         "currency": catalog.currency,
         "excluded_by": plan.excluded,
         "not_chosen": [{"endpoint": endpoint, "reason": reason} for endpoint, reason in plan.details],
-        "provider_bound": plan.minted_by or None,
+        "provider_bound": None if made is None else _makers_of(made),
         "seed": plan.seed,
         "catalog_version": plan.catalog_version,
     }
+
+
+def _makers_of(made: tuple[Made, ...]) -> list[dict[str, object]]:
+    """How much of the provider-bound material in a request is whose; what nobody of us made goes to nobody."""
+    counts = Counter(maker for _, maker in made)
+    return [
+        {"provider": maker.provider or None, "credential": maker.credential.partition(":")[0] or None, "pieces": count}
+        for maker, count in counts.items()
+    ]
 
 
 def _retry_after_s(failure: FailureClass, told_ms: int) -> int | None:

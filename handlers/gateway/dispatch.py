@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handlers.errors import FAILURES, FailureClass
+from handlers.gateway.makers import kept_by
 from handlers.keys.wire_token import mint_wire_token
 from handlers.telemetry.logs import AttemptEnded, Level, identifier
 from handlers.transport.frames import KNOWN_TERMS_BYTES_MAX
@@ -56,8 +57,9 @@ def wire_request(
         key, request_id, account, terms.endpoint, attempt.record, expires_at_s=now_s + TOKEN_LIFETIME_S
     )
     return WireRequest(
-        terms, request_id, token, account, number, output_tokens_max, elapsed_ms, attempt.record, byok_sealed
-    )
+        terms, request_id, token, account, number, output_tokens_max, elapsed_ms, attempt.record, byok_sealed,
+        kept_by(call.made, attempt.provider.slug, attempt.health_key) if call.made is not None else None,
+    )  # fmt: skip
 
 
 def terms_of(attempt: Attempt, call: Call, exchange: Exchange) -> WireTerms:

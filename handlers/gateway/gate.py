@@ -15,7 +15,7 @@ Theory of operation
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,9 @@ from msgspec import Meta
 from handlers.errors import InvalidRequest, UnsupportedMediaType
 from handlers.gateway.preferences import NO_PREFERENCES, Preferences, SortRule
 from handlers.gateway.routes import Route, google_model
+
+if TYPE_CHECKING:
+    from handlers.gateway.makers import Made
 
 DEPTH_MAX = 64
 STRICT_BYTES_MAX = 128 * 1024
@@ -119,6 +122,8 @@ class Call(msgspec.Struct, frozen=True):
     """It asks for a service tier that costs more than the list price, so a shared credential cannot serve it."""
     searches: bool
     """It may make the provider search the web, which costs by the search."""
+    made: tuple[Made, ...] | None = None
+    """Provider-bound material in it and who made it (makers.py); None: there is none."""
 
 
 def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | None, body: bytes) -> Call:

@@ -1,6 +1,6 @@
 """In which order the endpoints of a plan are tried: preferences order, and exclude nothing.
 
-Order within a model: the client's `order`; else who served the conversation last, if cached tokens are cheaper there; else
+Order within a model: the client's `order`; else who made the provider-bound material in the request; else who served the conversation last, if cached tokens are cheaper there; else
 the client's `sort`; else drawn one after the other with a weight of 1/price squared, for a conversation by its name, so
 that every replica draws alike. What misses a preferred speed comes behind what reaches it, and what is cooling down or
 broken comes last.
@@ -58,8 +58,6 @@ class RoutePlan(msgspec.Struct, frozen=True, dict=True):
     catalog_version: str
     conversation: bytes = b""
     """The name to remember who served it by; empty when there was no choice."""
-    minted_by: str = ""
-    """Wire format of who made the provider-bound material in the request; attempts of another format go without it."""
 
     @property
     def excluded(self) -> dict[str, int]:
@@ -95,6 +93,12 @@ class Circumstances(NamedTuple):
     """Of the draw: the plan's, or the conversation's."""
     stay: tuple[str, str]
     """(endpoint, health key) that served the conversation last, or empty strings."""
+    maker: tuple[str, str] = ("", "")
+    """(provider, health key) that made the newest provider-bound material in the call, or empty strings."""
+
+    def made_it(self, attempt: Attempt) -> bool:
+        """Whether the attempt's credential is the only one that can read that material."""
+        return (attempt.provider.slug, attempt.health_key) == self.maker
 
 
 def price_of(endpoint: Endpoint) -> int:
@@ -117,24 +121,33 @@ def in_order(attempts: list[Attempt], suffix: str, given: Circumstances) -> list
     """The attempts, first to last."""
     if len(attempts) < 2:
         return attempts
-    call, health, account = given.call, given.health, given.account
-    wishes = call.preferences
+    wishes, health = given.call.preferences, given.health
     rank = {slug: position for position, slug in enumerate(wishes.order)}
-    first = sorted((a for a in attempts if a.provider.slug in rank), key=lambda a: rank[a.provider.slug])
+    first = sorted(
+        (a for a in attempts if a.provider.slug in rank), key=lambda a: (rank[a.provider.slug], not given.made_it(a))
+    )
     rest = [a for a in attempts if a.provider.slug not in rank]
     rest = _sorted(rest, wishes, suffix, given)
     if given.stay[0] and not rank:
         rest.sort(key=lambda a: (a.endpoint.id, a.health_key) != given.stay)
-    # Own credentials first where both kinds may serve; broken endpoints last, whatever the wishes for order.
+    # Own credentials first where both kinds may serve, unless a conversation would lose what only the other can read;
+    # broken endpoints last, whatever the wishes for order.
     rest.sort(
         key=lambda a: (
-            health.condition(a.endpoint.id, a.health_key, account).rank,
+            _rank(a, given),
             _misses(a, wishes, health),
+            not given.made_it(a),
             a.credential != "byok",
         )
     )
     first.sort(key=lambda a: health.condition(a.endpoint.id, a.health_key).rank >= Condition.OPEN.rank)
     return first + rest
+
+
+def _rank(attempt: Attempt, given: Circumstances) -> int:
+    """How fit it is; who made the material in the call is not left for one failure of its own."""
+    condition = given.health.condition(attempt.endpoint.id, attempt.health_key, given.account)
+    return 0 if condition is Condition.SHAKY and given.made_it(attempt) else condition.rank
 
 
 def _sorted(rest: list[Attempt], wishes: Preferences, suffix: str, given: Circumstances) -> list[Attempt]:

@@ -181,16 +181,15 @@ class Passage:
         """The attempt is over."""
         self._wire = None
         self._usage = end.usage
-        waited_ms = None
-        if self._committed_at and end.first_event_ms:
-            waited_ms = (self._committed_at - self._dispatched_at) * 1000 - end.first_event_ms
+        is_known = self._committed_at and end.first_event_ms
+        waited_ms = (self._committed_at - self._dispatched_at) * 1000 - end.first_event_ms if is_known else None
         self._leave_pod(waited_ms)
+        if end.minted:
+            self._gateway.minted(self._grant.principal.account, self._attempt, end.minted)
         if end.semantic and self.first_event_ms is None:
             self.first_event_ms = end.first_event_ms
-        if end.failure is None:
-            self._succeed(end, final)
-        else:
-            self._fail(end, final)
+        conclude = self._succeed if end.failure is None else self._fail
+        conclude(end, final)
 
     def lost(self) -> None:
         """The pod went away without an end: what it produced so far is metered, flagged as estimated."""
@@ -202,8 +201,8 @@ class Passage:
         self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), b"")
 
     def _leave_pod(self, waited_ms: float | None) -> None:
-        account = self._grant.principal.account
-        self._gateway.limit_of(self._attempt.provider.slug).leave(account, waited_ms, monotonic())
+        limit = self._gateway.limit_of(self._attempt.provider.slug)
+        limit.leave(self._grant.principal.account, waited_ms, monotonic())
 
     # What the client does
 
@@ -358,11 +357,8 @@ class Passage:
     def _headers(self, head: WireHead) -> Headers:
         """What is said to this request alone; the rest is in `_lines`."""
         headers = [(b"x-request-id", self.request_id.encode()), *self._gateway.standing(self._grant.principal)]
-        if self._plan.minted_by and self._attempt.wire_format != self._plan.minted_by:
-            headers.append((b"x-therouter-warnings", b"dropped:provider_bound_reasoning"))
-        for name, value in head.headers.items():
-            headers.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
-        return headers
+        told = ((name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in head.headers.items())
+        return [*headers, *told]
 
     def _lines(self, head: WireHead) -> bytes:
         return answer_lines(

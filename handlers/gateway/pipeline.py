@@ -21,6 +21,7 @@ from handlers.gateway.authorize import authorize
 from handlers.gateway.disclosure import describe_plan
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.hedging import arm
+from handlers.gateway.makers import carries_material
 from handlers.gateway.overload import Level
 from handlers.gateway.passage import Passage
 from handlers.gateway.plan import RoutePlan, route_plan
@@ -113,8 +114,30 @@ async def _count_first(gateway: Gateway, exchange: Exchange, call: Call, grant: 
     await _answering(gateway, exchange, call, request_id, stage())
 
 
+async def _find_makers_first(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, request_id: str) -> None:
+    async def stage() -> None:
+        made = await gateway.makers.find(grant.principal.account, call)
+        if exchange.closed:
+            gateway.claims.refused(request_id)
+            gateway.rates.settle(grant.principal, len(call.body), 0)
+            return
+        try:
+            _plan_and_hold(gateway, exchange, msgspec.structs.replace(call, made=made), grant, request_id)
+        except TheRouterError:
+            gateway.rates.settle(grant.principal, len(call.body), 0)
+            raise
+
+    await _answering(gateway, exchange, call, request_id, stage())
+
+
 def _plan_and_hold(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, request_id: str) -> None:
     principal = grant.principal
+    if call.made is None and carries_material(call):
+        made = gateway.makers.known(principal.account, call)
+        if made is None:
+            gateway.spawn(_find_makers_first(gateway, exchange, call, grant, request_id))
+            return
+        call = msgspec.structs.replace(call, made=made)
     plan = plan_for(gateway, exchange, call, grant)
     if gateway.overload.level:
         is_free = not gateway.credit.worst_case(principal, plan, call)
@@ -202,7 +225,8 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
     async def stage() -> None:
         principal = await gateway.recognise(token)
         grant = authorize(principal, exchange.head.peer, gateway.byok.choice(principal))
-        plan = plan_for(gateway, exchange, call, grant)
+        made = await gateway.makers.find(principal.account, call) if carries_material(call) else None
+        plan = plan_for(gateway, exchange, msgspec.structs.replace(call, made=made), grant)
         body = msgspec.json.encode(
             describe_plan(
                 plan,
@@ -210,6 +234,7 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
                 gateway.catalog,
                 gateway.health.snapshot(gateway.monotonic()),
                 principal.account,
+                made,
             )
         )
         exchange.send(200, [*JSON_HEADERS, (b"x-request-id", request_id.encode())], body)

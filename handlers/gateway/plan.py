@@ -2,8 +2,8 @@
 
 Theory of operation
     Filters exclude (eligibility.py), and each exclusion is counted under its reason; preferences only order (ordering.py). Constraints (data
-    policy, price cap, required abilities, BYOK-only, the client's own lists, provider-bound material) are filters, so no
-    fallback can relax them. The models of a request come one after the other, or, with `sort.partition` none, as one list.
+    policy, price cap, required abilities, BYOK-only, the client's own lists) are filters, so no fallback can relax them.
+    Provider-bound material prefers the credential that made it, and is left out for every other (makers.py). The models of a request come one after the other, or, with `sort.partition` none, as one list.
     Given the same call, grant, catalogue, health snapshot, remembered conversations and seed, the plan is the same.
 """
 
@@ -19,15 +19,14 @@ from handlers.gateway.authorize import Grant
 from handlers.gateway.eligibility import Eligibility, Wanted, split_suffix, unmet_parameters, wanted_by
 from handlers.gateway.gate import Call
 from handlers.gateway.health import HealthSnapshot
+from handlers.gateway.makers import latest_maker
 from handlers.gateway.ordering import Attempt, Circumstances, RoutePlan, counted, in_order, price_of, saves_by_cache
 from handlers.gateway.preferences import SortRule
 from handlers.gateway.sticky import (
     NOTHING_REMEMBERED,
-    STICKY_S,
     Stay,
     Sticky,
     conversation_of,
-    holds_bound_material,
 )
 
 __all__ = ["ATTEMPTS_MAX", "Attempt", "RoutePlan", "price_of", "route_plan"]
@@ -47,10 +46,10 @@ class _Conversation(NamedTuple):
             return int.from_bytes(self.name[:4], "big")
         return otherwise
 
-    def preferred(self, attempts: list[Attempt], now: float) -> tuple[str, str]:
+    def preferred(self, attempts: list[Attempt]) -> tuple[str, str]:
         """Who served it last, while that provider's cache may still hold it and saves something."""
         stay = self.stay
-        if stay is None or now - stay.at > STICKY_S:
+        if stay is None:
             return ("", "")
         known = any(a.endpoint.id == stay.endpoint and saves_by_cache(a.endpoint) for a in attempts)
         return (stay.endpoint, stay.credential) if known else ("", "")
@@ -78,18 +77,18 @@ def route_plan(
     groups, details = [(suffix, list(group)) for suffix, group in found.groups], list(found.details)
     account = grant.principal.account
     conversation = _conversation(call, account, remembered, now)
-    minted_by = _keep_bound(call, groups, conversation, details)
     sort = call.preferences.sort
     if isinstance(sort, SortRule) and sort.partition == "none":
         groups = [("", [attempt for _, group in groups for attempt in group])]
+    maker = latest_maker(call.made)
     ordered: list[Attempt] = []
     for suffix, group in groups:
-        stay = conversation.preferred(group, now)
-        given = Circumstances(call, health, account, conversation.seed(group, seed), stay)
+        stay = conversation.preferred(group)
+        given = Circumstances(call, health, account, conversation.seed(group, seed), stay, maker)
         ordered += in_order(group, suffix, given)
     limit = ATTEMPTS_MAX if call.preferences.allow_fallbacks else max(1, len(call.preferences.order))
     details += [(attempt.endpoint.id, "attempts_limit") for attempt in ordered[limit:]]
-    return RoutePlan(tuple(ordered[:limit]), tuple(details), seed, catalog.version, conversation.name, minted_by)
+    return RoutePlan(tuple(ordered[:limit]), tuple(details), seed, catalog.version, conversation.name)
 
 
 def _conversation(call: Call, account: str, remembered: Sticky, now: float) -> _Conversation:
@@ -97,30 +96,6 @@ def _conversation(call: Call, account: str, remembered: Sticky, now: float) -> _
         return _NO_CONVERSATION
     name = conversation_of(call, account)
     return _Conversation(name, remembered.find(name, now) if name else None)
-
-
-def _keep_bound(
-    call: Call, groups: list[tuple[str, list[Attempt]]], conversation: _Conversation, details: list[tuple[str, str]]
-) -> str:
-    """Provider-bound material goes to the credential that made it, and to none other that would try to read it.
-
-    Returns the wire format of its maker, or an empty string. Without its maker among the attempts nothing is excluded:
-    what its pods cannot tell from their own, the provider refuses.
-    """
-    stay = conversation.stay
-    if stay is None or not holds_bound_material(call.body):
-        return ""
-    everywhere = [attempt for _, group in groups for attempt in group]
-    maker = next((a for a in everywhere if (a.endpoint.id, a.health_key) == stay[:2]), None)
-    if maker is None:
-        return ""
-    for _, group in groups:
-        for attempt in list(group):
-            same_credential = (attempt.provider.slug, attempt.health_key) == (maker.provider.slug, maker.health_key)
-            if not same_credential and attempt.wire_format == maker.wire_format:
-                group.remove(attempt)
-                details.append((attempt.endpoint.id, "provider_bound"))
-    return maker.wire_format
 
 
 def _unmet(wanted: Wanted, catalog: Catalog) -> str:

@@ -14,6 +14,7 @@ from handlers.catalog.elsewhere import models_elsewhere
 from handlers.catalog.entries import Catalog
 from handlers.catalog.loading import load_catalog
 from handlers.clouds import KeptSecrets, SecretStore, open_secret_store
+from handlers.gateway.makers import PURPOSE
 from handlers.gateway.room import POD_CONNECTIONS_MAX, Gateway
 from handlers.gateway.spool import Spool
 from handlers.hardening import harden_process, settle_memory
@@ -71,6 +72,7 @@ async def renew(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets
     wire_keys = {slug: _wire_key(secrets, slug) for slug in settings.providers}
     pool.renew(_dsn(settings, secrets))
     gateway.verifier.renew(mint_keys)
+    gateway.makers.renew(gateway.verifier.subkeys(PURPOSE))
     gateway.wire_keys.update(wire_keys)
 
 

@@ -24,7 +24,9 @@ from handlers.gateway.credit import Credit
 from handlers.gateway.eligibility import Eligibility
 from handlers.gateway.health import Health
 from handlers.gateway.hedging import HedgeBudget
+from handlers.gateway.makers import PURPOSE, Maker, Makers
 from handlers.gateway.observations import GatewayMetrics
+from handlers.gateway.ordering import Attempt
 from handlers.gateway.overload import Overload
 from handlers.gateway.passage import Passage
 from handlers.gateway.rates import RateGate
@@ -77,6 +79,7 @@ class Gateway:
         self.recorder = Recorder(spool, store.settle_quietly, log, settled=self.credit.line_settled)
         self.health = Health(seed=int.from_bytes(os.urandom(4), "big"))
         self.sticky = Sticky()
+        self.makers = Makers(store, verifier.subkeys(PURPOSE), time.monotonic, self.spawn)
         self.keep_alive_s = KEEP_ALIVE_S
         self.overload = Overload()
         self.hedges = HedgeBudget(time.monotonic)
@@ -277,6 +280,10 @@ class Gateway:
     def status_at_edge(self, status: int) -> int:
         """Behind the edge a provider's failure is a 503: for a 502 or 504 the edge would show its page for a dead origin."""
         return 503 if self.behind_edge and status in {502, 504} else status
+
+    def minted(self, account: str, attempt: Attempt, fingerprints: tuple[str, ...]) -> None:
+        """An answer carried material that only this attempt's credential can read."""
+        self.makers.made(account, Maker(attempt.provider.slug, attempt.health_key), fingerprints)
 
     def pod_lost(self, provider: str) -> None:
         """A pod went away in the middle of an exchange."""

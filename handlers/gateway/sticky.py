@@ -1,18 +1,12 @@
-"""Conversations return to who served them: provider prompt caches hit, and what only one credential can read finds it.
+"""Conversations return to who served them, so that provider prompt caches hit.
 
 Theory of operation
     A conversation is named by what its client says (`session_id`, header `x-session-id`, `prompt_cache_key`), else by a
     digest of its beginning: the bytes between its messages' start and the end of the first user text. They do not change
     as the conversation grows, and finding them parses nothing.
     Replicas agree without talking: the price-weighted draw of a conversation is seeded by its name. What served it last is
-    remembered here besides, because a fallback leaves the warm cache elsewhere: for STICKY_S as a preference, for BOUND_S
-    as the answer to "whose credential made the encrypted reasoning in this request?". Bounded, the longest unused leave.
-
-Provider-bound material (encrypted reasoning, signatures, cache handles)
-    Pods mark and drop what another maker made (translation/canonical/proof.py). What no pod can know is the credential. So
-    a request that carries such fields, in a conversation whose credential is remembered, may go to that credential, and to
-    providers of another wire format, whose pods drop the material; never to another credential of the same format. Which
-    fields it carries is a search for their names in the body, made only when a plan has a choice to make.
+    remembered here besides, because a fallback leaves the warm cache elsewhere: a preference, for STICKY_S. Bounded, the
+    longest unused leave. Which credential made the encrypted reasoning in a request is another matter: makers.py.
 """
 
 from __future__ import annotations
@@ -25,22 +19,12 @@ if TYPE_CHECKING:
     from handlers.gateway.gate import Call
 
 STICKY_S = 600.0
-BOUND_S = 86_400.0
 CONVERSATIONS_MAX = 50_000
 SYSTEM_BYTES = 4_096
 """Of what stands before the first user message."""
 USER_BYTES = 1_024
 _STARTS = {"openai_responses": b'"input"', "google_generate": b'"contents"', "google_interactions": b'"input"'}
 _START = b'"messages"'
-_BOUND = (
-    b'"encrypted_content"',
-    b'"signature"',
-    b'"thought_signature"',
-    b'"thoughtSignature"',
-    b'"reasoning.encrypted"',
-    b'"redacted_thinking"',
-    b'"cachedContent"',
-)
 
 
 class Stay(NamedTuple):
@@ -63,9 +47,9 @@ class Sticky:
         return len(self._stays)
 
     def find(self, conversation: bytes, now: float) -> Stay | None:
-        """Who served it last, if that is no longer ago than BOUND_S."""
+        """Who served it last, if that is no longer ago than STICKY_S."""
         stay = self._stays.get(conversation)
-        return stay if stay is not None and now - stay.at <= BOUND_S else None
+        return stay if stay is not None and now - stay.at <= STICKY_S else None
 
     def remember(self, conversation: bytes, endpoint: str, credential: str, now: float) -> None:
         """It was served by this endpoint with this credential."""
@@ -101,8 +85,3 @@ def _first_text(body: bytes, start: int) -> bytes:
     """The first text at or after a user's role, cut at USER_BYTES."""
     found = _TEXT.search(body[start : start + USER_BYTES])
     return found[1] if found else b""
-
-
-def holds_bound_material(body: bytes) -> bool:
-    """Whether the body names a field that only who made its value can read."""
-    return any(name in body for name in _BOUND)

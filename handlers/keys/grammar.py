@@ -22,6 +22,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import NamedTuple
 from zlib import crc32
 
@@ -165,6 +166,11 @@ class MintKeys:
 
     def __repr__(self) -> str:
         return f"MintKeys(versions={sorted(self._keys)}, newest={self.newest!r})"
+
+    def subkeys(self, purpose: bytes) -> tuple[bytes, ...]:
+        """A key for something else from each version, the newest first; `purpose` is 16 bytes at most."""
+        versions = sorted(self._keys, key=lambda version: version != self.newest)
+        return tuple(blake2b(self._keys[version], digest_size=32, person=purpose).digest() for version in versions)
 
     def tag(self, tagged: bytes) -> bytes:
         """The tag of a new key."""

@@ -92,6 +92,10 @@ class KeyVerifier:
         """Use these mint keys from now on; what is remembered stays."""
         self._mint_keys = mint_keys
 
+    def subkeys(self, purpose: bytes) -> tuple[bytes, ...]:
+        """As `MintKeys.subkeys`, of the mint keys in use."""
+        return self._mint_keys.subkeys(purpose)
+
     def cached(self, token: bytes) -> Principal | None:
         """The principal of a token verified minutes ago, or None; starts a renewal when the entry is about to age."""
         return self.recall(self.digest_of(token))

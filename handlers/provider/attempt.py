@@ -256,6 +256,7 @@ class Attempt:
             semantic=outcome.semantic,
             first_event_ms=int((self._semantic_at - self.started_at) * 1000) if self._semantic_at else 0,
             upstream_model=outcome.upstream_model,
+            minted=outcome.minted,
         )
         if outcome.failure is not None:
             self._stop_call()

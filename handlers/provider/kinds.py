@@ -139,6 +139,7 @@ class Kind:
             output_tokens_max=request.output_tokens_max,
             now_s=int(now_s),
             response_id=request.request_id,
+            kept=request.kept,
         )
 
     def head(self, upstream: UpstreamRequest, signature: Headers) -> RequestHead:

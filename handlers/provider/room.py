@@ -14,6 +14,7 @@ from handlers.provider.kinds import Address, Kind, ServedEndpoint
 from handlers.provider.plain_attempt import PlainAttempt
 from handlers.telemetry.logs import AttemptEnded, Identifier, Level, Log, Room, WireRefused, identifier
 from handlers.translation.canonical.attempt import Translation
+from handlers.translation.canonical.bound_material import LEFT_OUT
 from handlers.translation.canonical.parameters import NO_PARAMETERS
 from handlers.translation.exchange import begin
 from handlers.transport.client import UpstreamPool
@@ -79,7 +80,7 @@ class ProviderRoom:
         """Take the short way, if there is one for this request."""
         request = reply.request
         way = kind.short_way
-        if way is None or request.output_tokens_max:
+        if way is None or request.output_tokens_max or request.kept is not None:
             return False
         built = way.build(reply.body)
         if built is None:
@@ -230,7 +231,8 @@ _DROPPED = "dropped:"
 
 def _forbid_dropping(warnings: tuple[str, ...]) -> None:
     named = [warning.removeprefix(_DROPPED) for warning in warnings if warning.startswith(_DROPPED)]
-    dropped = [name for name in named if name.partition(".")[0] not in NO_PARAMETERS or name.startswith("tools.")]
+    parameters = [name for name in named if name != LEFT_OUT]
+    dropped = [n for n in parameters if n.partition(".")[0] not in NO_PARAMETERS or n.startswith("tools.")]
     if dropped:
         raise Unprocessable(
             f"`{dropped[0]}` is not supported by any endpoint that may serve this; remove it, or require_parameters.",

@@ -261,6 +261,15 @@ class GatewayStore:
         """Add counts of endpoints to this minute: a JSON array of objects with the columns of `endpoint_minute`."""
         await self._pool.call("figures_add", rows=rows.decode())
 
+    async def note_makers(self, rows: bytes) -> None:
+        """Keep who made provider-bound material: a JSON array of objects with digest (hex), provider and credential."""
+        await self._pool.call("bound_makers_note", rows=rows.decode())
+
+    async def find_makers(self, digests: list[str]) -> list[tuple[str, str, str]]:
+        """(digest, provider, credential) of those that somebody has noted within a day."""
+        rows = await self._pool.call("bound_makers_find", digests=msgspec.json.encode(digests).decode())
+        return [(digest, provider, credential) for digest, provider, credential in rows]
+
     async def read_figures(self) -> list[FigureSums]:
         """What all gateways have counted, for each endpoint that was tried within a day."""
         return [FigureSums(*row) for row in await self._pool.call("figures_read")]

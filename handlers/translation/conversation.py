@@ -52,7 +52,7 @@ class Conversation:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Dropped or adapted parameters."""
-        return self._draft.built.warnings
+        return self._draft.built.warnings + tuple(f"dropped:{name}" for name in self._asked.left_out)
 
     @property
     def content_type(self) -> str:
@@ -87,6 +87,7 @@ class Conversation:
             response_id=delivery.response_id,
             ignored_bytes=delivery.ignored_bytes,
             unrecognized=delivery.unrecognized,
+            minted=delivery.minted,
         )
 
     def start(self, status: int, headers: Mapping[str, str]) -> None:

@@ -67,6 +67,11 @@ class Delivery(ABC):
         """The provider's id of the answer."""
         return ""
 
+    @property
+    def minted(self) -> tuple[str, ...]:
+        """Fingerprints of the provider-bound material in the answer."""
+        return ()
+
     @abstractmethod
     def feed(self, data: bytes) -> Output:
         """The next bytes, before the end."""
@@ -173,6 +178,11 @@ class EncodedDelivery(Delivery):
         """The provider's id of the answer."""
         return self._decoder.response_id
 
+    @property
+    def minted(self) -> tuple[str, ...]:
+        """Fingerprints of the provider-bound material in the answer."""
+        return self._decoder.writer.minted
+
     def feed(self, data: bytes) -> Output:
         """The next bytes."""
         return self._deliver(self._decoder.receive_data(data))
@@ -257,6 +267,11 @@ class RawStream(Delivery):
     def response_id(self) -> str:
         """The provider's id of the answer."""
         return self._decoder.response_id
+
+    @property
+    def minted(self) -> tuple[str, ...]:
+        """Fingerprints of the provider-bound material in the answer."""
+        return self._decoder.writer.minted
 
     def feed(self, data: bytes) -> Output:
         """Whole frames of what has arrived."""

@@ -20,8 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from handlers.translation.calls import Call, Estimate, counts_here
 from handlers.translation.canonical.attempt import Asked, Outcome, Output, Translation, UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.bound_material import leave_out
 from handlers.translation.conversation import Conversation
 from handlers.translation.registry import ADAPTERS, DIALECTS
 from handlers.translation.streamed_audio import StreamedAudio, streams_audio
@@ -91,6 +94,9 @@ def translate(
 
 def begin(asked: Asked) -> Translation:
     """Begin one attempt; raises as `translate` does."""
+    if asked.kept is not None:
+        body, left_out = leave_out(asked.body, asked.kept)
+        asked = msgspec.structs.replace(asked, body=body, left_out=left_out, kept=None)
     if asked.operation == "chat" and asked.dialect in DIALECTS and asked.upstream.wire_format in ADAPTERS:
         return Conversation(asked)
     if counts_here(asked):

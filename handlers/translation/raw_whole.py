@@ -51,6 +51,11 @@ class RawWhole(Delivery):
             return self._plain.response_id
         return self._decoder.response_id if self._decoder else ""
 
+    @property
+    def minted(self) -> tuple[str, ...]:
+        """Fingerprints of the provider-bound material in the answer."""
+        return self._decoder.writer.minted if self._decoder else ()
+
     def feed(self, data: bytes) -> Output:
         """Collect."""
         self._pieces.append(data)

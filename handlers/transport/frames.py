@@ -31,7 +31,7 @@ decode_head = msgspec.json.Decoder(WireHead).decode
 decode_usage = msgspec.json.Decoder(Usage).decode
 _decode_end_json = msgspec.json.Decoder(WireEnd).decode
 _decode_terms = msgspec.json.Decoder(WireTerms).decode
-_decode_own = msgspec.json.Decoder(tuple[str, str, str, int, int, int, str, str]).decode
+_decode_own = msgspec.json.Decoder(tuple[str, str, str, int, int, int, str, str, tuple[str, ...] | None]).decode
 _known_terms: Memo[bytes, WireTerms] = Memo(_decode_terms)
 KNOWN_TERMS_BYTES_MAX = 4_096
 """Longer ones (a client's own headers) are read anew each time, so that what is kept stays small."""
@@ -59,7 +59,7 @@ def encode_request(request: WireRequest) -> bytes:
     terms = request.terms.encoded
     own = encode_json((
         request.request_id, request.token, request.account, request.attempt, request.output_tokens_max,
-        request.elapsed_ms, request.byok_record, request.byok_sealed,
+        request.elapsed_ms, request.byok_record, request.byok_sealed, request.kept,
     ))  # fmt: skip
     return _LENGTH.pack(len(terms)) + terms + own
 

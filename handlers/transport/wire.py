@@ -114,6 +114,9 @@ class WireRequest(msgspec.Struct, frozen=True):
     """What earlier attempts have used up of the total time."""
     byok_record: str = ""
     byok_sealed: str = ""
+    kept: tuple[str, ...] | None = None
+    """Fingerprints of provider-bound material that may go to this credential; all else is left out of the body. None: the
+    body carries none."""
 
     @property
     def deadlines(self) -> WireDeadlines:
@@ -154,3 +157,5 @@ class WireEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     first_event_ms: int = 0
     """From REQUEST to the first semantic event."""
     upstream_model: str = ""
+    minted: tuple[str, ...] = ()
+    """Fingerprints of provider-bound material that the answer carried (translation/canonical/bound_material.py)."""

@@ -26,6 +26,8 @@ class Answer:
     words: tuple[str, ...] = WORDS
     tool_arguments: str = ""
     """Non-empty: the answer is one call of the tool `lookup` with these arguments."""
+    thought: str = ""
+    """Non-empty: encrypted reasoning before the text (OpenAI chat in OpenRouter's manner, and Anthropic's signature)."""
     finish: str = "stop"
     usage: dict[str, Any] | None = field(default_factory=lambda: {"input": 11, "cached": 3, "output": 9})
     """input includes cached; None: the provider sends no usage."""
@@ -108,7 +110,7 @@ def _chat_usage(answer: Answer) -> dict[str, Any] | None:
 
 
 def _chat_body(answer: Answer) -> bytes:
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, **_thought(answer)}
     if answer.tool_arguments:
         function = {"name": "lookup", "arguments": answer.tool_arguments}
         message = {
@@ -129,6 +131,11 @@ def _chat_body(answer: Answer) -> bytes:
     return _encode(body)
 
 
+def _thought(answer: Answer) -> dict[str, Any]:
+    detail = {"type": "reasoning.encrypted", "data": answer.thought, "id": "r1", "index": 0, "format": None}
+    return {"reasoning_details": [detail]} if answer.thought else {}
+
+
 def _chat_events(answer: Answer) -> list[bytes]:
     def chunk(choices: list[dict[str, Any]], **more: object) -> bytes:
         return event(
@@ -146,6 +153,8 @@ def _chat_events(answer: Answer) -> list[bytes]:
         return chunk([{"index": 0, "delta": value, "logprobs": None, "finish_reason": finish}])
 
     pieces = [delta({"role": "assistant", "content": ""})]
+    if answer.thought:
+        pieces.append(delta(_thought(answer)))
     if answer.tool_arguments:
         start = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "lookup", "arguments": ""}}
         rest = {"index": 0, "function": {"arguments": answer.tool_arguments}}

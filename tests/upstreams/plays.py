@@ -106,12 +106,13 @@ def streamed(
 
 
 def _well(play: Play, answer: Answer, headers: Headers = NO_HEADERS) -> Iterable[Step]:
-    """The correct answer; options: n (events), say (one word), delay_ms, split (bytes per write), finish, tool."""
+    """The correct answer; options: n (events), say (one word), delay_ms, split (bytes per write), finish, tool, thought."""
     said = (play.options["say"],) if "say" in play.options else answer.words
     answer = replace(
         answer,
         words=tuple(f"word{i} " for i in range(int(play.number("n", 0)))) or said,
         finish=play.options.get("finish", answer.finish),
+        thought=play.options.get("thought", ""),
         tool_arguments='{"city":"Lyon"}' if "tool" in play.options else answer.tool_arguments,
     )
     pieces = body_pieces(answer)

@@ -70,6 +70,13 @@ select therouter.request_claim_drop(:tenant, :claim, :request)
 -- timeout_ms: 10000
 select therouter.figures_add(:rows)
 
+-- name: bound_makers_note
+select therouter.bound_makers_note(:rows)
+
+-- name: bound_makers_find
+-- timeout_ms: 500
+select * from therouter.bound_makers_find(:digests)
+
 -- name: figures_read
 -- timeout_ms: 10000
 select * from therouter.figures_read()

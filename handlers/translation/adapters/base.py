@@ -15,6 +15,7 @@ import msgspec
 
 from handlers.errors import FailureClass
 from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.bound_material import fingerprint
 from handlers.translation.canonical.estimate import estimate_tokens
 from handlers.translation.canonical.events import (
     BlockDelta,
@@ -44,6 +45,12 @@ BLOCK_CHARACTERS_MAX = 16 * 1024 * 1024
 """Of one text or one tool call: an agent may write a whole file."""
 WHOLE_BYTES_MAX = 64 * 1024 * 1024
 """Of one answer that is not a stream."""
+
+
+MINTED_MAX = 512
+"""Pieces of provider-bound material that are reported of one answer."""
+_PROVED = frozenset({BlockKind.REASONING, BlockKind.TOOL_CALL, BlockKind.TEXT})
+"""Blocks whose proof goes back to its maker; of others it is a picture or a sound."""
 
 
 class Malformed(ValueError):
@@ -121,6 +128,7 @@ class EventWriter:
         "_open",
         "_output_tokens",
         "_prompt_tokens",
+        "_proofs",
         "_reasoning_tokens",
         "_reported",
         "_started",
@@ -132,6 +140,8 @@ class EventWriter:
 
     def __init__(self, prompt_tokens: int) -> None:
         self._events: list[Event] = []
+        self._proofs: dict[int, list[str]] = {}
+        """Pieces of provider-bound material, by block."""
         self._open: dict[int, BlockKind] = {}
         self._characters: dict[int, int] = {}
         self._characters_left = CHARACTERS_PER_TOKEN * OUTPUT_TOKENS_UNKNOWN + CHARACTERS_SLACK
@@ -213,7 +223,15 @@ class EventWriter:
     def proof(self, index: int, *, signature: str = "", data: str = "") -> None:
         """A signature, encrypted reasoning or media of a block."""
         if signature or data:
+            if self._open.get(index) in _PROVED:
+                self._proofs.setdefault(index, []).append(signature or data)
             self._emit(BlockDelta(index, "", signature, data))
+
+    @property
+    def minted(self) -> tuple[str, ...]:
+        """Fingerprints of the provider-bound material so far: of pieces, and of what they make together."""
+        pieces = [piece for found in self._proofs.values() for piece in {*found, "".join(found)}]
+        return tuple(fingerprint(piece) for piece in pieces[:MINTED_MAX])
 
     def emit(self, event: Cited | BlockDelta | Unrecognized) -> None:
         """An event that needs no book-keeping."""

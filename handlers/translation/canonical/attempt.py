@@ -55,6 +55,10 @@ class Asked(msgspec.Struct, frozen=True):
     upstream_stream: bool
     now_s: int
     response_id: str
+    kept: tuple[str, ...] | None = None
+    """Fingerprints of the provider-bound material that stays in the body; None: all."""
+    left_out: tuple[str, ...] = ()
+    """What is no longer in the body, in the words of warnings."""
 
     @property
     def streams_upstream(self) -> bool:
@@ -126,6 +130,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Bytes that arrived after the end."""
     unrecognized: int = 0
     """Pieces of the provider's answer that we know no meaning for and did not forward."""
+    minted: tuple[str, ...] = ()
+    """Fingerprints of the provider-bound material in it."""
 
 
 class Translation(Protocol):

@@ -8,14 +8,16 @@ import msgspec
 import pytest
 
 from handlers.catalog.entries import Capabilities, Catalog, Endpoint, Model, Price, Provider, Rates
+from handlers.errors import FailureClass
 from handlers.gateway.authorize import authorize
 from handlers.gateway.byok import ByokChoice
 from handlers.gateway.eligibility import Eligibility
 from handlers.gateway.gate import Call, read_call
-from handlers.gateway.health import EVERYTHING_OK
+from handlers.gateway.health import EVERYTHING_OK, Health
+from handlers.gateway.makers import NOBODY, Maker
 from handlers.gateway.plan import RoutePlan, route_plan
 from handlers.gateway.routes import ROUTES
-from handlers.gateway.sticky import BOUND_S, STICKY_S, Sticky, conversation_of
+from handlers.gateway.sticky import STICKY_S, Sticky, conversation_of
 from handlers.keys.principal import Principal
 
 ONE = "one"
@@ -131,38 +133,49 @@ def test_memory_is_bounded_and_the_longest_unused_leave() -> None:
     assert remembered.find(b"50", 2.0) is None
 
 
-BOUND = [
-    {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]},
-    {"encrypted_content": "x"},
-    {"thinking": "t", "signature": "x"},
-    {"thoughtSignature": "x"},
-]
+P2: Maker = Maker("p2", "shared")
 
 
-@pytest.mark.parametrize("extra", BOUND)
-def test_what_one_credential_made_goes_to_no_other_of_its_format(extra: dict[str, Any]) -> None:
-    remembered = Sticky()
-    asked = call("hello", "answer", "next", metadata=extra)
-    name = plan(asked, remembered).conversation
-    remembered.remember(name, "a/m@p2", "shared", 100.0)
-    made = plan(asked, remembered, now=100.0 + BOUND_S - 1)
-    assert {attempt.provider.slug for attempt in made.attempts} == {"p2", "other"}
-    assert made.minted_by == "openai_chat"
-    assert made.excluded == {"provider_bound": 2}
-    free = plan(call("hello", "answer", "next"), remembered, now=101.0)
-    assert len(free.attempts) == 4, "a conversation without such material may go anywhere"
+def with_material(*makers: Maker, **fields: Any) -> Call:
+    made = tuple((f"piece {number}", maker) for number, maker in enumerate(makers))
+    return msgspec.structs.replace(call("hello", "answer", "next", **fields), made=made)
 
 
-def test_material_of_an_own_credential_stays_with_it() -> None:
-    remembered, rows = Sticky(), catalog()
-    asked = call("hello", "answer", "next", metadata=BOUND[1])
+def test_who_made_the_material_is_asked_first_and_others_may_serve_without_it() -> None:
+    for seed in range(20):
+        made = plan(with_material(P2), Sticky(), seed=seed)
+        assert first(made) == "p2"
+        assert len(made.attempts) == 4, "nothing is excluded: pods leave out what is not theirs"
+    newest = plan(with_material(Maker("p1", "shared"), P2, NOBODY), Sticky())
+    assert first(newest) == "p2", "the newest piece whose maker is known"
+    unknown = plan(with_material(NOBODY), Sticky())
+    assert unknown.attempts == plan(call("hello", "answer", "next"), Sticky()).attempts
+
+
+def test_the_clients_order_goes_before_the_maker_and_a_broken_maker_comes_last() -> None:
+    assert first(plan(with_material(P2, provider={"order": ["p1"]}), Sticky())) == "p1"
+    rows = catalog()
+    health = Health(seed=1)
+    grant = authorize(PRINCIPAL, "")
+    eligibility = Eligibility(rows, frozenset(rows.providers))
+    health.failed("a/m@p2", "shared", "account", FailureClass.SERVER_ERROR, 0.0, 1.0)
+    shaky = route_plan(with_material(P2), grant, eligibility, health.snapshot(1.0), 1)
+    assert first(shaky) == "p2", "one failure of this account's is no reason to lose what the model thought"
+    health.failed("a/m@p2", "shared", "account", FailureClass.RATE_LIMITED, 9.0, 1.0)
+    assert first(route_plan(with_material(P2), grant, eligibility, health.snapshot(1.1), 1)) != "p2"
+
+
+def test_material_of_the_shared_credential_goes_before_an_own_one() -> None:
+    rows = catalog()
     grant = authorize(PRINCIPAL, "", ByokChoice(everywhere=(("p1", "record"),)))
+    eligibility = Eligibility(rows, frozenset(rows.providers))
 
-    def made() -> RoutePlan:
-        return route_plan(asked, grant, Eligibility(rows, frozenset(rows.providers)), EVERYTHING_OK, 1, remembered, 5.0)
+    def credentials(asked: Call) -> list[str]:
+        made = route_plan(asked, grant, eligibility, EVERYTHING_OK, 1)
+        return [a.health_key for a in made.attempts if a.provider.slug == "p1"]
 
-    assert made().attempts[0].credential == "byok"
-    remembered.remember(made().conversation, "a/m@p1", "shared", 1.0)
-    assert [(a.provider.slug, a.credential) for a in made().attempts if a.wire_format == "openai_chat"] == [
-        ("p1", "shared")
-    ]
+    assert credentials(call("hello")) == ["byok:record", "shared"]
+    assert credentials(with_material(Maker("p1", "shared"))) == ["shared", "byok:record"]
+    assert credentials(with_material(Maker("p1", "byok:record"))) == ["byok:record", "shared"]
+    ordered = {"provider": {"order": ["p1"]}}
+    assert credentials(with_material(Maker("p1", "shared"), **ordered)) == ["shared", "byok:record"]

@@ -20,6 +20,8 @@ FUNCTIONS: dict[str, set[str]] = {
         "credit_lease_for_key",
         "credit_release",
         "credit_renew",
+        "bound_makers_find",
+        "bound_makers_note",
         "figures_add",
         "figures_read",
         "gateway_byok",
