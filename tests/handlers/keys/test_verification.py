@@ -419,3 +419,40 @@ def test_the_warm_path_costs_a_microsecond() -> None:
         return min(timeit.repeat(lambda: scene.verifier.cached(token), number=2_000, repeat=20)) / 2_000
 
     assert play(story) < 4e-6  # 0.7 us measured; the line is for busy machines
+
+
+@pytest.mark.claim("A82")
+def test_a82_a_flushed_cache_is_filled_within_bounds_and_nobody_is_told_401() -> None:
+    """More good keys at once than may wait for bcrypt: some are told to come back, and then are let in."""
+    keys = [generate_key("global", "production", MINT) for _ in range(24)]
+    queue_max = 6
+
+    async def story() -> None:
+        scene = Scene()
+        scene.rows |= {key.key_id: row_of_secret(key) for key in keys}
+        pool = BcryptPool(workers=1, queue_max=queue_max, deadline_s=60)
+        scene.verifier = KeyVerifier(
+            find_key=scene.find_key, bcrypt_pool=pool, mint_keys=MINT, region="global", environment="production",
+            clock=lambda: scene.now, entries_max=1_000,
+        )  # fmt: skip
+        outside, rounds = set(range(len(keys))), 0
+        while outside:
+            told = await asyncio.gather(*(scene.ask(keys[number]) for number in outside), return_exceptions=True)
+            for number, answer in zip(list(outside), told, strict=True):
+                if isinstance(answer, Principal):
+                    outside.discard(number)
+                else:
+                    assert isinstance(answer, Unavailable), "an overflow is ours, never a 401"
+                    assert answer.retry_after_s
+            assert sum(isinstance(answer, Principal) for answer in told) <= queue_max + 1, "so many may wait, no more"
+            rounds += 1
+        assert rounds >= len(keys) // (queue_max + 1)
+        pool.close()
+        scene.pool.close()
+
+    asyncio.run(story())
+
+
+def row_of_secret(key: MintedKey) -> KeyRow:
+    """Its row, with the hash of its own secret."""
+    return KeyRow(key.key_id, hash_secret(key.secret), "active", None, principal_of(key))

@@ -1,0 +1,110 @@
+"""A crowd at once, against processes that know nothing yet: the database hears little, and nobody hears a 401 for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import httpx
+import msgspec
+import pytest
+
+from handlers.store.connection import open_connection
+from tests.gateways import Haste, extra_gateway
+from tests.http_client import Client
+from tests.system import RunningSystem, running_system
+from tests.upstreams.scripted import ScriptedUpstream
+
+pytestmark = pytest.mark.xdist_group("system")
+CROWD = 300
+ACCOUNTS = 4
+STATISTICS_S = 2.5
+"""By then PostgreSQL has added up what its processes have counted."""
+MODEL = "meta-llama/llama-3.3-70b-instruct"
+PATH = "/v1/chat/completions"
+BODY = msgspec.json.encode({"model": MODEL, "max_tokens": 16, "messages": [{"role": "user", "content": "hi"}]})
+
+
+@dataclass
+class Place:
+    system: RunningSystem
+    upstream: ScriptedUpstream
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with ScriptedUpstream() as upstream, running_system({"groq": f"{upstream.url}/openai/v1"}) as system:
+        yield Place(system, upstream)
+
+
+def transactions(system: RunningSystem) -> int:
+    """How many the database has seen."""
+    time.sleep(STATISTICS_S)
+    with closing(open_connection(system.local.postgres.superuser("therouter"), timeout_s=30)) as connection:
+        rows = connection.run("select xact_commit from pg_stat_database where datname = current_database()")
+        return int((rows or [[0]])[0][0])
+
+
+async def crowd(port: int, keys: list[str]) -> Counter[int]:
+    async def one(number: int) -> int:
+        client = Client(port, keys[number % len(keys)])
+        answer = await client.post(PATH, BODY)
+        client.close()
+        return answer.status
+
+    return Counter(await asyncio.gather(*(one(number) for number in range(CROWD))))
+
+
+@pytest.mark.claim("A81")
+def test_a81_a_crowd_after_a_restart_is_one_question_for_each_account(place: Place) -> None:
+    keys = [place.system.new_account(f"herd {number}") for number in range(ACCOUNTS)]
+    idle_from = transactions(place.system)
+    idle = transactions(place.system) - idle_from  # what all processes do by themselves in that time
+    with extra_gateway(place.system, Haste(), "fresh") as gateway:
+        before, started = transactions(place.system), time.monotonic()
+        assert asyncio.run(crowd(gateway.port, keys)) == {200: CROWD}, "nobody is refused, whoever comes first"
+        cold = transactions(place.system) - before
+        spans = (time.monotonic() - started) / STATISTICS_S
+    allowed = 3 * idle * spans + 12 * ACCOUNTS + 0.1 * CROWD
+    assert cold < min(allowed, CROWD), f"{cold} transactions for {CROWD} requests, {idle} in an idle span"
+
+
+@pytest.mark.claim("A72")
+def test_a72_two_tenants_with_everything_alike_share_nothing(place: Place) -> None:
+    system = place.system
+    keys = [system.new_account(name) for name in ("alike one", "alike two")]
+    body = {
+        "model": MODEL,
+        "max_tokens": 16,
+        "user": "same-user",
+        "session_id": "same-session",
+        "prompt_cache_key": "same-key",
+        "messages": [{"role": "user", "content": "the same prompt"}],
+    }
+    before = len(place.upstream.received)
+    ids = []
+    for key in keys:
+        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "same-idempotency-key"}
+        answer = httpx.post(f"{system.url}{PATH}", headers=headers, json=body, timeout=30)
+        assert answer.status_code == 200, "the other's claim is no claim of this one"
+        again = httpx.post(f"{system.url}{PATH}", headers=headers, json=body, timeout=30)
+        assert again.status_code == 409, "its own is"
+        ids.append(answer.headers["x-request-id"])
+    assert len(place.upstream.received) == before + 2, "each asked the provider for itself: no answer is shared"
+    for key, own, other in ((keys[0], ids[0], ids[1]), (keys[1], ids[1], ids[0])):
+        assert _generation(system, key, own) == 200
+        assert _generation(system, key, other) == 404
+
+
+def _generation(system: RunningSystem, key: str, request_id: str) -> int:
+    """The status of the answer about a request, once its row is settled."""
+    deadline = time.monotonic() + 10
+    while True:
+        answer = httpx.get(f"{system.url}/v1/generation?id={request_id}", headers={"Authorization": f"Bearer {key}"})
+        if answer.status_code == 200 or time.monotonic() > deadline:
+            return answer.status_code
+        time.sleep(0.2)
