@@ -48,6 +48,14 @@ class JobsStack(RouterStack):
                 policy.rotation_check_interval_hours * 60,
                 {"prefix": f"{SECRET_ROOT}/{self.settings.stage}/", "age_days_max": policy.secret_age_days_max},
             ),
+            "renewal": (
+                policy.renewal_interval_minutes,
+                {
+                    "rotate_after_days": policy.secret_rotation_days,
+                    "settle_s": policy.secret_settle_s,
+                    "retire_s": policy.secret_retire_s,
+                },
+            ),
             "snapshot-check": (
                 policy.snapshot_check_interval_hours * 60,
                 {"database": "${Database}", "retention_days": policy.backup_retention_days},

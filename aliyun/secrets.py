@@ -17,7 +17,7 @@ from aliyun.base import RECOVERY_TAG, Export, Resource, RouterStack, camel, sub
 from aliyun.network import FUNCTION_LOG, NetworkStack
 from aliyun.settings import REGION, ROUTER_REGION, Settings
 from handlers.settings import Variable
-from handlers.workloads import Kind, Workload, secrets, store_name
+from handlers.workloads import Kind, Workload, renewed_secrets, secrets, store_name
 
 PLACEHOLDER = "Placeholder"
 """The NoEcho parameter that fills new containers."""
@@ -170,6 +170,16 @@ class SecretsStack(RouterStack):
             allow(["cr:PullRepository"], [f"{here}:repository/{self.settings.registry}/{namespace}/{repository}"]),
         ]
 
+    def _replacing(self) -> list[dict[str, Any]]:
+        """Put new versions and name their stages; of what it puts it can read nothing back."""
+        names = renewed_secrets(ROUTER_REGION, self.settings.providers)
+        keys = dict.fromkeys(self._key_arns[self._owner(name)] for name in names)
+        calls = ["kms:ListSecretVersionIds", "kms:PutSecretValue", "kms:UpdateSecretVersionStage"]
+        return [
+            allow(calls, [self.use(self.secrets[name]) for name in names]),
+            allow(["kms:Decrypt", "kms:GenerateDataKey"], [self.use(arn) for arn in keys]),
+        ]
+
     def _ours(self) -> dict[str, list[str]]:
         """The tags of our nodes."""
         return {f"ecs:tag/{RECOVERY_TAG}": ["true"], "ecs:tag/therouter:stage": [self.settings.stage]}
@@ -184,6 +194,7 @@ class SecretsStack(RouterStack):
             "rotation": [
                 allow(["kms:ListSecrets"], [secrets_here, f"{secrets_here}/{store_name(self.settings.stage, '*')}"])
             ],
+            "renewal": self._replacing() if workload.name == "renewal" else [],
             "snapshot-check": [
                 allow(
                     ["rds:DescribeBackups", "rds:DescribeBackupPolicy", "rds:DescribeDBInstanceEncryptionKey"],

@@ -17,6 +17,8 @@ from typing import Self
 REGIONS = ("global", "china")
 CLOUDS = ("aws", "aliyun", "local")
 ENVIRONMENTS = ("production", "staging", "small", "local")
+SECRETS_REFRESH_S = 300
+"""Rotation waits three times as long before it relies on a new version being known (operations/renewal.py)."""
 
 
 class Variable(StrEnum):
@@ -48,6 +50,8 @@ class Variable(StrEnum):
     """Overrides the catalogue's address of the pod's provider; loopback only unless it is a self-hosted provider."""
     SECRETS = "THEROUTER_SECRETS"
     """Folder of 0600 secret files when the cloud is `local`; empty otherwise."""
+    SECRETS_REFRESH = "THEROUTER_SECRETS_REFRESH"
+    """Seconds after which a process reads its secrets again, so that a rotation needs no restart; 300 when unset."""
     DATABASE_HOST = "THEROUTER_DATABASE_HOST"
     """Host name, or a folder that holds a Unix socket."""
     DATABASE_PORT = "THEROUTER_DATABASE_PORT"
@@ -99,6 +103,13 @@ def _port(environment: Mapping[str, str], name: Variable, default: int) -> int:
     return int(value)
 
 
+def _seconds(environment: Mapping[str, str], name: Variable, default: int) -> int:
+    value = _read(environment, name, str(default))
+    if not value.isdecimal() or not 0 < int(value) <= 86_400:
+        raise SettingError(f"{name} must be a number of seconds from 1 to 86400")
+    return int(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """Where this process runs; part of every room's settings."""
@@ -108,6 +119,8 @@ class Deployment:
     environment: str
     log_level: str
     secrets: str
+    secrets_refresh_s: int = SECRETS_REFRESH_S
+    """How long a rotated secret may stay unknown to a process."""
 
     @classmethod
     def parse(cls, environment: Mapping[str, str]) -> Self:
@@ -122,6 +135,7 @@ class Deployment:
             environment=_choice(environment, Variable.ENVIRONMENT, ENVIRONMENTS, "local"),
             log_level=_choice(environment, Variable.LOG_LEVEL, ("debug", "info", "warning", "error"), "info"),
             secrets=_read(environment, Variable.SECRETS, ""),
+            secrets_refresh_s=_seconds(environment, Variable.SECRETS_REFRESH, SECRETS_REFRESH_S),
         )
 
     @property

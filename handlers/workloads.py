@@ -15,6 +15,9 @@ Secrets
         audit/checkpoint        signing key of audit checkpoints                 checkpoint, purge receipts
         audit/digest            HMAC key of secrets' digests in the audit log    admin
         payments/<company>      credentials of the payment company               payments alone
+
+    `renewal` puts new versions of keys/mint, wire/*, seal/* and database/* (`RENEWED_KINDS`); of their values it reads two, which are
+    in its row.
 """
 
 from __future__ import annotations
@@ -87,6 +90,8 @@ _GATEWAY = (
     Variable.SPOOL,
     Variable.PUBLIC_URL,
 )
+RENEWED_KINDS = frozenset({"keys", "wire", "seal", "database"})
+"""Kinds of secrets of which `renewal` puts new versions."""
 PAYMENT_COMPANIES = {"global": ("stripe", "api.stripe.com"), "china": ("wechat", "api.mch.weixin.qq.com")}
 MAIL_HOSTS = {"global": "email.us-east-2.amazonaws.com", "china": "dm.cn-hangzhou.aliyuncs.com"}
 """Where notices to people are handed over."""
@@ -213,6 +218,7 @@ def functions(region: str) -> tuple[Workload, ...]:
         _function("operations", "spending", role="operations", mail=MAIL_HOSTS[region]),
         _function("operations", "reconcile", role="operations"),
         _function("operations", "checkpoint", role="operations", secrets=("audit/checkpoint",)),
+        _function("operations", "renewal", role="rotation", secrets=("keys/mint", "seal/public")),
         # What these ask is the cloud itself, so each region has its own.
         *(
             _function("operations", module, folder="hangzhou." if region == "china" else "")
@@ -237,6 +243,11 @@ def workloads(region: str, providers: Mapping[str, Provider]) -> tuple[Workload,
     pods = tuple(provider_pod(provider) for provider in enabled)
     hosts = (*IDENTITY_HOSTS[region], *(host for pod in pods for host in pod.hosts))
     return (gateway(enabled), *pods, relay(hosts), *functions(region))
+
+
+def renewed_secrets(region: str, providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    """The short names of the secrets that `renewal` may replace."""
+    return tuple(name for name in secrets(region, providers) if name.partition("/")[0] in RENEWED_KINDS)
 
 
 def secrets(region: str, providers: Mapping[str, Provider]) -> tuple[str, ...]:

@@ -56,6 +56,14 @@ class JobsStack(RouterStack):
                 cdk.Duration.hours(policy.rotation_check_interval_hours),
                 {"prefix": f"{SECRET_ROOT}/{self.settings.stage}/", "age_days_max": policy.secret_age_days_max},
             ),
+            "renewal": (
+                cdk.Duration.minutes(policy.renewal_interval_minutes),
+                {
+                    "rotate_after_days": policy.secret_rotation_days,
+                    "settle_s": policy.secret_settle_s,
+                    "retire_s": policy.secret_retire_s,
+                },
+            ),
             "snapshot-check": (
                 cdk.Duration.hours(policy.snapshot_check_interval_hours),
                 {"database": database.instance_identifier, "retention_days": policy.backup_retention_days},

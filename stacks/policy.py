@@ -59,6 +59,14 @@ class Policy:
     ]
     rotation_check_interval_hours: Annotated[int, Promise("C63", "The age of every secret is checked every day.")]
     secret_age_days_max: Annotated[int, Promise("C63", "A secret older than 90 days raises an alarm.")]
+    renewal_interval_minutes: Annotated[int, Promise("C63", "The rotation of secrets takes its next step every hour.")]
+    secret_rotation_days: Annotated[int, Promise("C16", "Our own keys and passwords are replaced every 60 days.")]
+    secret_settle_s: Annotated[
+        int, Promise("operation", "A new version of a secret is relied on after 15 minutes: everybody has read it.")
+    ]
+    secret_retire_s: Annotated[
+        int, Promise("operation", "An old version of a secret is taken away a day after the new one is in use.")
+    ]
 
     # Database
     backup_retention_days: Annotated[int, Promise("C65", "Backups are kept for 14 days, with point-in-time recovery.")]
@@ -139,6 +147,10 @@ PRODUCTION = Policy(
     snapshot_check_interval_hours=24,
     rotation_check_interval_hours=24,
     secret_age_days_max=90,
+    renewal_interval_minutes=60,
+    secret_rotation_days=60,
+    secret_settle_s=900,
+    secret_retire_s=86_400,
     backup_retention_days=14,
     database_standby=True,
     database_deletion_protected=True,

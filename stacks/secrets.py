@@ -17,7 +17,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from handlers.settings import Variable
-from handlers.workloads import Kind, Workload, secrets, store_name
+from handlers.workloads import Kind, Workload, renewed_secrets, secrets, store_name
 from stacks.base import RouterStack, accept
 from stacks.settings import ROUTER_REGION, Settings
 
@@ -78,6 +78,8 @@ class SecretsStack(RouterStack):
         )
         for name in workload.secrets:
             self.secrets[name].grant_read(role)
+        if workload.name == "renewal":
+            self._let_replace(role)
         if workload.kind is Kind.FUNCTION:
             self._let_run(role, workload)
         if Variable.MAIL in workload.variables:
@@ -92,6 +94,27 @@ class SecretsStack(RouterStack):
                 actions=["ses:SendEmail"],
                 resources=[f"arn:aws:ses:{self.region}:{self.account}:identity/{self.settings.zone_name}"],
                 conditions={"StringEquals": {"ses:FromAddress": sender}},
+            )
+        )
+
+    def _let_replace(self, role: iam.Role) -> None:
+        """Put new versions and name their stages; of what it puts it can read nothing back.
+
+        Secrets Manager encrypts and checks a value under its caller's name, so the keys are needed, through that service alone.
+        """
+        names = renewed_secrets(ROUTER_REGION, self.settings.providers)
+        calls = ["DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage"]
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=[f"secretsmanager:{call}" for call in calls],
+                resources=[self.secrets[name].secret_arn for name in names],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=list(dict.fromkeys(self._key_of(name).key_arn for name in names)),
+                conditions={"StringEquals": {"kms:ViaService": f"secretsmanager.{self.region}.amazonaws.com"}},
             )
         )
 

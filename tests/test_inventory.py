@@ -21,7 +21,7 @@ from tests.handlers.site.pages import ask, make_site
 HANDLERS = Path(__file__).parents[1] / "handlers"
 WHERE = f"list it in {FILE.name} beside its neighbours, with what it holds"
 METRIC_KINDS = {"Counter", "Gauge", "Histogram", "gauge"}
-ROOMS = ("gateway", "admin", "payments", "operations", "site")
+ROOMS = ("gateway", "admin", "payments", "operations", "rotation", "site")
 COLUMNS = """
 select c.relname, a.attname
 from pg_class c join pg_attribute a on a.attrelid = c.oid

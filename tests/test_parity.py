@@ -288,6 +288,10 @@ PLACES: dict[str, tuple[Place, Place | None]] = {
     "snapshot_check_interval_hours": scheduled("jobs", "Everysnapshotcheck", "SnapshotCheckSchedule", hourly=True),
     "rotation_check_interval_hours": scheduled("jobs", "Everyrotation", "RotationSchedule", hourly=True),
     "secret_age_days_max": told("jobs", "age_days_max", "Everyrotation", "RotationSchedule"),
+    "renewal_interval_minutes": scheduled("jobs", "Everyrenewal", "RenewalSchedule"),
+    "secret_rotation_days": told("jobs", "rotate_after_days", "Everyrenewal", "RenewalSchedule"),
+    "secret_settle_s": told("jobs", "settle_s", "Everyrenewal", "RenewalSchedule"),
+    "secret_retire_s": told("jobs", "retire_s", "Everyrenewal", "RenewalSchedule"),
     "backup_retention_days": (
         Look("database", DATABASE, "BackupRetentionPeriod"),
         Look("database", INSTANCE, "BackupRetentionPeriod"),

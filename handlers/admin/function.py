@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from handlers.admin.cookies import Cookies
@@ -17,17 +18,18 @@ from handlers.admin.identity import Issuer
 from handlers.admin.room import Room
 from handlers.admin.routing import open_resolver
 from handlers.admin.scanning import Scanner
-from handlers.clouds import open_secret_store
+from handlers.clouds import KeptSecrets, open_secret_store
 from handlers.clouds.mail import open_mailbox
+from handlers.clouds.renewal import Renewed
 from handlers.clouds.resolver import IsolatedResolver
 from handlers.keys.grammar import MintKeys
 from handlers.keys.hashing import BcryptPool
-from handlers.keys.sealing import parse_public_keys
+from handlers.keys.sealing import SealingKey, parse_public_keys
 from handlers.keys.verification import KeyVerifier
 from handlers.keys.waiting import WaitingVerifier
 from handlers.settings import FunctionSettings, SettingError, Variable
 from handlers.store.control import ControlStore
-from handlers.store.dsn import dsn_of
+from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.gateway import GatewayStore
 from handlers.store.pool import Pool
 from handlers.telemetry.logs import Level, Log
@@ -35,6 +37,15 @@ from handlers.telemetry.logs import Level, Log
 PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "FC_FUNCTION_NAME")
 """Set by Lambda and by Function Compute."""
 DIGEST_KEY_BYTES_MIN = 32
+
+
+class Deployed(NamedTuple):
+    """The room, and what of it is renewed in place when secrets are rotated."""
+
+    room: Room
+    resolver: IsolatedResolver
+    pool: Pool
+    keys: KeyVerifier
 
 
 def open_deployed_room(environment: Mapping[str, str]) -> Room:
@@ -45,31 +56,29 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
         SecretError: a secret cannot be read.
     """
     settings = FunctionSettings.parse(environment)
+    return _deploy(open_secret_store(settings.deployment, environment), settings, environment).room
+
+
+def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mapping[str, str]) -> Deployed:
     deployment = settings.deployment
-    secrets = open_secret_store(deployment, environment)
-    try:
-        mint_keys = MintKeys.parse(secrets.get("keys/mint").reveal())
-        sealing_keys = parse_public_keys(secrets.get("seal/public").reveal())
-    except ValueError as error:
-        raise SettingError(f"a secret of the admin room is malformed: {error}") from None
+    mint_keys, sealing_keys = _read_keys(secrets)
     digest_key = secrets.get("audit/digest").reveal()
     if len(digest_key) < DIGEST_KEY_BYTES_MIN:
         raise SettingError(f"the secret audit/digest has at least {DIGEST_KEY_BYTES_MIN} bytes")
-    password = secrets.get(f"database/{settings.database.role}").text()
-    pool = Pool(dsn_of(settings.database, password, local=deployment.cloud == "local"))
-    verifier = KeyVerifier(
+    pool = Pool(_dsn(secrets, settings))
+    keys = KeyVerifier(
         find_key=GatewayStore(pool, pod="admin").find_key,
         bcrypt_pool=BcryptPool(),
         mint_keys=mint_keys,
         region=deployment.region,
         environment=deployment.environment,
     )
-    return Room(
+    room = Room(
         region=deployment.region,
         environment=deployment.environment,
         public_url=settings.public_url,
         store=ControlStore(pool),
-        verifier=WaitingVerifier(verifier),
+        verifier=WaitingVerifier(keys),
         mint_keys=mint_keys,
         sealing_keys=sealing_keys,
         digest_key=digest_key,
@@ -79,6 +88,28 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
         scanner=Scanner(keys_url) if (keys_url := environment.get(Variable.SCANNING_KEYS, "")) else None,
         mailbox=open_mailbox(deployment, environment),
     )
+    return Deployed(room, open_resolver(room), pool, keys)
+
+
+def _renew(secrets: KeptSecrets, settings: FunctionSettings, before: Deployed) -> Deployed:
+    """The same room with the secrets that rotate; requests under way end with those that they began with."""
+    mint_keys, sealing_keys = _read_keys(secrets)
+    before.pool.renew(_dsn(secrets, settings))
+    before.keys.renew(mint_keys)
+    room = replace(before.room, mint_keys=mint_keys, sealing_keys=sealing_keys)
+    return Deployed(room, open_resolver(room), before.pool, before.keys)
+
+
+def _read_keys(secrets: KeptSecrets) -> tuple[MintKeys, dict[str, SealingKey]]:
+    try:
+        return MintKeys.parse(secrets.get("keys/mint").reveal()), parse_public_keys(secrets.get("seal/public").reveal())
+    except ValueError as error:
+        raise SettingError(f"a secret of the admin room is malformed: {error}") from None
+
+
+def _dsn(secrets: KeptSecrets, settings: FunctionSettings) -> Dsn:
+    secret = secrets.get(f"database/{settings.database.role}").text()
+    return dsn_of(settings.database, secret, local=settings.deployment.cloud == "local")
 
 
 def open_issuer(environment: Mapping[str, str], settings: FunctionSettings, key: bytes) -> Issuer | None:
@@ -105,9 +136,19 @@ def open_issuer(environment: Mapping[str, str], settings: FunctionSettings, key:
 
 
 @functools.cache
+def _deployed() -> Renewed[Deployed]:
+    settings = FunctionSettings.parse(os.environ)
+    deployment = settings.deployment
+
+    def make(secrets: KeptSecrets, before: Deployed | None) -> Deployed:
+        return _renew(secrets, settings, before) if before else _deploy(secrets, settings, os.environ)
+
+    return Renewed(open_secret_store(deployment), deployment.secrets_refresh_s, make)
+
+
 def resolver() -> IsolatedResolver:
-    """The resolver of this process."""
-    return open_resolver(open_deployed_room(os.environ))
+    """The resolver of this process, as the secrets are now."""
+    return _deployed().get().resolver
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from handlers.clouds.aliyun_api import AliyunApi
-from handlers.clouds.secrets import Secret, SecretError, store_name
+from handlers.clouds.aliyun_api import AliyunApi, code_of
+from handlers.clouds.secrets import Secret, SecretError, SecretMissing, Stage, store_name
 
 KMS_VERSION = "2016-01-20"
 PLACEHOLDER_PREFIX = b"placeholder:"
+LABELS = {Stage.CURRENT: "ACSCurrent", Stage.PREVIOUS: "ACSPrevious", Stage.PENDING: "Pending"}
+"""The first two are the service's own, the third is ours."""
+NOT_FOUND = "Forbidden.ResourceNotFound"
 
 
 class _SecretAnswer(msgspec.Struct, frozen=True):
@@ -29,11 +32,14 @@ class AliyunSecretStore:
 
     def __init__(self, environment: str, variables: Mapping[str, str] = os.environ) -> None:
         self._environment = environment
-        self._kms = AliyunApi("kms", KMS_VERSION, variables)
+        self.kms = AliyunApi("kms", KMS_VERSION, variables)
 
-    def get(self, name: str) -> Secret:
-        """The current version of a secret; SecretError when it is missing or KMS does not answer."""
-        answer = self._kms.call("GetSecretValue", {"SecretName": store_name(self._environment, name)})
+    def get(self, name: str, stage: Stage = Stage.CURRENT) -> Secret:
+        """One version of a secret; SecretError when it is missing or KMS does not answer."""
+        form = {"SecretName": store_name(self._environment, name), "VersionStage": LABELS[stage]}
+        answer = self.kms.call("GetSecretValue", form)
+        if answer.status in {400, 403, 404} and code_of(answer) == NOT_FOUND:
+            raise SecretMissing(f"there is no secret {name} in KMS ({stage} version): put a value")
         if answer.status != 200:
             raise SecretError(f"the secret {name} cannot be read from KMS (status {answer.status})")
         try:

@@ -21,11 +21,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from handlers.clouds.http import Answer, send
-from handlers.clouds.secrets import Secret, SecretError, store_name
+from handlers.clouds.secrets import Secret, SecretError, SecretMissing, Stage, store_name
 
 SERVICE = "secretsmanager"
 REGION = "us-east-2"
 _OURS = re.compile(rf"([a-z0-9-]+\.)+{REGION}(\.[a-z]+)*\.amazonaws\.com|127\.0\.0\.1|::1|localhost")
+LABELS = {Stage.CURRENT: "AWSCURRENT", Stage.PREVIOUS: "AWSPREVIOUS", Stage.PENDING: "AWSPENDING"}
+NOT_FOUND = b"ResourceNotFoundException"
 _CONTAINER_HOSTS = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23", "127.0.0.1", "::1", "localhost"})
 
 
@@ -66,10 +68,13 @@ class AwsSecretStore:
             )
         self._identity: Identity | None = None
 
-    def get(self, name: str) -> Secret:
-        """The current version of a secret; SecretError when it is missing or the store does not answer."""
-        body = msgspec.json.encode({"SecretId": store_name(self._environment, name)})
-        answer = self._call("GetSecretValue", body)
+    def get(self, name: str, stage: Stage = Stage.CURRENT) -> Secret:
+        """One version of a secret; SecretError when it is missing or the store does not answer."""
+        answer = self.call(
+            "GetSecretValue", {"SecretId": store_name(self._environment, name), "VersionStage": LABELS[stage]}
+        )
+        if answer.status in {400, 404} and NOT_FOUND in answer.body[:512]:
+            raise SecretMissing(f"there is no secret {name} in Secrets Manager ({stage} version): put a value")
         if answer.status != 200:
             raise SecretError(f"the secret {name} cannot be read from Secrets Manager (status {answer.status})")
         try:
@@ -81,7 +86,9 @@ class AwsSecretStore:
             raise SecretError(f"the secret {name} is empty in Secrets Manager: put a value")
         return Secret(value)
 
-    def _call(self, operation: str, body: bytes) -> Answer:
+    def call(self, operation: str, members: Mapping[str, object]) -> Answer:
+        """One operation of Secrets Manager; SecretError when nobody answers or we have no identity."""
+        body = msgspec.json.encode(members)
         if self._identity is None:
             self._identity = find_identity(self._variables)
         headers = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from enum import StrEnum
 from typing import NoReturn, Protocol, SupportsIndex
 
 import msgspec
@@ -23,6 +24,21 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}/[a-z][a-z0-9-]{0,62}")
 
 class SecretError(RuntimeError):
     """A secret is missing, unreadable or belongs elsewhere; the message names it and the remedy, never a value."""
+
+
+class SecretMissing(SecretError):
+    """The store answers, and has no such secret or no version of it in this stage."""
+
+
+class Stage(StrEnum):
+    """Which version of a secret: each stage names at most one."""
+
+    CURRENT = "current"
+    """The one in use."""
+    PREVIOUS = "previous"
+    """The one in use before; gone once nothing needs it any more."""
+    PENDING = "pending"
+    """The one to come: who checks tokens accepts it already, nobody makes them with it."""
 
 
 class Secret:
@@ -64,8 +80,13 @@ class Secret:
 class SecretStore(Protocol):
     """Where secrets come from."""
 
-    def get(self, name: str) -> Secret:
-        """The secret of a short name such as `wire/openai`; SecretError when there is none that can be read."""
+    def get(self, name: str, stage: Stage = Stage.CURRENT) -> Secret:
+        """The secret of a short name such as `wire/openai`.
+
+        Raises:
+            SecretMissing: there is none.
+            SecretError: it cannot be read.
+        """
         ...
 
 
@@ -107,23 +128,43 @@ class KeptSecrets:
     def __init__(self, store: SecretStore, foreign: frozenset[str] = frozenset()) -> None:
         self._store = store
         self._foreign = foreign
-        self._kept: dict[str, Secret] = {}
+        self._kept: dict[tuple[str, Stage], Secret] = {}
+        self.changes = 0
+        """How many values a refresh has found changed or gone."""
 
-    def get(self, name: str) -> Secret:
+    def get(self, name: str, stage: Stage = Stage.CURRENT) -> Secret:
         """The last good value; read from the store the first time. The other region's secrets are not asked for."""
         if name in self._foreign:
             raise SecretError(f"the secret {name} is the other region's and has no place here (region_restricted)")
-        kept = self._kept.get(name)
+        kept = self._kept.get((name, stage))
         if kept is None:
-            kept = self._kept[name] = self._store.get(name)
+            kept = self._kept[name, stage] = self._store.get(name, stage)
         return kept
 
+    def find(self, name: str, stage: Stage) -> Secret | None:
+        """The secret in a stage that it need not have; None when it has none, or none that can be read now."""
+        try:
+            return self.get(name, stage)
+        except SecretError:
+            return None
+
     def refresh(self) -> tuple[str, ...]:
-        """Read everything again; returns the names that could not be read and keep their old value."""
+        """Read everything again; returns the names that could not be read and keep their old value.
+
+        What has left a stage that it need not have is forgotten.
+        """
         stale = []
-        for name in list(self._kept):
+        for (name, stage), before in list(self._kept.items()):
             try:
-                self._kept[name] = self._store.get(name)
-            except SecretError:
-                stale.append(name)
+                after = self._store.get(name, stage)
+            except SecretError as error:
+                if isinstance(error, SecretMissing) and stage is not Stage.CURRENT:
+                    del self._kept[name, stage]
+                    self.changes += 1
+                else:
+                    stale.append(name)
+                continue
+            if after != before:
+                self._kept[name, stage] = after
+                self.changes += 1
         return tuple(stale)

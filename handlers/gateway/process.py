@@ -13,7 +13,7 @@ from handlers.catalog.discovery import with_models
 from handlers.catalog.elsewhere import models_elsewhere
 from handlers.catalog.entries import Catalog
 from handlers.catalog.loading import load_catalog
-from handlers.clouds import KeptSecrets, SecretStore, open_secret_store
+from handlers.clouds import KeptSecrets, SecretError, SecretStore, open_secret_store
 from handlers.gateway.makers import PURPOSE
 from handlers.gateway.room import POD_CONNECTIONS_MAX, Gateway
 from handlers.gateway.spool import Spool
@@ -45,7 +45,7 @@ async def _serve(settings: GatewaySettings) -> None:
 
 
 async def run(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets: KeptSecrets | None = None) -> None:
-    """Serve with a room that is built, until SIGTERM or SIGINT; then drain. At SIGHUP, read the secrets again."""
+    """Serve with a room that is built, until SIGTERM or SIGINT; then drain. At SIGHUP and now and then, read the secrets again."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(gateway.loop_fault)
     await gateway.start(settings.listen, settings.operator_listen)
@@ -55,9 +55,19 @@ async def run(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets: 
         loop.add_signal_handler(name, told.set)
     if secrets is not None:
         loop.add_signal_handler(signal.SIGHUP, lambda: gateway.spawn(renew(gateway, pool, settings, secrets)))
+        gateway.spawn(_keep_renewing(gateway, pool, settings, secrets))
     await told.wait()
     await gateway.stop(DRAIN_S)
     pool.close()
+
+
+async def _keep_renewing(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets: KeptSecrets) -> None:
+    while True:
+        await asyncio.sleep(settings.deployment.secrets_refresh_s)
+        try:
+            await renew(gateway, pool, settings, secrets)
+        except (SecretError, ValueError):
+            gateway.log.emit(DependencyLost(level=Level.ERROR, dependency=Dependency.SECRETS))
 
 
 async def renew(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets: KeptSecrets) -> None:

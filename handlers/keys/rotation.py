@@ -1,21 +1,22 @@
-"""The next version of a secret that has versions. Old versions stay valid, so that nothing breaks while processes fetch the new.
+"""The next value of a secret that has versions. Old versions stay valid, so that nothing breaks while processes fetch the new.
 
-Mint keys     old ones verify for as long as API keys made with them live; the newest makes tags.
-Sealing keys  old ones open what was sealed to them; everything new is sealed to the newest. What is sealed to an old one is
-              sealed anew when its owner replaces it: the admin room cannot open it, and the provider's room has no way to write
-              it back. `byok_key.key_version` says what still hangs on which version; one that nothing hangs on may be retired.
+Mint keys     old ones verify for as long as API keys made with them live. A new one is announced before it is used, so that everybody
+              who verifies knows it when the first API key made with it comes.
+Sealing keys  a value holds one private key under its version; whoever opens holds the value before as well, until everything that
+              was sealed to it is sealed anew. The public half waits in `seal/public` until the room of the provider knows the key.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import secrets
+from typing import NamedTuple
 
 import msgspec
 
 from handlers.keys.grammar import ALPHABET, MINT_KEY_BYTES_MIN, MintKeys
-from handlers.keys.opening import parse_private_keys
-from handlers.keys.sealing import generate_keypair
+from handlers.keys.sealing import PublicKey, generate_keypair, parse_public_rows
 
 
 class _Mint(msgspec.Struct):
@@ -23,41 +24,75 @@ class _Mint(msgspec.Struct):
     keys: dict[str, str]
 
 
-def rotate_mint_keys(secret: bytes) -> bytes:
-    """`keys/mint` with one more version, the newest; ValueError when it is malformed or all versions are used up."""
+def announce_mint_key(secret: bytes) -> tuple[bytes, str]:
+    """(`keys/mint` with one more version that nobody uses yet, its letter).
+
+    ValueError when the secret is malformed or all versions are used up.
+    """
     MintKeys.parse(secret)
     held = msgspec.json.decode(secret, type=_Mint)
     unused = [letter for letter in ALPHABET.decode()[1:] if letter not in held.keys]
     if not unused:
         raise ValueError("all versions of the mint key are used: retire those that no API key carries")
-    held.newest = unused[0]
-    held.keys[held.newest] = _encode(secrets.token_bytes(MINT_KEY_BYTES_MIN))
+    held.keys[unused[0]] = _encode(secrets.token_bytes(MINT_KEY_BYTES_MIN))
+    return msgspec.json.encode(held), unused[0]
+
+
+def use_mint_key(secret: bytes, letter: str) -> bytes:
+    """`keys/mint` with this version as the newest, with which API keys are made; ValueError when it is not there."""
+    held = msgspec.json.decode(secret, type=_Mint)
+    held.newest = letter
+    value = msgspec.json.encode(held)
+    MintKeys.parse(value)
+    return value
+
+
+class NextSealingKey(NamedTuple):
+    """A new key of a provider. Its representation hides the private half."""
+
+    version: int
+    value: bytes
+    """For the secret `seal/<provider>`."""
+    public: str
+    digest: str
+    """Of the public half: what a version's id says to tell which private key it holds."""
+
+    def __repr__(self) -> str:
+        return f"NextSealingKey(version={self.version})"
+
+
+def make_sealing_key(version: int) -> NextSealingKey:
+    """A new pair under this version."""
+    private, public = generate_keypair()
+    value = msgspec.json.encode({str(version): _encode(private)})
+    return NextSealingKey(version, value, _encode(public), digest_public(_encode(public)))
+
+
+def digest_public(public: str) -> str:
+    """32 hexadecimal digits that stand for a public key."""
+    return hashlib.sha256(public.encode()).hexdigest()[:32]
+
+
+def note_next_public(rows: bytes, provider: str, public: str) -> bytes:
+    """`seal/public` with the key that a provider will have; nobody seals to it yet."""
+    held = parse_public_rows(rows)
+    held[provider] = msgspec.structs.replace(held[provider], next=public)
     return msgspec.json.encode(held)
 
 
-def rotate_sealing_keys(secret: bytes) -> bytes:
-    """`seal/<provider>` with one more version, the newest; ValueError when it is malformed."""
-    held = parse_private_keys(secret)
-    held[max(held) + 1] = generate_keypair()[0]
-    return _encode_sealing_keys(held)
-
-
-def retire_sealing_key(secret: bytes, version: int) -> bytes:
-    """`seal/<provider>` without an old version: what is sealed to it is gone for good. ValueError for the newest or an unknown one."""
-    held = parse_private_keys(secret)
-    if version not in held or version == max(held):
-        raise ValueError("only an old version that is there can be retired")
-    del held[version]
-    return _encode_sealing_keys(held)
+def use_next_public(rows: bytes, provider: str) -> bytes:
+    """`seal/public` with the provider's next key as the one that everybody seals to; ValueError when there is none."""
+    held = parse_public_rows(rows)
+    row = held[provider]
+    if not row.next:
+        raise ValueError("the provider has no next sealing key")
+    held[provider] = PublicKey(row.version + 1, row.next)
+    return msgspec.json.encode(held)
 
 
 def make_password() -> bytes:
     """A new password of a database role."""
     return secrets.token_urlsafe(32).encode()
-
-
-def _encode_sealing_keys(keys: dict[int, bytes]) -> bytes:
-    return msgspec.json.encode({str(version): _encode(key) for version, key in sorted(keys.items())})
 
 
 def _encode(raw: bytes) -> str:

@@ -65,9 +65,22 @@ class SealingKey(msgspec.Struct, frozen=True):
     """32 raw bytes."""
 
 
-class _PublicKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublicKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A provider's row in the secret `seal/public`."""
+
     version: int
     public: str
+    """Base64url without padding."""
+    next: str = ""
+    """The public half of the version to come, which its room may not know yet; nobody seals to it."""
+
+
+def parse_public_rows(secret: bytes) -> dict[str, PublicKey]:
+    """The rows of `seal/public` by provider; ValueError when it is anything else."""
+    try:
+        return msgspec.json.decode(secret, type=dict[str, PublicKey])
+    except msgspec.MsgspecError:
+        raise ValueError("the secret seal/public is JSON of providers with version and public key") from None
 
 
 def parse_public_keys(secret: bytes) -> dict[str, SealingKey]:
@@ -75,10 +88,7 @@ def parse_public_keys(secret: bytes) -> dict[str, SealingKey]:
 
     Raises ValueError when it is anything else.
     """
-    try:
-        held = msgspec.json.decode(secret, type=dict[str, _PublicKey])
-    except msgspec.MsgspecError:
-        raise ValueError("the secret seal/public is JSON of providers with version and public key") from None
+    held = parse_public_rows(secret)
     keys = {provider: SealingKey(row.version, decode_key(row.public)) for provider, row in held.items()}
     if any(key.version < 1 or len(key.public) != X25519_BYTES for key in keys.values()):
         raise ValueError("the secret seal/public holds 32-byte keys with versions from 1")

@@ -20,18 +20,20 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from handlers.clouds.local import ORIGIN_FILE, LocalSecretStore, read_private
-from handlers.clouds.secrets import Origin, SecretError, check_name, foreign_secrets, store_name
+from handlers.clouds.aws import LABELS
+from handlers.clouds.local import ORIGIN_FILE, LocalSecretStore, file_of, read_private
+from handlers.clouds.secrets import Origin, SecretError, SecretMissing, Stage, check_name, foreign_secrets, store_name
 from handlers.keys.grammar import MintKeys
 from handlers.keys.opening import parse_private_keys
 from handlers.keys.sealing import derive_public, generate_keypair, parse_public_keys
 from handlers.local.processes import Child, plain_environment
 
-ROLES = ("gateway", "admin", "payments", "operations", "site")
+ROLES = ("gateway", "admin", "payments", "operations", "rotation", "site")
 REGION = "us-east-2"
 READY_TIMEOUT_S = 20.0
 SECRET_CHARS_MIN = 32
@@ -171,8 +173,8 @@ def _refuse_weak(name: str, value: bytes) -> None:
         except ValueError as problem:
             raise SecretError(f"the secret {name} is unusable: {problem}") from None
         return
-    if kind in {"provider", "payments"}:
-        return  # their own rooms know their forms; read_secret has refused empty ones
+    if kind in {"provider", "payments"} or (kind == "database" and value.startswith(b"{")):
+        return  # their own rooms know their forms, and rotation makes logins; read_secret has refused empty ones
     text = value.decode(errors="replace")
     if len(text) < SECRET_CHARS_MIN or len(set(text)) < DISTINCT_MIN or _DEFAULTS.search(text):
         raise SecretError(f"the secret {name} is weak: delete its file, and a random one is made")
@@ -219,7 +221,7 @@ class AwsStandIn:
         }
 
     def renew(self) -> None:
-        """Give it the secrets' files anew."""
+        """Make it hold what the files hold, in every stage."""
         import boto3  # noqa: PLC0415 - imported when a secret has changed, and not before
 
         client = boto3.client(
@@ -230,13 +232,32 @@ class AwsStandIn:
             aws_secret_access_key="local",  # noqa: S106 - worth nothing elsewhere
         )
         origin = msgspec.json.decode((self._folder / ORIGIN_FILE).read_bytes(), type=Origin)
-        for name, value in _checked(self._folder).items():
-            client.put_secret_value(SecretId=store_name(origin.environment, name), SecretString=value)
+        for name in _checked(self._folder):
+            for stage in Stage:  # the one in use first: putting it moves the label of the one before
+                _mirror(client, store_name(origin.environment, name), LABELS[stage], _find(self._folder, name, stage))
 
     def stop(self) -> None:
         """Stop it; the files stay."""
         if self._child is not None:
             self._child.stop()
+
+
+def _find(folder: Path, name: str, stage: Stage) -> str | None:
+    try:
+        return read_private(file_of(folder, name, stage), name).decode()
+    except SecretMissing:
+        return None
+
+
+def _mirror(client: Any, secret: str, label: str, wanted: str | None) -> None:
+    try:
+        held = client.get_secret_value(SecretId=secret, VersionStage=label)
+    except client.exceptions.ResourceNotFoundException:
+        held = {}
+    if wanted is not None and held.get("SecretString") != wanted:
+        client.put_secret_value(SecretId=secret, SecretString=wanted, VersionStages=[label])
+    elif wanted is None and held:
+        client.update_secret_version_stage(SecretId=secret, VersionStage=label, RemoveFromVersionId=held["VersionId"])
 
 
 def load_into_moto(folder: Path) -> int:
@@ -259,6 +280,12 @@ def load_into_moto(folder: Path) -> int:
             replica_regions=[],
             force_overwrite=False,
         )
+        for stage in (Stage.PREVIOUS, Stage.PENDING):
+            other = _find(folder, name, stage)
+            if other is not None:
+                backend.put_secret_value(
+                    store_name(origin.environment, name), other, "", secrets.token_hex(16), [LABELS[stage]]
+                )
     return len(found)
 
 

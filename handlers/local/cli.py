@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_credit(commands)
     _add_audit(commands)
     rotation = _command(commands, "rotate", "a new version of a secret, while requests go on", rotate)
-    rotation.add_argument("name", help="keys/mint, seal/PROVIDER or database/ROLE")
+    rotation.add_argument("name", help="keys/mint, seal/PROVIDER, wire/PROVIDER or database/ROLE")
     return parser
 
 

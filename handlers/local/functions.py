@@ -1,6 +1,6 @@
 """A function on one machine: `python -m handlers.local.functions handlers.admin.function.handler --port 8081`.
 
-The deployed handler behind a loopback server, called as the region's cloud calls it (platforms.py); settings and secrets come as in the clouds, so that a wrong one stops the start.
+The deployed handler behind a loopback server, called as the region's cloud calls it (platforms.py); settings and secrets come as in the clouds, so that a wrong one stops the start. At SIGHUP it reads its secrets again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 
 from handlers.clouds import SecretError
 from handlers.clouds.function_server import load_handler
+from handlers.clouds.renewal import hurry
 from handlers.local.platforms import make_front
 from handlers.settings import Deployment, SettingError
 
@@ -31,6 +32,7 @@ def serve(entry: str, port: int) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: hurry())
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     print(f"{entry} at http://127.0.0.1:{server.server_address[1]}", flush=True)
     stop.wait()

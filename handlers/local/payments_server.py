@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 
+from handlers.clouds.renewal import hurry
 from handlers.errors import TheRouterError
 from handlers.local.platforms import Scheduled, make_front, scheduled
 from handlers.payments.function import handler, room
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: hurry())
     threads = [
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True),
         threading.Thread(target=repair_until, args=(stop, scheduled(region, handler)), daemon=True),

@@ -1,4 +1,8 @@
-"""`therouter rotate`: the next version of a secret, and every process told, while requests go on."""
+"""`therouter rotate`: a secret is replaced, step by step and while requests go on, by the code that does it in the clouds.
+
+Here the files are the truth: each step changes them, and the supervisor gives them to the stand-in and tells every process to read
+its secrets again. What waits for minutes and days in a cloud waits for seconds here.
+"""
 
 from __future__ import annotations
 
@@ -6,64 +10,94 @@ import argparse
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
-from handlers.keys.rotation import make_password, rotate_mint_keys, rotate_sealing_keys
+from handlers.clouds.local_keeping import LocalKeeper
+from handlers.keys.sealing import parse_public_rows
 from handlers.local.access import Access
-from handlers.local.aws import ROLES, ensure_secrets, read_secret
+from handlers.local.aws import read_secret
 from handlers.local.home import Home
-from handlers.local.system import DATABASE, ENVIRONMENT, LocalSystem
-from handlers.store.migrate import set_passwords
+from handlers.local.system import DATABASE, LocalSystem, Running
+from handlers.operations.renewal import RenewalEvent, SecretsRenewed, renew, rotated_secrets
+from handlers.store.dsn import Dsn
+from handlers.store.logins import read_login
+from handlers.store.pool import Pool
+from handlers.store.rotation import RotationStore
+
+SETTLE_S, RETIRE_S = 5, 10
+PATIENCE_S = 300.0
+NEVER_DAYS = 36_500
+LAST_STEP = {"keys": "use", "seal": "retire", "wire": "retire", "database": "close"}
+"""Of each kind: after it nothing of the old version is left."""
 
 
 def rotate(options: argparse.Namespace) -> int:
-    """`therouter rotate NAME`: keys/mint, seal/<provider>, or database/<role>."""
+    """`therouter rotate NAME`: keys/mint, seal/<provider>, wire/<provider>, or database/<role>."""
     access = Access.open(Home.of(options.region))
     access.close()
-    folder = access.home.secrets
-    try:
-        replace_secret(folder, options.name, next_version(folder, options.name))
-    except ValueError as error:
-        print(f"therouter: {error}", file=sys.stderr)
+    folder, running = access.home.secrets, access.running
+    if options.name not in rotated_secrets(sorted(parse_public_rows(read_secret(folder, "seal/public")))):
+        print(
+            "therouter: what rotates is keys/mint, seal/<provider>, wire/<provider> and database/<role>",
+            file=sys.stderr,
+        )
         return 1
-    os.kill(access.running.supervisor, signal.SIGUSR1)
-    print(f"{options.name} has a new version; all processes use it within seconds")
-    return 0
+    if rotate_until_done(folder, running, options.name, lambda step: print(step, flush=True)):
+        return 0
+    print("therouter: it is not done yet; the same command goes on with it", file=sys.stderr)
+    return 1
 
 
-def next_version(folder: Path, name: str) -> bytes:
-    """What follows a secret; ValueError for one that does not rotate here."""
-    kind, _, subject = name.partition("/")
-    if name == "keys/mint":
-        return rotate_mint_keys(read_secret(folder, name))
-    if kind == "seal" and subject != "public":
-        return rotate_sealing_keys(read_secret(folder, name))
-    if kind == "database" and subject in ROLES:
-        return make_password()
-    raise ValueError("what rotates here is keys/mint, seal/<provider> and database/<role>")
+def rotate_until_done(folder: Path, running: Running, name: str, tell: Callable[[str], None]) -> bool:
+    """Take step after step until nothing of the old version is left; False when that takes too long."""
+    begin: tuple[str, ...] = (name,)
+    deadline = time.monotonic() + PATIENCE_S
+    last = f"{name}:{LAST_STEP[name.partition('/')[0]]}"
+    while time.monotonic() < deadline:
+        done = take_steps(folder, running, begin)
+        for step in done.steps:
+            tell(step)
+        if done.failed:
+            return False
+        if any(step.startswith(f"{name}:") for step in done.steps):
+            begin = ()
+            os.kill(running.supervisor, signal.SIGUSR1)
+        if last in done.steps:
+            return True
+        time.sleep(1.0)
+    return False
 
 
-def replace_secret(folder: Path, name: str, content: bytes) -> None:
-    """Put a new value into a secret's file, whole or not at all."""
-    path = folder / name
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    fresh.replace(path)
+def take_steps(folder: Path, running: Running, begin: tuple[str, ...]) -> SecretsRenewed:
+    """One run of the rotation, over the files of this machine."""
+    login = read_login("rotation", read_secret(folder, "database/rotation").decode())
+    dsn = Dsn(
+        user=login.user,
+        password=login.password,
+        database=DATABASE,
+        socket_dir=running.database_folder,
+        port=running.database_port,
+        local=True,
+    )
+    pool = Pool(dsn, connections_max=1)
+    try:
+        event = RenewalEvent(rotate_after_days=NEVER_DAYS, settle_s=SETTLE_S, retire_s=RETIRE_S, begin=begin)
+        return renew(
+            LocalKeeper(folder), lambda name: read_secret(folder, name), RotationStore(pool), event, datetime.now(UTC)
+        )
+    finally:
+        pool.close()
 
 
 def renew_secrets(system: LocalSystem) -> None:
-    """Use the secrets as their files are now: pods and gateway read them again, the others start again."""
-    secrets = ensure_secrets(system.home.secrets, system.options.region, ENVIRONMENT, system.enabled)
+    """Everybody is to use the secrets as their files are now."""
     if system.aws is not None:
         system.aws.renew()
-    set_passwords(system.postgres.superuser(DATABASE), {role: secrets[f"database/{role}"] for role in ROLES})
-    for child in (*system.pods.values(), system.gateway):
-        os.kill(child.pid, signal.SIGHUP)
-    for function in (system.admin, system.schedules):
-        if function is not None:
-            function.stop()
-            function.start()
+    payments = [system.payments.server] if system.payments is not None else []
+    functions = [child for child in (system.admin, system.schedules, *payments) if child is not None]
+    for child in (*system.pods.values(), system.gateway, *system.replicas, *functions):
+        if child.running:
+            os.kill(child.pid, signal.SIGHUP)

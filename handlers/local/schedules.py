@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from handlers.clouds.function_compute import Handler
+from handlers.clouds.renewal import hurry
 from handlers.errors import TheRouterError
 from handlers.local.platforms import scheduled
 from handlers.operations import checkpoint, purge, reap, reconcile, spending
@@ -67,6 +68,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: hurry())
     serve(FunctionSettings.parse(), stop)
     return 0
 

@@ -25,6 +25,7 @@ from handlers.local.payments_beside import PaymentsBeside
 from handlers.local.postgres import PostgresServer, free_port
 from handlers.local.processes import Child, plain_environment
 from handlers.settings import Variable
+from handlers.store.logins import read_login
 from handlers.store.migrate import ROOMS, apply_migrations, set_passwords
 
 DATABASE = "therouter"
@@ -57,6 +58,8 @@ class Options:
     durable: bool = True
     """False trades crash safety of the database for speed (tests)."""
     log_level: str = "info"
+    secrets_refresh_s: int = 60
+    """How long a rotated secret may stay unknown to a process that nobody tells."""
     payments: bool = False
     """Run the payments room and a stand-in of its company, so that a person can try a top-up."""
     site: bool = False
@@ -214,7 +217,8 @@ class LocalSystem:
     def _start_secrets(self) -> None:
         self._progress("secrets")
         secrets = ensure_secrets(self.home.secrets, self.options.region, ENVIRONMENT, self.enabled)
-        set_passwords(self.postgres.superuser(DATABASE), {role: secrets[f"database/{role}"] for role in ROOMS})
+        logins = [read_login(role, secrets[f"database/{role}"]) for role in ROOMS]
+        set_passwords(self.postgres.superuser(DATABASE), {login.user: login.password for login in logins})
         if self.options.region == "global":
             self.aws = AwsStandIn(self.home.secrets, log=self.home.logs / "aws.log")
             self.aws.start()
@@ -237,6 +241,7 @@ class LocalSystem:
             Variable.CLOUD: "local",
             Variable.ENVIRONMENT: ENVIRONMENT,
             Variable.LOG_LEVEL: self.options.log_level,
+            Variable.SECRETS_REFRESH: str(self.options.secrets_refresh_s),
         }
         if self.aws is not None:
             return {**variables, **self.aws.variables()}

@@ -10,11 +10,12 @@ import functools
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from handlers.clouds import open_secret_store
+from handlers.clouds import KeptSecrets, open_secret_store
+from handlers.clouds.renewal import Renewed
 from handlers.keys.grammar import MintKeys
 from handlers.keys.hashing import BcryptPool
 from handlers.keys.verification import KeyVerifier
@@ -22,7 +23,7 @@ from handlers.payments.authentication import KeyAuthenticator
 from handlers.payments.composition import Room, mode_of, open_company, open_room
 from handlers.payments.questions import PASSES, PAUSE_S, make_passes
 from handlers.settings import FunctionSettings, SettingError, Variable
-from handlers.store.dsn import dsn_of
+from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.payments import PaymentStore
 from handlers.store.pool import Pool
 from handlers.telemetry.logs import Level, Log
@@ -40,20 +41,28 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
         SecretError: a secret cannot be read.
     """
     settings = FunctionSettings.parse(environment)
+    return _deploy(open_secret_store(settings.deployment, environment), settings, environment).room
+
+
+class Deployed(NamedTuple):
+    """The room, and what of it is renewed in place when secrets are rotated."""
+
+    room: Room
+    pool: Pool
+    keys: KeyVerifier
+
+
+def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mapping[str, str]) -> Deployed:
     deployment = settings.deployment
-    secrets = open_secret_store(deployment, environment)
     company, wallet = open_company(
         deployment,
         lambda name: secrets.get(name).reveal(),
         public_url=settings.public_url,
         base_url=environment.get(Variable.BASE_URL, ""),
     )
-    try:
-        mint_keys = MintKeys.parse(secrets.get(MINT_SECRET).reveal())
-    except ValueError as error:
-        raise SettingError(f"secret {MINT_SECRET}: {error}") from None
-    password = secrets.get(f"database/{settings.database.role}").text()
-    store = PaymentStore(Pool(dsn_of(settings.database, password, local=deployment.cloud == "local")))
+    mint_keys = _mint_keys(secrets)
+    pool = Pool(_dsn(secrets, settings))
+    store = PaymentStore(pool)
     verifier = KeyVerifier(
         find_key=store.find_key,
         bcrypt_pool=BcryptPool(),
@@ -61,7 +70,7 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
         region=deployment.region,
         environment=deployment.environment,
     )
-    return open_room(
+    room = open_room(
         store,
         company,
         wallet,
@@ -69,12 +78,39 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
         mode=mode_of(deployment),
         log=Log(Level(deployment.log_level)),
     )
+    return Deployed(room, pool, verifier)
+
+
+def _mint_keys(secrets: KeptSecrets) -> MintKeys:
+    try:
+        return MintKeys.parse(secrets.get(MINT_SECRET).reveal())
+    except ValueError as error:
+        raise SettingError(f"secret {MINT_SECRET}: {error}") from None
+
+
+def _dsn(secrets: KeptSecrets, settings: FunctionSettings) -> Dsn:
+    secret = secrets.get(f"database/{settings.database.role}").text()
+    return dsn_of(settings.database, secret, local=settings.deployment.cloud == "local")
 
 
 @functools.cache
+def _deployed() -> Renewed[Deployed]:
+    settings = FunctionSettings.parse(os.environ)
+
+    def make(secrets: KeptSecrets, before: Deployed | None) -> Deployed:
+        """What rotates is renewed in place. The company's credentials are put by a person, who deploys the room again."""
+        if before is None:
+            return _deploy(secrets, settings, os.environ)
+        before.keys.renew(_mint_keys(secrets))
+        before.pool.renew(_dsn(secrets, settings))
+        return before
+
+    return Renewed(open_secret_store(settings.deployment), settings.deployment.secrets_refresh_s, make)
+
+
 def room() -> Room:
     """The room of this process."""
-    return open_deployed_room(os.environ)
+    return _deployed().get().room
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from handlers.catalog.entries import Provider
-from handlers.clouds import SecretError, SecretStore
+from handlers.clouds import KeptSecrets, SecretError, SecretStore
+from handlers.clouds.secrets import Stage
 from handlers.keys.opening import open_sealed, parse_private_keys
 from handlers.keys.sealing import SealBroken, SealContext, SealingKey, derive_public, seal
 from handlers.keys.wire_token import verify_wire_token
@@ -30,7 +31,7 @@ class Credentials:
 
     Args:
         shared: our own credential at the provider; None when customers must bring theirs.
-        wire_keys: with which gateways sign their requests, newest first; more than one while a key is rotated.
+        wire_keys: with which gateways sign their requests, the one in use first; more than one while a key is rotated.
         sealing_keys: private keys by version, to open what customers have sealed.
     """
 
@@ -80,7 +81,7 @@ def load_credentials(
     provider: Provider,
     base_url: str,
     deployment: Deployment,
-    store: SecretStore,
+    store: KeptSecrets,
     log: Log,
     environment: Mapping[str, str] = os.environ,
 ) -> Credentials:
@@ -94,15 +95,18 @@ def load_credentials(
         SettingError: a secret is malformed.
     """
     slug = provider.slug
-    wire_key = store.get(f"wire/{slug}").reveal()
+    wire_keys = [store.get(f"wire/{slug}").reveal()]
+    wire_keys += [
+        key.reveal() for stage in (Stage.PENDING, Stage.PREVIOUS) if (key := store.find(f"wire/{slug}", stage))
+    ]
     return Credentials(
         provider=provider,
         base_url=base_url,
         region=deployment.region,
         environment=deployment.environment,
         shared=_shared_signer(provider, base_url, _shared_credential(provider, deployment, store, log, environment)),
-        wire_keys=(wire_key,),
-        sealing_keys=_sealing_keys(_optional(store, f"seal/{slug}", log), slug),
+        wire_keys=tuple(dict.fromkeys(wire_keys)),
+        sealing_keys=_sealing_keys(store, slug, log),
     )
 
 
@@ -136,8 +140,16 @@ def _optional(store: SecretStore, name: str, log: Log) -> bytes:
         return b""
 
 
-def _sealing_keys(content: bytes, slug: str) -> dict[int, bytes]:
+def _sealing_keys(store: KeptSecrets, slug: str, log: Log) -> dict[int, bytes]:
+    """The key in use, and those before that are not retired yet."""
+    name = f"seal/{slug}"
+    content = _optional(store, name, log)
     try:
-        return parse_private_keys(content) if content else {}
+        keys = parse_private_keys(content) if content else {}
     except ValueError as error:
-        raise SettingError(f"the secret seal/{slug} is malformed: {error}") from None
+        raise SettingError(f"the secret {name} is malformed: {error}") from None
+    before = store.find(name, Stage.PREVIOUS)
+    try:
+        return {**parse_private_keys(before.reveal()), **keys} if before and keys else keys
+    except ValueError:  # what stood there before somebody put the first key
+        return keys

@@ -1,6 +1,6 @@
 """The process of one provider: assembles the room from settings, catalogue and secrets, and serves the wire until SIGTERM.
 
-SIGHUP makes it read its secrets again, so that a rotation needs no restart and breaks no stream.
+SIGHUP makes it read its secrets again, and so does the clock, so that a rotation needs no restart and breaks no stream.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ async def _serve(settings: PodSettings) -> None:
     address = await server.listen(settings.listen)
     settle_memory()
     log.emit(Started(room=Room.PROVIDER, listen=identifier(address), provider=identifier(provider.slug)))
-    await _until_terminated(renew)
+    await _until_terminated(renew, settings.deployment.secrets_refresh_s)
     told_at = monotonic()
     await server.drain(DRAIN_S)
     log.emit(Stopped(room=Room.PROVIDER, drained=monotonic() - told_at < DRAIN_S))
@@ -83,13 +83,19 @@ def _tell_fault(log: Log, context: dict[str, Any]) -> None:
         log.fault(Room.PROVIDER, error)
 
 
-async def _until_terminated(renew: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Wait for SIGTERM or SIGINT; renew at each SIGHUP, one renewal at a time."""
+async def _until_terminated(renew: Callable[[], Coroutine[None, None, None]], refresh_s: float) -> None:
+    """Wait for SIGTERM or SIGINT; renew at each SIGHUP and after so many seconds without one, one renewal at a time."""
     told: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(name, told.put_nowait, name)
-    while await told.get() is signal.SIGHUP:
+    while True:
+        try:
+            heard = await asyncio.wait_for(told.get(), refresh_s)
+        except TimeoutError:
+            heard = signal.SIGHUP
+        if heard is not signal.SIGHUP:
+            return
         await renew()
 
 

@@ -7,6 +7,7 @@ import ssl
 import msgspec
 
 from handlers.settings import DatabaseSettings
+from handlers.store.logins import read_login
 
 
 class Dsn(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,12 +46,16 @@ class Dsn(msgspec.Struct, frozen=True, kw_only=True):
         return context
 
 
-def dsn_of(settings: DatabaseSettings, password: str, *, local: bool) -> Dsn:
-    """The DSN that a room's settings describe; `local` says that everything runs on one machine."""
+def dsn_of(settings: DatabaseSettings, secret: str, *, local: bool) -> Dsn:
+    """The DSN that a room's settings and its secret `database/<role>` describe; `local`: everything runs on one machine.
+
+    ValueError when the secret is malformed.
+    """
     is_socket = settings.host.startswith("/")
+    login = read_login(settings.role, secret)
     return Dsn(
-        user=settings.role,
-        password=password,
+        user=login.user,
+        password=login.password,
         database=settings.name,
         host="" if is_socket else settings.host,
         socket_dir=settings.host if is_socket else "",

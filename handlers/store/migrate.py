@@ -22,7 +22,7 @@ from handlers.store.connection import open_connection
 from handlers.store.dsn import Dsn
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-ROOMS = ("gateway", "admin", "payments", "operations", "site")
+ROOMS = ("gateway", "admin", "payments", "operations", "rotation", "site")
 SCRAM_ITERATIONS = 4096
 
 

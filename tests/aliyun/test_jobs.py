@@ -12,6 +12,7 @@ from handlers.clouds.function_compute import read_event
 from handlers.operations.hangzhou.alarms import NodeEvent
 from handlers.operations.hangzhou.watchdog import settings_parameter
 from handlers.operations.purge import PurgeEvent
+from handlers.operations.renewal import RenewalEvent
 from handlers.operations.rotation import RotationEvent
 from handlers.operations.snapshot_check import CheckEvent
 from handlers.operations.watchdog import WatchEvent
@@ -36,6 +37,7 @@ def told(payload: Any) -> dict[str, Any]:
     ("stack", "timer", "kind"),
     [
         ("jobs", "PurgeSchedule", PurgeEvent),
+        ("jobs", "RenewalSchedule", RenewalEvent),
         ("jobs", "RotationSchedule", RotationEvent),
         ("jobs", "SnapshotCheckSchedule", CheckEvent),
         ("recovery", "ReconcileSchedule", NodeEvent),

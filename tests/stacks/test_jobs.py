@@ -8,6 +8,7 @@ import pytest
 from handlers.operations.purge import PurgeEvent
 from handlers.operations.reap import ReapEvent
 from handlers.operations.reconcile import ReconcileEvent
+from handlers.operations.renewal import RenewalEvent
 from handlers.operations.rotation import RotationEvent
 from handlers.operations.snapshot_check import CheckEvent
 from handlers.operations.spending import SpendingEvent
@@ -18,6 +19,7 @@ READ_BY = {
     "Everypurge": PurgeEvent,
     "Everyreap": ReapEvent,
     "Everyreconcile": ReconcileEvent,
+    "Everyrenewal": RenewalEvent,
     "Everyrotation": RotationEvent,
     "Everysnapshotcheck": CheckEvent,
     "Everyspending": SpendingEvent,
@@ -42,7 +44,7 @@ def test_each_event_is_one_that_its_function_reads(production: Any, job: str) ->
 
 def test_every_job_runs_alone_and_ends(production: Any) -> None:
     rows = production.properties("AWS::Lambda::Function", "Jobs")
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert {(row["ReservedConcurrentExecutions"], row["Timeout"]) for row in rows} == {(1, 840)}
 
 

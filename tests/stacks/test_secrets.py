@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from handlers.catalog.loading import load_catalog
-from handlers.workloads import deployable, secrets, workloads
+from handlers.workloads import deployable, renewed_secrets, secrets, workloads
 
 pytestmark = pytest.mark.xdist_group("cdk")
 
@@ -86,6 +86,26 @@ def test_notices_are_sent_by_two_functions_from_one_address(production: Any, con
     identity = f"arn:aws:ses:us-east-2:{context['account']}:identity/{context['zone_name']}"
     condition = {"StringEquals": {"ses:FromAddress": f"notices@{context['zone_name']}"}}
     assert senders == {"admin": (identity, condition), "spending": (identity, condition)}
+
+
+@pytest.mark.claim("C16", "C59")
+def test_c16_rotation_puts_what_it_cannot_read(production: Any) -> None:
+    """It may replace every key and password that is ours, and get the values of two secrets that are not private keys."""
+    (policy,) = (
+        row for row in production.properties("AWS::IAM::Policy", "Secrets") if row["Roles"][0]["Ref"].startswith("Rolerenewal")
+    )  # fmt: skip
+    puts = set()
+    for statement in policy["PolicyDocument"]["Statement"]:
+        actions = set(_listed(statement["Action"]))
+        if "secretsmanager:PutSecretValue" in actions:
+            assert "secretsmanager:GetSecretValue" not in actions
+            puts |= {resource["Ref"][6:-8] for resource in _listed(statement["Resource"])}
+        if "kms:GenerateDataKey" in actions:
+            service = statement["Condition"]["StringEquals"]["kms:ViaService"]
+            assert service == "secretsmanager.us-east-2.amazonaws.com"
+    assert puts == {letters(name) for name in renewed_secrets("global", PROVIDERS)}
+    readable_names = {letters(name) for name in ("keys/mint", "seal/public", "database/rotation")}
+    assert readable(production)["renewal"] == readable_names
 
 
 def _listed(value: Any) -> list[Any]:

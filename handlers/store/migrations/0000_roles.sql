@@ -2,7 +2,17 @@
 --
 -- therouter_owner   owns everything, never logs in; functions run with its rights
 -- therouter_control owns the control plane's functions; it does not own their tables, so that row-level security binds them
--- gateway ... site  one role per room: log in, inherit nothing, may EXECUTE the functions and read the views granted to them
+-- therouter_logins  may alter the rooms' logins; owns the one function that does
+-- gateway ... rotation  one role per room: log in, inherit nothing, may EXECUTE the functions and read the views granted to them
+-- gateway_b ...     a room's second login, with the rights of the first: the two take turns when passwords are rotated
+create schema if not exists therouter;
+
+create or replace function therouter.room_logins() returns text[] language sql immutable set search_path = pg_catalog as $$
+  select array_agg(room || suffix order by room, suffix)
+  from unnest(array['gateway', 'admin', 'payments', 'operations', 'rotation', 'site']) room
+  cross join unnest(array['', '_b']) suffix
+$$;
+
 do $$
 declare
   room text;
@@ -13,13 +23,25 @@ begin
   if not exists (select from pg_roles where rolname = 'therouter_control') then
     create role therouter_control nologin noinherit;
   end if;
+  if not exists (select from pg_roles where rolname = 'therouter_logins') then
+    create role therouter_logins nologin noinherit createrole;
+  end if;
   grant therouter_control to therouter_owner;
+  grant therouter_logins to therouter_owner;
   -- From PostgreSQL 16 on, who creates a role may grant it and not yet act as it.
   execute format('grant therouter_owner to %I', current_user);
-  foreach room in array array['gateway', 'admin', 'payments', 'operations', 'site'] loop
+  foreach room in array therouter.room_logins() loop
     if not exists (select from pg_roles where rolname = room) then
-      execute format('create role %I login noinherit connection limit 200', room);
+      if room like '%\_b' then
+        execute format('create role %I nologin inherit connection limit 200', room);
+      else
+        execute format('create role %I login noinherit connection limit 200', room);
+      end if;
     end if;
+    if room like '%\_b' then
+      execute format('grant %I to %I', left(room, -2), room);
+    end if;
+    execute format('grant %I to therouter_logins with admin option', room);
     execute format('grant connect on database %I to %I', current_database(), room);
     execute format('alter role %I in database %I set search_path = pg_catalog', room, current_database());
     -- No value of a request may reach the server's log: messages and statements of ERRORs quote values.
@@ -40,9 +62,11 @@ revoke all on schema public from public;
 alter default privileges for role therouter_owner revoke execute on functions from public;
 alter default privileges for role therouter_owner revoke usage on types from public;
 
-create schema if not exists therouter authorization therouter_owner;
-grant usage, create on schema therouter to therouter_control;
-grant usage on schema therouter to gateway, admin, payments, operations, site;
+alter schema therouter owner to therouter_owner;
+alter function therouter.room_logins() owner to therouter_owner;
+revoke all on function therouter.room_logins() from public;
+grant usage, create on schema therouter to therouter_control, therouter_logins;
+grant usage on schema therouter to gateway, admin, payments, operations, rotation, site;
 
 -- What has been applied; the digest tells a changed file from the one that ran.
 create table if not exists therouter.migration (
@@ -56,9 +80,9 @@ alter table therouter.migration owner to therouter_owner;
 create or replace function therouter.set_login(p_role text, p_verifier text) returns void
 language plpgsql set search_path = pg_catalog as $$
 begin
-  if p_role not in ('gateway', 'admin', 'payments', 'operations', 'site') or p_verifier not like 'SCRAM-SHA-256$%' then
+  if not p_role = any (therouter.room_logins()) or p_verifier not like 'SCRAM-SHA-256$%' then
     raise exception using errcode = 'TR400', constraint = 'login_invalid', message = 'login';
   end if;
-  execute format('alter role %I password %L', p_role, p_verifier);
+  execute format('alter role %I login password %L', p_role, p_verifier);
 end $$;
 revoke all on function therouter.set_login(text, text) from public;

@@ -10,6 +10,8 @@ from handlers.clouds.secrets import (
     KeptSecrets,
     Secret,
     SecretError,
+    SecretMissing,
+    Stage,
     check_name,
     foreign_secrets,
     store_name,
@@ -75,11 +77,14 @@ class Flaky:
         self.down = False
         self.reads = 0
 
-    def get(self, name: str) -> Secret:
+    def get(self, name: str, stage: Stage = Stage.CURRENT) -> Secret:
         self.reads += 1
-        if self.down or name not in self.values:
-            raise SecretError(f"no {name}")
-        return Secret(self.values[name])
+        key = name if stage is Stage.CURRENT else f"{name}.{stage}"
+        if self.down:
+            raise SecretError(f"no answer about {name}")
+        if key not in self.values:
+            raise SecretMissing(f"no {name}")
+        return Secret(self.values[key])
 
 
 @pytest.mark.claim("C16", "C59")
@@ -98,6 +103,24 @@ def test_the_last_good_value_outlives_its_store() -> None:
     assert kept.get("wire/openai").reveal() == b"rotated"
 
 
+@pytest.mark.claim("C16", "C59")
+def test_a_version_that_is_gone_is_forgotten_and_one_that_cannot_be_read_is_not() -> None:
+    store = Flaky()
+    kept = KeptSecrets(store)
+    assert kept.find("wire/openai", Stage.PREVIOUS) is None
+    store.values["wire/openai.previous"] = b"zero"
+    assert kept.find("wire/openai", Stage.PREVIOUS) == Secret(b"zero")
+    store.down = True
+    assert kept.refresh() == ("wire/openai",)
+    assert kept.find("wire/openai", Stage.PREVIOUS) == Secret(b"zero")
+    store.down = False
+    del store.values["wire/openai.previous"]
+    before = kept.changes
+    assert kept.refresh() == ()
+    assert kept.changes == before + 1
+    assert kept.find("wire/openai", Stage.PREVIOUS) is None
+
+
 def test_a_secret_that_was_never_read_is_missed() -> None:
     with pytest.raises(SecretError, match="wire/nobody"):
         KeptSecrets(Flaky()).get("wire/nobody")
@@ -111,7 +134,7 @@ def test_c49_a_secret_of_the_other_region_is_not_even_asked_for(region: str, nam
     asked: list[str] = []
 
     class Store:
-        def get(self, wanted: str) -> Secret:
+        def get(self, wanted: str, _stage: Stage = Stage.CURRENT) -> Secret:
             asked.append(wanted)
             return Secret(CANARY)
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from handlers.catalog.loading import load_catalog
-from handlers.clouds import SecretError
+from handlers.clouds import KeptSecrets, SecretError
 from handlers.clouds.local import LocalSecretStore
 from handlers.keys.sealing import generate_keypair
 from handlers.provider.credentials import Credentials, NoCredential, load_credentials
@@ -40,7 +40,7 @@ def put(folder: Path, name: str, content: bytes) -> None:
 
 def load(folder: Path, slug: str = "openai", deployment: Deployment = LOCAL, **environment: str) -> Credentials:
     provider = load_catalog("global", enabled=frozenset({slug})).providers[slug]
-    store = LocalSecretStore(folder, region="global", environment="local")
+    store = KeptSecrets(LocalSecretStore(folder, region="global", environment="local"))
     return load_credentials(provider, provider.base_url, deployment, store, Log(), environment)
 
 

@@ -165,6 +165,12 @@ FUNCTIONS: dict[str, set[str]] = {
         "usage_purge",
         "usage_purge_due",
     },
+    "rotation": {
+        "rotation_logins",
+        "rotation_note",
+        "rotation_reseal",
+        "rotation_set_login",
+    },
     "site": {
         "account_balance",
         "key_summary",
