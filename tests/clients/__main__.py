@@ -42,8 +42,10 @@ PYTHON = (
     "openai", "anthropic", "google-genai", "langchain-openai", "langchain-anthropic", "pydantic-ai-slim[openai]",
     "instructor", "openai-agents", "litellm", "smolagents[openai]", "llm",
 )  # fmt: skip
+AIDER = "aider-chat"
+"""In an environment of its own: it pins its dependencies."""
 LIBRARIES = (
-    "openai", "anthropic", "google", "langchain_openai", "langchain_anthropic", "pydantic_ai", "instructor",
+    "openai", "anthropic", "google", "google_interactions", "langchain_openai", "langchain_anthropic", "pydantic_ai", "instructor",
     "openai_agents", "litellm", "smolagents",
 )  # fmt: skip
 SCRIPTS = ("openai", "anthropic", "google", "vercel", "vercelAnthropic", "vercelResponses")
@@ -80,6 +82,21 @@ def turns(place: Place) -> Iterator[Turn]:
     keyed = {"LLM_USER_PATH": str(place.home / "llm")}
     command = [str(CACHE / "python" / "bin" / "llm"), "-m", "tr", TEXT]
     yield Turn("llm", "text", command, keyed, (SAYS,))
+    compatible = {
+        "OPENAI_API_BASE": f"{place.url}/v1",
+        "OPENAI_API_KEY": place.key,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    quiet = [
+        "--no-git",
+        "--yes-always",
+        "--no-check-update",
+        "--no-show-model-warnings",
+        "--analytics-disable",
+        "--no-pretty",
+    ]
+    command = [str(CACHE / "aider" / "bin" / "aider"), "--model", f"openai/{MODEL}", *quiet, "--message", TEXT]
+    yield Turn("aider", "text", command, compatible, (SAYS,))
 
 
 def _agents(place: Place) -> Iterator[Turn]:
@@ -144,6 +161,10 @@ def install() -> None:
         venv.create(CACHE / "python", with_pip=True)
         pip = [str(CACHE / "python" / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, *PYTHON], check=True)
+    if not (CACHE / "aider" / "bin" / "aider").exists():
+        print("installing aider", file=sys.stderr)
+        venv.create(CACHE / "aider", with_pip=True)
+        subprocess.run([str(CACHE / "aider" / "bin" / "python"), "-m", "pip", "install", "--quiet", AIDER], check=True)
 
 
 @contextmanager

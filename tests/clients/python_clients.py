@@ -37,6 +37,14 @@ def google(url: str, key: str, model: str) -> str:
     return client.models.generate_content(model=model, contents=HELLO).text or ""
 
 
+def google_interactions(url: str, key: str, model: str) -> str:
+    from google import genai
+
+    client = genai.Client(api_key=key, http_options={"base_url": url})
+    events = client.interactions.create(model=model, input=HELLO, store=False, stream=True)
+    return "".join(e.delta.text for e in events if e.event_type == "step.delta" and e.delta.type == "text")
+
+
 def langchain_openai(url: str, key: str, model: str) -> str:
     from langchain_openai import ChatOpenAI
 
