@@ -32,7 +32,16 @@ _PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai
 class Arrival:
     """Notes on one head."""
 
-    __slots__ = ("_digest", "_grant", "_token", "idempotency_key", "protocol_headers", "route", "session")
+    __slots__ = (
+        "_digest",
+        "_grant",
+        "_token",
+        "idempotency_key",
+        "protocol_headers",
+        "route",
+        "session",
+        "wants_facts",
+    )
 
     def __init__(self, head: RequestHead, route: Route) -> None:
         self.route = route
@@ -42,6 +51,8 @@ class Arrival:
             (name.decode(), value.decode("latin-1")) for name, value in head.headers if name in _PROTOCOL_HEADERS
         )
         """What the provider's pod shall see."""
+        self.wants_facts = head.get(b"x-openrouter-metadata") == b"enabled"
+        """The answer's body shall say who served it, too."""
         self._token: bytes | None = None
         self._digest = b""
         self._grant: Grant | None = None

@@ -2,7 +2,8 @@
 
 Success tells it in headers. A failure tells it in the body as well: the provider, the model, the attempts, each earlier
 error, and `availability`, whose shape is OpenRouter's (peers.md 4.5). A response that had to begin before anybody had
-answered (keep-alive) cannot tell it in headers any more; a stream of events then tells it in a comment.
+answered (keep-alive) cannot tell it in headers any more, and tells it at the beginning of its body; so does one whose client
+sent `x-openrouter-metadata: enabled`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from handlers.catalog.entries import NANO
 from handlers.errors import FAILURES, FailureClass, TheRouterError, UpstreamFailed
@@ -93,10 +96,16 @@ def _answer_lines(about: tuple[tuple[str, str, str], int, int, str, bool]) -> by
 _LINES = Memo(_answer_lines)
 
 
-def comment(attempt: Attempt, attempts: int) -> bytes:
-    """The same as a comment in a stream of events, for a response whose headers left too early to say it."""
-    told = f"provider={attempt.provider.slug} model={attempt.endpoint.model}"
-    return f": served by {told} attempts={attempts} credential={attempt.credential}\n\n".encode()
+def with_facts(data: bytes, attempt: Attempt, attempts: int, *, events: bool) -> bytes:
+    """The beginning of an answer that says who serves it: a comment in a stream of events, else a field of its JSON object."""
+    provider, model, credential = attempt.provider.slug, attempt.endpoint.model, attempt.credential
+    if events:
+        told = f": served by provider={provider} model={model} attempts={attempts} credential={credential}\n\n"
+        return told.encode() + data
+    if data[:1] != b"{":
+        return data
+    field = {"provider": provider, "model": model, "attempts": attempts, "credential": credential}
+    return b'{"openrouter_metadata":' + msgspec.json.encode(field) + b"," + data[1:]
 
 
 def failure_error(

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from handlers.errors import FAILURES, FailureClass
-from handlers.gateway.disclosure import answer_lines, comment, facts, failure_error, opening
+from handlers.gateway.disclosure import answer_lines, facts, failure_error, opening, with_facts
 from handlers.gateway.dispatch import failed_attempt, wire_request
 from handlers.gateway.metering import estimate, line_for
 from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, Headers, render, stream_error
@@ -230,13 +230,19 @@ class Passage:
         self.quiet_since = self._committed_at = monotonic()
         if self.first_event_ms is None:
             self.first_event_ms = int((self.quiet_since - self._started_at) * 1000)
+        held = self._held_back
+        data = self._with_facts(b"".join(held) if len(held) > 1 else held[0])
+        held.clear()
         if not self._exchange.started:
             head = self._head or WireHead(status=200, content_type=_SSE)
             self._exchange.start(head.status, self._headers(head), self._lines(head))
-        elif self.events:
-            self._held_back.insert(0, comment(self._attempt, self.attempts))
-        self._exchange.write(b"".join(self._held_back) if len(self._held_back) > 1 else self._held_back[0])
-        self._held_back.clear()
+        self._exchange.write(data)
+
+    def _with_facts(self, data: bytes) -> bytes:
+        """The beginning of the body, which says who serves it where the head left too early or the client asks for it."""
+        if not self._exchange.started and not self._exchange.head.notes.wants_facts:
+            return data
+        return with_facts(data, self._attempt, self.attempts, events=self.events)
 
     def _succeed(self, end: WireEnd, final: bytes) -> None:
         attempt, gateway = self._attempt, self._gateway
@@ -259,13 +265,12 @@ class Passage:
         exchange = self._exchange
         if exchange.closed:
             return
+        body = b"".join((*self._held_back, final)) if self._held_back else final
+        body = body if self.committed else self._with_facts(body)
         if exchange.started:
-            if not self.committed and self.events:
-                self._held_back.insert(0, comment(self._attempt, self.attempts))
-            exchange.finish(b"".join((*self._held_back, final)) if self._held_back else final)
+            exchange.finish(body)
             return
         head = self._head or WireHead(status=status, content_type="application/json")
-        body = b"".join((*self._held_back, final)) if self._held_back else final
         if self._call.stream and head.content_type.startswith(_SSE):
             exchange.start(status, self._headers(head), self._lines(head))
             exchange.finish(body)
@@ -302,7 +307,7 @@ class Passage:
             return
         status, headers, body = render(error, dialect, self.request_id)
         if not exchange.started:
-            exchange.send(status, headers + self._facts(), body)
+            exchange.send(status, headers + facts(self._attempt, self.attempts, self._hold.output_tokens_max), body)
         elif self.committed:
             exchange.abort()  # in the middle of one JSON value nothing can be told; the missing end tells it
         else:
@@ -361,16 +366,12 @@ class Passage:
         return [*headers, *told]
 
     def _lines(self, head: WireHead) -> bytes:
-        return answer_lines(
-            self._attempt, self.attempts, self._hold.output_tokens_max, head.content_type, streams=self._call.stream
-        )
+        clamp, streams = self._hold.output_tokens_max, self._call.stream
+        return answer_lines(self._attempt, self.attempts, clamp, head.content_type, streams=streams)
 
     def _first_headers(self, content_type: str) -> Headers:
         headers = opening(self.request_id, content_type, streams=self._call.stream)
         return headers + self._gateway.standing(self._grant.principal)
-
-    def _facts(self) -> Headers:
-        return facts(self._attempt, self.attempts, self._hold.output_tokens_max)
 
     # Once a second, from the gateway's sweep
 

@@ -96,3 +96,21 @@ def test_metrics_tell_of_strain_and_of_what_is_broken(system: RunningSystem) -> 
         assert f"\n{name}provider=" in text
     for name in ("therouter_overload_level", "therouter_loop_lag_seconds", "therouter_broken_endpoints"):
         assert f"\n{name} " in text
+
+
+FACTS = {"provider": "openai", "model": GPT, "attempts": 1, "credential": "shared"}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_the_body_says_who_served_it_where_the_client_asks(system: RunningSystem, key: str, path: str) -> None:
+    body = {"model": GPT, "max_tokens": 32, "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"Authorization": f"Bearer {key}", "X-OpenRouter-Metadata": "enabled"}
+    whole = httpx.post(f"{system.url}{path}", headers=headers, json=body, timeout=30)
+    assert whole.json()["openrouter_metadata"] == FACTS
+    told = {name: whole.headers[f"x-therouter-{name}"] for name in FACTS}
+    assert told == {name: str(value) for name, value in FACTS.items()}, "as the headers say"
+    stream = httpx.post(f"{system.url}{path}", headers=headers, json={**body, "stream": True}, timeout=30)
+    assert stream.text.startswith(f": served by provider=openai model={GPT} attempts=1 credential=shared\n\n")
+    del headers["X-OpenRouter-Metadata"]
+    plain = httpx.post(f"{system.url}{path}", headers=headers, json=body, timeout=30)
+    assert "openrouter_metadata" not in plain.json()

@@ -100,7 +100,7 @@ def test_a_silent_call_completes_through_a_proxy_that_cuts_silence(system: Runni
     for case, told in read_all(answers).items():
         assert (told.wrong, told.error, told.text, told.ended) == ("", "", TEXT, True), case
     for (dialect, stream), answer in answers.items():
-        # Nobody had answered when the head left, so it names nobody; a stream says it in a comment.
+        # Nobody had answered when the head left, so it names nobody; the body says it.
         assert "x-therouter-provider" not in answer.headers
         if stream:
             assert f": served by provider={PAIR.faulty} model={PAIR.model} attempts=1".encode() in answer.body
@@ -108,6 +108,7 @@ def test_a_silent_call_completes_through_a_proxy_that_cuts_silence(system: Runni
             assert answer.body.count(sign) >= 2
         else:
             assert answer.body.startswith(b"  ")
+            assert msgspec.json.decode(answer.body)["openrouter_metadata"]["provider"] == PAIR.faulty
 
 
 def test_a_failure_after_a_sign_of_life_is_told_in_the_body(system: RunningSystem) -> None:

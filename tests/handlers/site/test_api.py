@@ -58,11 +58,13 @@ def names_in(folder: str, pattern: str) -> set[str]:
 def test_every_header_that_the_gateway_reads_or_writes_is_documented() -> None:
     api = load_api()
     keys = {"authorization", "x-api-key", "api-key", "x-goog-api-key", "content-type"}
-    read = names_in("gateway", r"[a-z]+-beta|anthropic-version|idempotency-key|x-session-id|x-goog-api-client")
+    read = names_in(
+        "gateway", r"[a-z]+-beta|anthropic-version|idempotency-key|x-session-id|x-goog-api-client|x-openrouter-[a-z]+"
+    )
     assert read == set(api.request_headers) - keys
     ours = names_in("gateway", r"x-(?:ratelimit|therouter)-[a-z-]+|x-request-id")
     assert ours <= set(api.headers)
-    assert set(api.headers) - ours == {"retry-after"}
+    assert set(api.headers) - ours == {"retry-after", "x-therouter-warnings"}, "warnings are the pods' to write"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
