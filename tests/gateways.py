@@ -16,6 +16,7 @@ import uvloop
 
 from handlers.catalog.entries import Catalog, Timeouts
 from handlers.gateway import dispatch
+from handlers.gateway.eligibility import Eligibility
 from handlers.gateway.process import build, run
 from handlers.hardening import harden_process
 from handlers.local.postgres import free_port
@@ -103,6 +104,7 @@ async def _serve(haste: Haste) -> None:
     gateway, pool = build(settings)
     if haste.timeouts is not None:
         gateway.catalog = _hurried(gateway.catalog, haste.timeouts)
+        gateway.eligibility = Eligibility(gateway.catalog, gateway.enabled)
     gateway.keep_alive_s = haste.keep_alive_s or gateway.keep_alive_s
     dispatch.TOKEN_LIFETIME_S = haste.token_lifetime_s or dispatch.TOKEN_LIFETIME_S
     for slug in settings.providers if haste.places else ():
