@@ -62,6 +62,7 @@ CREDIT_NANO = 10**9 * 10**9
 WORKERS = 4
 REQUEST_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 60.0
+ASKED_AGAIN_MAX = 30
 BATCH = 4_000
 """Requests after which usage rows are read: the store lists ten thousand at once."""
 
@@ -262,7 +263,7 @@ def _play_one(task: Task, client: httpx.Client, upstream: ReplayUpstream, judge:
         return msgspec.structs.replace(told, verdict="refused", reason=says(error))
     upstream.prepare(slug, exchange)
     try:
-        answer = client.post(_path(task), content=body, headers=_protocol(dialect))
+        answer = _ask(task, client, upstream, body)
     except httpx.HTTPError as error:
         return msgspec.structs.replace(told, verdict="miss", reason=type(error).__name__)
     told = msgspec.structs.replace(told, request_id=answer.headers.get("x-request-id", ""))
@@ -273,6 +274,16 @@ def _play_one(task: Task, client: httpx.Client, upstream: ReplayUpstream, judge:
         if reading.prompt_tokens is not None and reading.completion_tokens is not None:
             recorded = (reading.prompt_tokens, reading.completion_tokens)
     return msgspec.structs.replace(told, verdict=verdict, reason=reason, recorded_tokens=recorded)
+
+
+def _ask(task: Task, client: httpx.Client, upstream: ReplayUpstream, body: bytes) -> httpx.Response:
+    """The answer; a gateway that is too busy on this machine to begin says when to come again, and is asked again then."""
+    for _ in range(ASKED_AGAIN_MAX):
+        answer = client.post(_path(task), content=body, headers=_protocol(task.dialect))
+        if answer.status_code != 503 or upstream.asked(task.endpoint.provider):
+            return answer
+        time.sleep(int(answer.headers.get("retry-after", "1")))
+    return answer
 
 
 def _path(task: Task) -> str:
