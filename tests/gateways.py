@@ -108,7 +108,7 @@ async def _serve(haste: Haste) -> None:
     gateway.keep_alive_s = haste.keep_alive_s or gateway.keep_alive_s
     dispatch.TOKEN_LIFETIME_S = haste.token_lifetime_s or dispatch.TOKEN_LIFETIME_S
     for slug in settings.providers if haste.places else ():
-        gateway.limit_of(slug).limit = haste.places
+        gateway.limits[slug].limit = haste.places
     await run(gateway, pool, settings)
 
 

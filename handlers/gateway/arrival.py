@@ -33,18 +33,13 @@ class Arrival:
     """Notes on one head."""
 
     __slots__ = (
-        "_digest",
-        "_grant",
-        "_token",
-        "idempotency_key",
-        "protocol_headers",
-        "route",
-        "session",
+        "_digest", "_grant", "_token", "content_type", "idempotency_key", "protocol_headers", "route", "session",
         "wants_facts",
-    )
+    )  # fmt: skip
 
     def __init__(self, head: RequestHead, route: Route) -> None:
         self.route = route
+        self.content_type = head.get(b"content-type")
         self.idempotency_key = head.get(IDEMPOTENCY_KEY)
         self.session = (head.get(b"x-session-id") or b"")[:SESSION_BYTES_MAX].decode("latin-1")
         self.protocol_headers = tuple(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from handlers.gateway.ordering import Attempt
     from handlers.gateway.plan import RoutePlan
     from handlers.gateway.refusals import Headers
-    from handlers.transport.wire import WireEnd
+    from handlers.transport.wire import WireEnd, WireHead
 
 RETRY_AFTER_S_MAX = 60
 BUSY_RETRY_S = (1, 4)
@@ -94,6 +94,13 @@ def _answer_lines(about: tuple[tuple[str, str, str], int, int, str, bool]) -> by
 
 
 _LINES = Memo(_answer_lines)
+
+
+def adaptations(head: WireHead) -> bytes:
+    """Header lines about what the request or the answer had to go without."""
+    return encode_fields(
+        [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in head.headers.items()]
+    )
 
 
 def with_facts(data: bytes, attempt: Attempt, attempts: int, *, events: bool) -> bytes:

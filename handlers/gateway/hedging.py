@@ -141,12 +141,12 @@ class Race:
             failing.closed = True
         return others
 
-    def reassure(self, headers: Headers, sign_of_life: bytes) -> None:
+    def reassure(self, headers: Headers, lines: bytes, sign_of_life: bytes) -> None:
         """Keep the waiting client company; commits to neither lane."""
         if self.winner is not None or self._exchange.closed:
             return
         if not self._exchange.started:
-            self._exchange.start(200, headers)
+            self._exchange.start(200, headers, lines)
             self._owes_names = self._events
         self._exchange.write(sign_of_life)
 

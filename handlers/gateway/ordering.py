@@ -26,7 +26,7 @@ NOMINAL_PROMPT_TOKENS, NOMINAL_COMPLETION_TOKENS = 3, 1
 SORTED_BY_SUFFIX = {"nitro": "throughput", "floor": "price"}
 
 
-class Attempt(NamedTuple):
+class Attempt(msgspec.Struct, frozen=True, dict=True):
     """One try at one endpoint with one credential."""
 
     endpoint: Endpoint
@@ -36,7 +36,7 @@ class Attempt(NamedTuple):
     record: str
     """Id of the BYOK record, or empty."""
 
-    @property
+    @cached_property
     def health_key(self) -> str:
         """Each BYOK credential has its own health, so a dead one concerns nobody else."""
         return f"byok:{self.record}" if self.record else self.credential

@@ -19,10 +19,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from handlers.errors import FAILURES, FailureClass
-from handlers.gateway.disclosure import answer_lines, facts, failure_error, opening, with_facts
+from handlers.gateway.disclosure import adaptations, answer_lines, facts, failure_error, opening, with_facts
 from handlers.gateway.dispatch import failed_attempt, wire_request
 from handlers.gateway.metering import estimate, line_for
-from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, Headers, render, stream_error
+from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, render, stream_error
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.transport.wire import WireEnd, WireHead
 
@@ -85,7 +85,7 @@ class Passage:
         self._admitted_at_s = int(gateway.clock())
         self.quiet_since = exchange.received_at
         self._cancelled_at = self._dispatched_at = self._committed_at = 0.0
-        self.attempts = 0
+        self.attempts = 1
         self.bytes_out = 0
         self.first_event_ms: int | None = None
         self.committed = self.closed = False
@@ -99,7 +99,7 @@ class Passage:
         exchange.on_pause, exchange.on_resume = self._pause, self._resume
         self._gateway.passages.add(self)
         self._gateway.retries.requested()
-        self._try(0)
+        self._enter()
 
     def join(self, race: Race, lane: Exchange, plan: RoutePlan) -> None:
         """Go on beside a rival, for a client that both share (hedging.py); `plan` is what is left for this one."""
@@ -107,13 +107,16 @@ class Passage:
         lane.on_disconnect, lane.on_pause, lane.on_resume = self.disconnected, self._pause, self._resume
 
     def _try(self, index: int) -> None:
+        """Make another attempt."""
         self._index = index
         self.attempts += 1
-        attempt = self._attempt = self._plan.attempts[index]
-        gateway = self._gateway
+        self._attempt = self._plan.attempts[index]
         self._head, self._usage = None, NO_USAGE
         self._held_back.clear()
-        limit, account = gateway.limit_of(attempt.provider.slug), self._grant.principal.account
+        self._enter()
+
+    def _enter(self) -> None:
+        limit, account = self._gateway.limits[self._attempt.provider.slug], self._grant.principal.account
         if limit.try_enter(account):
             self._dispatch()
             return
@@ -201,7 +204,7 @@ class Passage:
         self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), b"")
 
     def _leave_pod(self, waited_ms: float | None) -> None:
-        limit = self._gateway.limit_of(self._attempt.provider.slug)
+        limit = self._gateway.limits[self._attempt.provider.slug]
         limit.leave(self._grant.principal.account, waited_ms, monotonic())
 
     # What the client does
@@ -235,7 +238,7 @@ class Passage:
         held.clear()
         if not self._exchange.started:
             head = self._head or WireHead(status=200, content_type=_SSE)
-            self._exchange.start(head.status, self._headers(head), self._lines(head))
+            self._exchange.start(head.status, [], self._lines(head))
         self._exchange.write(data)
 
     def _with_facts(self, data: bytes) -> bytes:
@@ -272,10 +275,10 @@ class Passage:
             return
         head = self._head or WireHead(status=status, content_type="application/json")
         if self._call.stream and head.content_type.startswith(_SSE):
-            exchange.start(status, self._headers(head), self._lines(head))
+            exchange.start(status, [], self._lines(head))
             exchange.finish(body)
         else:
-            exchange.send(status, self._headers(head), body, self._lines(head))
+            exchange.send(status, [], body, self._lines(head))
 
     def _fail(self, end: WireEnd, final: bytes) -> None:
         failure = end.failure or FailureClass.MALFORMED
@@ -359,19 +362,18 @@ class Passage:
         gateway.metrics.failed_attempts.add(attempt.provider.slug, FAILURES[failure].code)
         gateway.log.emit(failed_attempt(attempt, self.request_id, self.attempts, ms, failure, end.upstream_status))
 
-    def _headers(self, head: WireHead) -> Headers:
-        """What is said to this request alone; the rest is in `_lines`."""
-        headers = [(b"x-request-id", self.request_id.encode()), *self._gateway.standing(self._grant.principal)]
-        told = ((name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in head.headers.items())
-        return [*headers, *told]
-
     def _lines(self, head: WireHead) -> bytes:
-        clamp, streams = self._hold.output_tokens_max, self._call.stream
-        return answer_lines(self._attempt, self.attempts, clamp, head.content_type, streams=streams)
+        """The headers of an answer, as lines."""
+        attempt = self._attempt
+        lines = answer_lines(
+            attempt, self.attempts, self._hold.output_tokens_max, head.content_type, streams=self._call.stream
+        )
+        if head.headers:
+            lines += adaptations(head)
+        return b"%bx-request-id: %b\r\n%b" % (lines, self.request_id.encode(), self._standing())
 
-    def _first_headers(self, content_type: str) -> Headers:
-        headers = opening(self.request_id, content_type, streams=self._call.stream)
-        return headers + self._gateway.standing(self._grant.principal)
+    def _standing(self) -> bytes:
+        return self._gateway.standing(self._grant.principal)
 
     # Once a second, from the gateway's sweep
 
@@ -392,9 +394,10 @@ class Passage:
             return
         self.quiet_since = now
         sign = KEEP_ALIVE.get(call.route.dialect, DEFAULT_KEEP_ALIVE) if self.events else b" "
+        headers = opening(self.request_id, _SSE if self.events else _JSON, streams=call.stream)
         if self._race is not None and not self.committed:
-            self._race.reassure(self._first_headers(_SSE if self.events else _JSON), sign)
+            self._race.reassure(headers, self._standing(), sign)
             return
         if not self._exchange.started:
-            self._exchange.start(200, self._first_headers(_SSE if self.events else _JSON))
+            self._exchange.start(200, headers, self._standing())
         self._exchange.write(sign)

@@ -44,8 +44,9 @@ def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
     request_id = new_request_id()
     head = exchange.head
     try:
-        call = read_call(route, head.target, head.path, head.get(b"content-type"), exchange.body)
-        principal = gateway.arrival(head).principal(head, gateway.verifier)
+        arrival = gateway.arrival(head)
+        call = read_call(route, head.target, head.path, arrival.content_type, exchange.body)
+        principal = arrival.principal(head, gateway.verifier)
         if principal is None:
             gateway.overload.refuse_from(Level.STRANGERS)
         if principal is None or not gateway.byok.knows(principal.account):
@@ -161,19 +162,15 @@ def _launch(
 
 def plan_for(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant) -> RoutePlan:
     """The plan of a call from what this process knows now."""
+    sole = gateway.eligibility.candidates(call, grant).sole
+    if sole is not None:
+        return sole
     session = gateway.arrival(exchange.head).session
     if session and not call.session:
         call = msgspec.structs.replace(call, session=session)
     now = gateway.monotonic()
-    return route_plan(
-        call,
-        grant,
-        gateway.eligibility,
-        gateway.health.snapshot(now),
-        gateway.next_seed(),
-        gateway.sticky,
-        now,
-    )
+    health = gateway.health.snapshot(now)
+    return route_plan(call, grant, gateway.eligibility, health, gateway.next_seed(), gateway.sticky, now)
 
 
 async def _hold_first(

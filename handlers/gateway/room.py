@@ -83,7 +83,7 @@ class Gateway:
         self.keep_alive_s = KEEP_ALIVE_S
         self.overload = Overload()
         self.hedges = HedgeBudget(time.monotonic)
-        self._limits = {slug: ProviderLimit() for slug in pods}
+        self.limits = {slug: ProviderLimit() for slug in pods}
         self.retries = RetryBudget(time.monotonic)
         self.claims = Claims(store, self.spawn)
         self.rates = RateGate(store, time.monotonic, self.spawn)
@@ -255,10 +255,10 @@ class Gateway:
         await self.byok.load(principal.account)
         return principal
 
-    def standing(self, principal: Principal) -> Headers:
-        """What the key may still spend, and what is left of the tightest limits that concern it, if any do."""
+    def standing(self, principal: Principal) -> bytes:
+        """What the key may still spend, and what is left of its limits if it has any, as header lines."""
         credit_nano = self.credit.remaining_nano(principal.key_id)
-        credit: Headers = [] if credit_nano is None else [(b"x-therouter-credit-remaining", decimal(credit_nano))]
+        credit = b"" if credit_nano is None else b"x-therouter-credit-remaining: %b\r\n" % decimal(credit_nano)
         if self.rates.passes(principal):
             return credit
         left = self.rates.standing(principal)
@@ -271,11 +271,7 @@ class Gateway:
             (b"x-ratelimit-remaining-tokens", left.tokens_remaining),
             (b"x-ratelimit-reset", left.reset_s),
         )
-        return credit + [(name, b"%d" % value) for name, value in named if value is not None]
-
-    def limit_of(self, provider: str) -> ProviderLimit:
-        """How many requests may be at this provider's pod."""
-        return self._limits[provider]
+        return credit + b"".join(b"%b: %d\r\n" % (name, value) for name, value in named if value is not None)
 
     def status_at_edge(self, status: int) -> int:
         """Behind the edge a provider's failure is a 503: for a 502 or 504 the edge would show its page for a dead origin."""

@@ -21,9 +21,9 @@ from handlers.transport.wire import (
 )
 
 _HEADER = struct.Struct(">BBI")
-_END_HEADER = struct.Struct(">BBII")
+_HEADER_AND_LENGTH = struct.Struct(">BBII")
 _LENGTH = struct.Struct(">I")
-_END = int(FrameKind.END)
+_REQUEST, _BODY, _END = int(FrameKind.REQUEST), int(FrameKind.BODY), int(FrameKind.END)
 _KINDS = frozenset(kind.value for kind in FrameKind)
 
 encode_json = msgspec.json.Encoder().encode
@@ -57,11 +57,22 @@ def encode_frame_header(kind: int, flags: int, length: int) -> bytes:
 def encode_request(request: WireRequest) -> bytes:
     """The payload of a REQUEST frame."""
     terms = request.terms.encoded
-    own = encode_json((
+    return b"%b%b%b" % (_LENGTH.pack(len(terms)), terms, _encode_own(request))
+
+
+def encode_opening(request: WireRequest, body_bytes: int) -> bytes:
+    """A REQUEST frame, and the header of the BODY that follows."""
+    terms, own = request.terms.encoded, _encode_own(request)
+    opening = _HEADER_AND_LENGTH.pack(_REQUEST, 0, 4 + len(terms) + len(own), len(terms))
+    return b"%b%b%b%b" % (opening, terms, own, _HEADER.pack(_BODY, 0, body_bytes))
+
+
+def _encode_own(request: WireRequest) -> bytes:
+    """What differs from request to request."""
+    return encode_json((
         request.request_id, request.token, request.account, request.attempt, request.output_tokens_max,
         request.elapsed_ms, request.byok_record, request.byok_sealed, request.kept,
     ))  # fmt: skip
-    return _LENGTH.pack(len(terms)) + terms + own
 
 
 def decode_request(payload: bytes) -> WireRequest:
@@ -77,7 +88,7 @@ def decode_request(payload: bytes) -> WireRequest:
 def encode_end(end: WireEnd, final: bytes) -> bytes:
     """The END frame: how it ended, and the last bytes for the client."""
     text = encode_json(end)
-    return _END_HEADER.pack(_END, 0, 4 + len(text) + len(final), len(text)) + text + final
+    return _HEADER_AND_LENGTH.pack(_END, 0, 4 + len(text) + len(final), len(text)) + text + final
 
 
 def decode_end(payload: bytes) -> tuple[WireEnd, bytes]:

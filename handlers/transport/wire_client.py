@@ -24,14 +24,12 @@ from handlers.transport.frames import (
     decode_end,
     decode_head,
     decode_usage,
-    encode_frame,
-    encode_frame_header,
-    encode_request,
+    encode_opening,
 )
 from handlers.transport.wire import SEMANTIC, FrameKind, WireEnd, WireHead, WireRequest
 
 _JOIN_BYTES_MAX = 32 * 1024
-_REQUEST, _BODY, _HEAD, _DATA, _USAGE, _END = (int(kind) for kind in FrameKind)
+_HEAD, _DATA, _USAGE, _END = (int(kind) for kind in (FrameKind.HEAD, FrameKind.DATA, FrameKind.USAGE, FrameKind.END))
 
 
 class WireSink(Protocol):
@@ -119,8 +117,7 @@ class WireCall:
         self._body = b""
         self._connection = connection
         connection.call = self
-        opening = encode_frame(_REQUEST, 0, encode_request(request))
-        opening += encode_frame_header(_BODY, 0, len(body))
+        opening = encode_opening(request, len(body))
         if len(body) <= _JOIN_BYTES_MAX:
             connection.transport.write(opening + body)
         else:
