@@ -23,7 +23,9 @@ from handlers.transport.wire import (
 _HEADER = struct.Struct(">BBI")
 _HEADER_AND_LENGTH = struct.Struct(">BBII")
 _LENGTH = struct.Struct(">I")
-_REQUEST, _BODY, _END = int(FrameKind.REQUEST), int(FrameKind.BODY), int(FrameKind.END)
+_REQUEST, _BODY, _END, _ANSWER = (
+    int(kind) for kind in (FrameKind.REQUEST, FrameKind.BODY, FrameKind.END, FrameKind.ANSWER)
+)
 _KINDS = frozenset(kind.value for kind in FrameKind)
 
 encode_json = msgspec.json.Encoder().encode
@@ -91,15 +93,34 @@ def encode_end(end: WireEnd, final: bytes) -> bytes:
     return _HEADER_AND_LENGTH.pack(_END, 0, 4 + len(text) + len(final), len(text)) + text + final
 
 
-def decode_end(payload: bytes) -> tuple[WireEnd, bytes]:
-    """The payload of an END frame. Raises MalformedFrame."""
-    split = 4 + (_LENGTH.unpack_from(payload)[0] if len(payload) >= 4 else len(payload))
+def decode_end(payload: bytes, start: int = 0) -> tuple[WireEnd, bytes]:
+    """The payload of an END frame, from `start` on. Raises MalformedFrame."""
+    text = start + 4
+    split = text + (_LENGTH.unpack_from(payload, start)[0] if len(payload) >= text else len(payload))
     if split > len(payload):
         raise MalformedFrame("an END frame is shorter than its parts")
     try:
-        return _decode_end_json(payload[4:split]), payload[split:]
+        return _decode_end_json(payload[text:split]), payload[split:]
     except msgspec.DecodeError as error:
         raise MalformedFrame("an END frame cannot be read") from error
+
+
+def encode_answer(head: bytes, end: WireEnd, final: bytes) -> bytes:
+    """The ANSWER frame: a head, as JSON, and an end with nothing between them."""
+    text = encode_json(end)
+    length = 8 + len(head) + len(text) + len(final)
+    return b"%b%b%b%b%b" % (
+        _HEADER_AND_LENGTH.pack(_ANSWER, 0, length, len(head)), head, _LENGTH.pack(len(text)), text, final,
+    )  # fmt: skip
+
+
+def decode_answer(payload: bytes) -> tuple[WireHead, WireEnd, bytes]:
+    """The payload of an ANSWER frame. Raises MalformedFrame, or what msgspec raises."""
+    split = 4 + (_LENGTH.unpack_from(payload)[0] if len(payload) >= 4 else len(payload))
+    if split > len(payload):
+        raise MalformedFrame("an ANSWER frame is shorter than its parts")
+    end, final = decode_end(payload, split)
+    return decode_head(payload[4:split]), end, final
 
 
 class FrameReader:

@@ -11,9 +11,11 @@ Theory of operation
                          DATA     client-ready bytes; flag SEMANTIC once they carry the first semantic content
                          USAGE    one `Usage` as JSON: cumulative, replaces the one before
                          END      length of JSON (4 bytes), one `WireEnd` as JSON, then the final client-ready bytes
+                         ANSWER   HEAD and END in one, when nothing comes between them: length of JSON (4 bytes), the
+                                  `WireHead` as JSON, then what an END says
 
 Rules
-    Exactly one END closes each exchange, whatever happened. Bytes that tell the client "finished" travel only in END: the
+    Exactly one END (or ANSWER) closes each exchange, whatever happened. Bytes that tell the client "finished" travel only in END: the
     gateway writes the usage line to its spool before it forwards them.
     Before the first DATA frame with SEMANTIC (or an END of a completed exchange) nothing has been committed, and the gateway
     may try another endpoint. A pod therefore sends HEAD only when it is ready to commit, or to keep a client waiting.
@@ -51,6 +53,7 @@ class FrameKind(IntEnum):
     DATA = 4
     USAGE = 5
     END = 6
+    ANSWER = 7
 
 
 class WireDeadlines(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from handlers.transport.frames import (
     Frame,
     FrameReader,
     MalformedFrame,
+    decode_answer,
     decode_end,
     decode_head,
     decode_usage,
@@ -29,7 +30,9 @@ from handlers.transport.frames import (
 from handlers.transport.wire import SEMANTIC, FrameKind, WireEnd, WireHead, WireRequest
 
 _JOIN_BYTES_MAX = 32 * 1024
-_HEAD, _DATA, _USAGE, _END = (int(kind) for kind in (FrameKind.HEAD, FrameKind.DATA, FrameKind.USAGE, FrameKind.END))
+_HEAD, _DATA, _USAGE, _END, _ANSWER = (
+    int(kind) for kind in (FrameKind.HEAD, FrameKind.DATA, FrameKind.USAGE, FrameKind.END, FrameKind.ANSWER)
+)
 
 
 class WireSink(Protocol):
@@ -280,22 +283,31 @@ class _Connection(asyncio.Protocol):
         kind, flags, payload = frame
         if kind == _DATA:
             sink.data_received(payload, bool(flags & SEMANTIC))
+        elif kind == _ANSWER:
+            head, end, final = decode_answer(payload)
+            sink.head_received(head)
+            if call.sink is not None:
+                self._complete(call, sink, end, final)
         elif kind == _END:
             end, final = decode_end(payload)
-            call.sink = None
-            self.call = None
-            self.resume()
-            if self._reader.clean and not call.stopped:
-                self._client.released(self)
-            else:
-                self.kill()
-            sink.ended(end, final)
+            self._complete(call, sink, end, final)
         elif kind == _HEAD:
             sink.head_received(decode_head(payload))
         elif kind == _USAGE:
             sink.usage_received(decode_usage(payload))
         else:
             raise MalformedFrame("a pod sent a frame that only gateways send")
+
+    def _complete(self, call: WireCall, sink: WireSink, end: WireEnd, final: bytes) -> None:
+        call.sink = None
+        self.call = None
+        if self._paused:
+            self.resume()
+        if self._reader.clean and not call.stopped:
+            self._client.released(self)
+        else:
+            self.kill()
+        sink.ended(end, final)
 
     def pause(self) -> None:
         if not self._paused:

@@ -24,6 +24,7 @@ from handlers.transport.frames import (
     FrameReader,
     MalformedFrame,
     decode_request,
+    encode_answer,
     encode_end,
     encode_frame,
     encode_frame_header,
@@ -42,6 +43,7 @@ class WireReply:
 
     __slots__ = (
         "_connection",
+        "_head",
         "_held",
         "_transport",
         "body",
@@ -58,6 +60,8 @@ class WireReply:
     ) -> None:
         self._connection = connection
         self._transport = transport
+        self._head = b""
+        """A head, as JSON, which DATA or END follows at once."""
         self._held = b""
         """HEAD and USAGE frames of this turn of the loop."""
         self.request = request
@@ -78,18 +82,20 @@ class WireReply:
         """Start the client's response. `followed`: DATA or END comes at once, so nothing has to see to it that HEAD goes."""
         if not self.open:
             return
-        frame = encode_frame(_HEAD, 0, encode_json(head))
-        if followed:
-            self._held += frame
+        if followed and not self._held:
+            self._head = encode_json(head)
         else:
-            self._hold(frame)
+            self._hold(encode_frame(_HEAD, 0, encode_json(head)))
 
     def data(self, data: bytes, semantic: bool) -> None:  # noqa: FBT001 positional by protocol: called per chunk
         """Client-ready bytes."""
         if not self.open:
             return
         header = encode_frame_header(_DATA, SEMANTIC if semantic else 0, len(data))
-        if self._held:
+        if self._head:
+            header = encode_frame(_HEAD, 0, self._head) + header
+            self._head = b""
+        elif self._held:
             header = self._held + header
             self._held = b""
         if len(data) <= _JOIN_BYTES_MAX:
@@ -106,13 +112,19 @@ class WireReply:
         """The one END frame."""
         if self.open:
             self.open = False
-            self._transport.write(self._held + encode_end(end, final))
+            if self._head:
+                self._transport.write(encode_answer(self._head, end, final))
+            else:
+                self._transport.write(self._held + encode_end(end, final))
             self._held = b""
             self._connection.completed()
 
     def _hold(self, frame: bytes) -> None:
         if not self._held:
             asyncio.get_running_loop().call_soon(self._flush)
+        if self._head:
+            self._held = encode_frame(_HEAD, 0, self._head)
+            self._head = b""
         self._held += frame
 
     def _flush(self) -> None:

@@ -24,6 +24,7 @@ from handlers.settings import Variable
 from handlers.translation.canonical.usage import Usage
 from handlers.transport.frames import (
     FrameReader,
+    decode_answer,
     decode_end,
     decode_head,
     decode_usage,
@@ -61,7 +62,13 @@ class Answer:
         return b"".join(data for data, _ in self.data) + b"".join(final for _, final in self.ends)
 
     def add(self, kind: int, flags: int, payload: bytes) -> None:
-        """Keep a frame."""
+        """Keep a frame; an ANSWER is kept as the HEAD and the END that it stands for."""
+        if kind == FrameKind.ANSWER:
+            head, end, final = decode_answer(payload)
+            self.kinds += (FrameKind.HEAD, FrameKind.END)
+            self.heads.append(head)
+            self.ends.append((end, final))
+            return
         self.kinds.append(FrameKind(kind))
         if kind == FrameKind.HEAD:
             self.heads.append(decode_head(payload))

@@ -11,12 +11,15 @@ from handlers.transport.frames import (
     Frame,
     FrameReader,
     MalformedFrame,
+    decode_answer,
     decode_end,
+    encode_answer,
     encode_end,
     encode_frame,
     encode_frame_header,
+    encode_json,
 )
-from handlers.transport.wire import FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameKind, WireEnd
+from handlers.transport.wire import FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameKind, WireEnd, WireHead
 
 FRAMES = st.lists(
     st.tuples(
@@ -63,7 +66,7 @@ def test_a_header_alone_precedes_its_payload() -> None:
     "header",
     [
         encode_frame_header(0, 0, 0),
-        encode_frame_header(7, 0, 0),
+        encode_frame_header(8, 0, 0),
         encode_frame_header(255, 0, 0),
         encode_frame_header(4, 2, 0),
         encode_frame_header(4, 0x80, 0),
@@ -91,6 +94,20 @@ def test_an_end_survives_a_round_trip(final: bytes, failure: FailureClass | None
     ((kind, flags, payload),) = FrameReader().feed(encode_end(end, final))
     assert (kind, flags) == (FrameKind.END, 0)
     assert decode_end(payload) == (end, final)
+
+
+@given(st.binary(max_size=50), st.sampled_from([None, *FailureClass]), st.sampled_from(["a/b", "text/event-stream"]))
+def test_an_answer_is_a_head_and_an_end(final: bytes, failure: FailureClass | None, content_type: str) -> None:
+    head, end = WireHead(200, content_type, {"x-therouter-warnings": "w"}), WireEnd(failure=failure, semantic=True)
+    ((kind, flags, payload),) = FrameReader().feed(encode_answer(encode_json(head), end, final))
+    assert (kind, flags) == (FrameKind.ANSWER, 0)
+    assert decode_answer(payload) == (head, end, final)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\0\0\0", b"\0\0\0\x05{}", b"\0\0\0\x02{}", b"\0\0\0\x02{}\0\0\0\x03{}"])
+def test_a_broken_answer_is_malformed(payload: bytes) -> None:
+    with pytest.raises(MalformedFrame):
+        decode_answer(payload)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from handlers.errors import FailureClass
 from handlers.translation.canonical.usage import Usage
 from handlers.transport.frames import (
     FrameReader,
+    encode_answer,
     encode_end,
     encode_frame,
     encode_frame_header,
@@ -36,6 +37,20 @@ async def call(client: WireClient, body: bytes = b"{}") -> FrameSink:
     client.call(wire_request(), body, sink)
     await sink.done.wait()
     return sink
+
+
+def test_an_answer_in_one_frame_is_heard_as_a_head_and_an_end() -> None:
+    async def main() -> None:
+        pod = Pod([encode_answer(encode_json(HEAD), END, b"all of it")])
+        async with scripted(pod) as address:
+            client = WireClient(address, connections_max=1)
+            for _ in range(2):
+                sink = await call(client)
+                assert (sink.head, sink.pieces, sink.ends, sink.losses) == (HEAD, [], [(END, b"all of it")], 0)
+            assert pod.connections == 1, "the connection is used again"
+            await client.close()
+
+    run(main())
 
 
 class Pod:

@@ -123,7 +123,19 @@ def test_a_complete_answer_is_one_write_and_a_lone_head_does_not_wait() -> None:
         connection.data_received(WHOLE)
         replies[2].head(WireHead(200, "x"), followed=True)
         replies[2].end(WireEnd(), b"!")
-        assert len(transport.writes) == 5, "HEAD with END"
+        assert len(transport.writes) == 5
+        assert [kind for kind, _, _ in FrameReader().feed(transport.writes[4])] == [FrameKind.ANSWER]
+        for follows in (FrameKind.DATA, FrameKind.USAGE):
+            connection.data_received(WHOLE)
+            before = len(transport.writes)
+            replies[-1].head(WireHead(200, "x"), followed=True)
+            if follows is FrameKind.DATA:
+                replies[-1].data(b"!", semantic=True)
+            else:
+                replies[-1].usage(Usage(input=1))
+            replies[-1].end(WireEnd())
+            written = b"".join(transport.writes[before:])
+            assert [kind for kind, _, _ in FrameReader().feed(written)] == [FrameKind.HEAD, follows, FrameKind.END]
 
     run(main())
 
