@@ -364,13 +364,10 @@ class Passage:
 
     def _lines(self, head: WireHead) -> bytes:
         """The headers of an answer, as lines."""
-        attempt = self._attempt
-        lines = answer_lines(
-            attempt, self.attempts, self._hold.output_tokens_max, head.content_type, streams=self._call.stream
-        )
-        if head.headers:
-            lines += adaptations(head)
-        return b"%bx-request-id: %b\r\n%b" % (lines, self.request_id.encode(), self._standing())
+        clamp, streams = self._hold.output_tokens_max, self._call.stream
+        lines = answer_lines(self._attempt, self.attempts, clamp, head.content_type, streams=streams)
+        told = adaptations(head) if head.headers else b""
+        return b"%b%bx-request-id: %b\r\n%b" % (lines, told, self.request_id.encode(), self._standing())
 
     def _standing(self) -> bytes:
         return self._gateway.standing(self._grant.principal)
