@@ -15,10 +15,12 @@ from handlers.gateway.claims import HEADER as IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:
     from handlers.gateway.byok import ByokChoice
+    from handlers.gateway.ordering import Attempt
     from handlers.gateway.routes import Route
     from handlers.keys.principal import Principal
     from handlers.keys.verification import KeyVerifier
     from handlers.transport.request_head import RequestHead
+    from handlers.transport.wire import WireTerms
 
 MISSING_KEY = (
     "Send a valid TheRouter key as `Authorization: Bearer sk-tr-...`. Keys are made with `therouter keys create`."
@@ -34,7 +36,7 @@ class Arrival:
 
     __slots__ = (
         "_digest", "_grant", "_token", "content_type", "idempotency_key", "protocol_headers", "route", "session",
-        "wants_facts",
+        "terms", "wants_facts",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, route: Route) -> None:
@@ -48,6 +50,8 @@ class Arrival:
         """What the provider's pod shall see."""
         self.wants_facts = head.get(b"x-openrouter-metadata") == b"enabled"
         """The answer's body shall say who served it, too."""
+        self.terms: tuple[Attempt, bool, bool, WireTerms] | None = None
+        """(attempt, streams, strict, what the pod was told) of the last request of this head (dispatch.py)."""
         self._token: bytes | None = None
         self._digest = b""
         self._grant: Grant | None = None

@@ -63,10 +63,24 @@ def wire_request(
 
 
 def terms_of(attempt: Attempt, call: Call, exchange: Exchange) -> WireTerms:
-    """What a pod is told alike for all requests of this kind: the same object again as long as nothing of it changes."""
+    """What a pod is told alike for all requests of this kind: the same object again as long as nothing of it changes.
+
+    Route, target, content type and protocol headers are the head's, so what was told last for a head is noted on it.
+    """
+    notes, stream, strict = exchange.head.notes, call.stream, call.preferences.require_parameters
+    last = notes.terms
+    if last is not None and last[0] is attempt and last[1] is stream and last[2] is strict:
+        known: WireTerms = last[3]
+        return known
+    terms = _shared_terms(attempt, call, notes.protocol_headers)
+    notes.terms = attempt, stream, strict, terms
+    return terms
+
+
+def _shared_terms(attempt: Attempt, call: Call, headers: tuple[tuple[str, str], ...]) -> WireTerms:
+    """The same object for all connections."""
     endpoint, provider, route = attempt.endpoint, attempt.provider, call.route
     strict = call.preferences.require_parameters
-    headers = exchange.head.notes.protocol_headers
     kind = (
         endpoint.id, attempt.credential, route.dialect, route.operation, call.stream, call.target, call.content_type,
         strict, headers,

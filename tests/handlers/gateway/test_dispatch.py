@@ -1,0 +1,81 @@
+"""What pods are told alike is told as one object, and never to a request that is not alike."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+
+from handlers.gateway.arrival import Arrival
+from handlers.gateway.dispatch import LONG_MS, terms_of
+from handlers.gateway.gate import Call, read_call
+from handlers.gateway.ordering import Attempt
+from handlers.gateway.routes import ROUTES, find_route
+from handlers.transport.exchange import Exchange
+from handlers.transport.request_head import RequestHead
+from handlers.transport.wire import WireTerms
+from tests.handlers.gateway.test_plan import MODEL, PROVIDERS
+
+CHAT, MESSAGES = b"/v1/chat/completions", b"/v1/messages"
+ATTEMPTS = [
+    Attempt(endpoint, PROVIDERS[endpoint.provider], credential, "")
+    for endpoint in MODEL.endpoints[:2]
+    for credential in ("shared", "byok")
+]
+
+
+def exchange_of(path: bytes, *headers: tuple[bytes, bytes]) -> Exchange:
+    head = RequestHead(b"POST", path, [(b"host", b"h"), *headers])
+    head.notes = Arrival(head, find_route(b"POST", head.path))
+    exchange = Exchange.__new__(Exchange)
+    exchange.head = head
+    return exchange
+
+
+def call_of(path: bytes, *, stream: bool, strict: bool) -> Call:
+    body = msgspec.json.encode(
+        {"model": "a/m", "messages": [], "stream": stream, "provider": {"require_parameters": strict}}
+    )
+    return read_call(ROUTES[path], path, path, b"application/json", body)
+
+
+def told_anew(attempt: Attempt, call: Call, headers: dict[str, str]) -> WireTerms:
+    """The same by another way: nothing remembered."""
+    endpoint, timeouts = attempt.endpoint, attempt.endpoint.timeouts or attempt.provider.timeouts
+    own = attempt.credential == "byok"
+    return WireTerms(
+        call.route.dialect, call.route.operation, endpoint.id, endpoint.model, call.stream,
+        msgspec.convert(msgspec.to_builtins(timeouts), type(terms_of(attempt, call, exchange_of(CHAT)).deadlines)),
+        target=call.target, client_headers=headers, credential="byok" if own else "shared", stateless=not own,
+        require_parameters=call.preferences.require_parameters, upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
+    )  # fmt: skip
+
+
+def test_whatever_came_before_terms_say_what_they_would_say_anew() -> None:
+    kinds = itertools.product((CHAT, MESSAGES), ATTEMPTS, (True, False), (True, False), ("", "b1", "b2"))
+    exchanges = {
+        (path, beta): exchange_of(path, *([(b"anthropic-beta", beta.encode())] if beta else []))
+        for path in (CHAT, MESSAGES)
+        for beta in ("", "b1", "b2")
+    }
+    for path, attempt, stream, strict, beta in [*kinds] * 2:
+        call = call_of(path, stream=stream, strict=strict)
+        headers = {"anthropic-beta": beta} if beta else {}
+        assert terms_of(attempt, call, exchanges[path, beta]) == told_anew(attempt, call, headers)
+
+
+def test_equal_requests_share_their_terms_over_connections() -> None:
+    call = call_of(CHAT, stream=False, strict=False)
+    first, second = exchange_of(CHAT), exchange_of(CHAT)
+    terms = terms_of(ATTEMPTS[0], call, first)
+    assert terms_of(ATTEMPTS[0], call, first) is terms
+    assert terms_of(ATTEMPTS[0], call, second) is terms
+
+
+def test_an_endpoint_of_another_catalogue_is_another_though_its_id_is_the_same() -> None:
+    attempt, call = ATTEMPTS[0], call_of(CHAT, stream=False, strict=False)
+    exchange = exchange_of(CHAT)
+    before = terms_of(attempt, call, exchange)
+    renamed = msgspec.structs.replace(attempt.endpoint, model="a/other")
+    after = terms_of(Attempt(renamed, attempt.provider, "shared", ""), call, exchange)
+    assert (before.public_model, after.public_model) == ("a/m", "a/other")
