@@ -24,7 +24,7 @@ from handlers.gateway.dispatch import failed_attempt, wire_request
 from handlers.gateway.metering import estimate, line_for
 from handlers.gateway.refusals import DEFAULT_KEEP_ALIVE, KEEP_ALIVE, render, stream_error
 from handlers.translation.canonical.usage import NO_USAGE, Usage
-from handlers.transport.wire import WireEnd, WireHead
+from handlers.transport.wire import PLAIN_HEAD, WireEnd, WireHead
 
 if TYPE_CHECKING:
     from handlers.gateway.authorize import Grant
@@ -273,7 +273,7 @@ class Passage:
         if exchange.started:
             exchange.finish(body)
             return
-        head = self._head or WireHead(status=status, content_type="application/json")
+        head = self._head or PLAIN_HEAD
         if self._call.stream and head.content_type.startswith(_SSE):
             exchange.start(status, [], self._lines(head))
             exchange.finish(body)

@@ -99,7 +99,8 @@ class PlainAttempt:
             semantic=True,
             upstream_model=plain.model,
         )
-        self.reply.head(success_heads[JSON_TYPE, self._warnings], followed=True)
+        if self._warnings:  # else what the END means without a HEAD says all
+            self.reply.head(success_heads[JSON_TYPE, self._warnings], followed=True)
         self.reply.end(end, final)
         self._host.plain_over(self, end)
 

@@ -121,7 +121,8 @@ class UpstreamCall:
     def send_over(self, connection: UpstreamConnection) -> None:
         """Hand the request to a connection."""
         self.connection = connection
-        self._begin_phase(self._deadlines.headers_ms)
+        self.alive = True
+        self._phase_limit_ms = self._deadlines.headers_ms
         connection.begin(self)
         body = self.body
         head = self.head.encode(len(body))
@@ -132,12 +133,14 @@ class UpstreamCall:
 
     def head_completed(self) -> None:
         """From now on silence is what is timed."""
-        self._begin_phase(self._deadlines.between_bytes_ms)
+        self.alive = True
+        self._phase_limit_ms = self._deadlines.between_bytes_ms
 
     def try_again(self) -> None:
         """The one retry: it goes over a fresh connection, whose loss is never followed by another."""
         self.connection = None
-        self._begin_phase(self._deadlines.connect_ms)
+        self.alive = True
+        self._phase_limit_ms = self._deadlines.connect_ms
         self._pool.assign(self, fresh=True)
 
     def finish(self) -> None:
@@ -162,13 +165,9 @@ class UpstreamCall:
         if total_ms >= self._deadlines.total_ms or (phase_ms >= self._phase_limit_ms and not self.paused):
             self.fail(FailureClass.CONNECT if self.connection is None else FailureClass.TIMEOUT)
 
-    def _begin_phase(self, limit_ms: int) -> None:
-        self.alive = True
-        self._phase_limit_ms = limit_ms
-
     def _end(self) -> ResponseSink | None:
         sink, self.sink = self.sink, None
-        self._pool.forget(self)
+        self._pool.calls.discard(self)
         return sink
 
     def _release_resources(self) -> None:
@@ -206,7 +205,8 @@ class UpstreamPool:
         self.limits = limits or ClientLimits()
         self._ssl_context = ssl_context
         self._origins: dict[str, Origin] = {}
-        self._calls: set[UpstreamCall] = set()
+        self.calls: set[UpstreamCall] = set()
+        """Those that are not over."""
         self._open: set[UpstreamConnection] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -219,15 +219,16 @@ class UpstreamPool:
         if origin is None:
             origin = self._origins[head.origin] = parse_origin(head.origin)
         call = UpstreamCall(self, origin, head, body, sink, deadlines)
-        self._calls.add(call)
-        self._start_sweeping()
+        self.calls.add(call)
+        if self._sweeper is None:
+            self._start_sweeping()
         self.assign(call)
         return call
 
     async def close(self) -> None:
         """Close all connections; open calls fail."""
         self._closed = True
-        for call in list(self._calls):
+        for call in list(self.calls):
             call.fail(FailureClass.CONNECT if call.connection is None else FailureClass.TRUNCATED)
         for connection in list(self._open):
             connection.kill()
@@ -313,23 +314,18 @@ class UpstreamPool:
         if call in call.origin.waiting:
             call.origin.waiting.remove(call)
 
-    def forget(self, call: UpstreamCall) -> None:
-        """A call is over."""
-        self._calls.discard(call)
-
     def _start_sweeping(self) -> None:
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(self.limits.sweep_s, self._sweep)
+        self._sweeper = asyncio.get_running_loop().call_later(self.limits.sweep_s, self._sweep)
 
     def _sweep(self) -> None:
-        self._sweeper = None
         now = monotonic()
-        for call in list(self._calls):
+        for call in list(self.calls):
             call.check_deadlines(now)
         for origin in self._origins.values():
             for connection in origin.idle:
                 connection.idle_since = connection.idle_since or now
             while origin.idle and now - origin.idle[0].idle_since > self.limits.idle_s:
                 origin.idle.pop(0).kill()
-        if self._calls or self._open:
+        self._sweeper = None
+        if self.calls or self._open:
             self._start_sweeping()

@@ -38,6 +38,7 @@ class Call(Protocol):
     body: bytes
     sink: ResponseSink | None
     alive: bool
+    paused: bool
 
     def head_completed(self) -> None:
         """The final head has been read."""
@@ -183,7 +184,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _complete(self, call: Call, rest: bytes) -> None:
         """Return to the pool, or go: surplus bytes or an unsent rest of the request make the connection worthless."""
-        call.resume_reading()
+        if call.paused:
+            call.resume_reading()
         self._call = None
         self._decoder = None
         transport = self.transport

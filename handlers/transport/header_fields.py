@@ -78,9 +78,12 @@ def parse_fields(lines: list[bytes], lower_unusual: Callable[[bytes], bytes] = l
     return fields
 
 
+LENGTH_DIGITS_MAX = 15
+
+
 def is_length(value: bytes) -> bool:
     """Whether this is a Content-Length: decimal digits and nothing else."""
-    return value.isdigit() and len(value) <= 15
+    return value.isdigit() and len(value) <= LENGTH_DIGITS_MAX
 
 
 def parse_length(value: bytes) -> int:

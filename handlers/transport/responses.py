@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from handlers.transport.header_fields import MalformedHead, encode_fields, parse_length
+from handlers.transport.header_fields import LENGTH_DIGITS_MAX, MalformedHead, encode_fields
 
 UNTIL_CLOSE = -1
 CHUNKED = -2
@@ -69,7 +69,7 @@ def parse_response_head(section: bytes, method: bytes, headers_max: int) -> Resp
     if len(headers) != len(found):
         _settle_repeated(found, headers)
     body_length = _decide_body_length(headers)
-    if has_no_body(method, status):
+    if status in _NO_BODY or status < 200 or method == b"HEAD":
         body_length = 0
     keep_alive = minor == b"1" and body_length != UNTIL_CLOSE
     if b"connection" in headers and b"close" in headers[b"connection"].lower():
@@ -91,4 +91,8 @@ def _decide_body_length(headers: dict[bytes, bytes]) -> int:
         if length is not None or headers[b"transfer-encoding"].lower() != b"chunked":
             raise MalformedHead("The response has a transfer coding that is not chunked, or a length beside it.")
         return CHUNKED
-    return UNTIL_CLOSE if length is None else parse_length(length)
+    if length is None:
+        return UNTIL_CLOSE
+    if not length.isdigit() or len(length) > LENGTH_DIGITS_MAX:
+        raise MalformedHead("Content-Length is not a decimal number.")
+    return int(length)

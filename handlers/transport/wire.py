@@ -7,7 +7,8 @@ Theory of operation
 
         gateway -> pod   REQUEST  length of JSON (4 bytes), the `WireTerms` as JSON, the rest of the `WireRequest` as a JSON list
                          BODY     the client's body, untouched, in one frame (possibly empty)
-        pod -> gateway   HEAD     one `WireHead` as JSON; absent when the attempt failed before anything was produced
+        pod -> gateway   HEAD     one `WireHead` as JSON; absent when the attempt failed before anything was produced, and
+                                  where it would say what PLAIN_HEAD says
                          DATA     client-ready bytes; flag SEMANTIC once they carry the first semantic content
                          USAGE    one `Usage` as JSON: cumulative, replaces the one before
                          END      length of JSON (4 bytes), one `WireEnd` as JSON, then the final client-ready bytes
@@ -138,6 +139,10 @@ class WireHead(msgspec.Struct, frozen=True, omit_defaults=True):
     content_type: str
     headers: dict[str, str] = {}
     """Allow-listed, ours: x-therouter-warnings (dropped or adapted parameters) and the like."""
+
+
+PLAIN_HEAD = WireHead(200, "application/json")
+"""What starts the client's response to an exchange that completed without a HEAD."""
 
 
 class WireEnd(msgspec.Struct, frozen=True, omit_defaults=True):

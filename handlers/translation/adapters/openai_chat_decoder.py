@@ -42,6 +42,7 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "safety": FinishReason.CONTENT_FILTER,
     "refusal": FinishReason.REFUSAL,
 }
+_FINISH_WORDS = {native: reason.value for native, reason in FINISH_REASONS.items()}
 # Finish reasons that are failures in disguise.
 FINISH_FAILURES: dict[str, FailureClass] = {
     "error": FailureClass.SERVER_ERROR,
@@ -106,13 +107,13 @@ def read_plain(data: bytes) -> PlainAnswer | None:
     if chunk.error or chunk.base_resp or chunk.usage is None or not chunk.choices or len(chunk.choices) > 1:
         return None
     choice = chunk.choices[0]
-    reason = FINISH_REASONS.get(choice.finish_reason or "")
+    reason = _FINISH_WORDS.get(choice.finish_reason or "")
     if reason is None or choice.index or choice.delta is not None or not _is_text(choice.message):
         return None
     usage = usage_from_openai(chunk.usage)
     if not (usage.input or usage.output or usage.prompt_tokens or usage.completion_tokens):
         return None
-    return PlainAnswer(usage, reason.value, chunk.model or "", str(chunk.id or ""))
+    return PlainAnswer(usage, reason, chunk.model or "", str(chunk.id or ""))
 
 
 def _is_text(message: _Delta | None) -> bool:

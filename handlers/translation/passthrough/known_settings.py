@@ -47,6 +47,15 @@ class Settings(msgspec.Struct, frozen=True):
     exclude_reasoning: bool
 
 
+Terms = tuple[UpstreamTarget, bool, bool]
+"""What settings depend on beside the body: the endpoint, whether it may keep state, whether it is asked for a stream."""
+
+
+def terms_of(asked: Asked) -> Terms | None:
+    """None for requests whose cap is not the client's own: what follows from them is for them alone."""
+    return None if asked.output_tokens_max else (asked.upstream, asked.stateless, asked.streams_upstream)
+
+
 def cut(body: bytes) -> tuple[int, int] | None:
     """Where the messages seem to begin and end: the first thing of that name, up to the last bracket. A guess; `learn` checks it."""
     start = body.find(_KEY, 0, SIDE_BYTES_MAX)
@@ -60,29 +69,29 @@ class KnownSettings:
     """What followed from the sides of earlier bodies, under the same terms."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[UpstreamTarget, bool, bool, bytes, bytes], Settings] = {}
+        self._known: dict[tuple[Terms, bytes, bytes], Settings] = {}
 
-    def find(self, asked: Asked, body: bytes) -> tuple[Settings, memoryview] | None:
+    def find(self, terms: Terms, body: bytes) -> tuple[Settings, memoryview] | None:
         """What follows from the sides of a body, and what lies between them.
 
         True only if that is one JSON array and nothing else, which is for the caller to see.
         """
-        ends = None if asked.output_tokens_max else cut(body)
+        ends = cut(body)
         if ends is None:
             return None
         start, end = ends
-        settings = self._known.get((*_terms(asked), body[:start], body[end:]))
+        settings = self._known.get((terms, body[:start], body[end:]))
         if settings is None:
             return None
         return settings, memoryview(body)[start:end]
 
-    def learn(self, asked: Asked, top: Mapping[str, msgspec.Raw], settings: Settings) -> None:
+    def learn(self, terms: Terms, body: bytes, top: Mapping[str, msgspec.Raw], settings: Settings) -> None:
         """Keep what followed from a body, of which `top` is the top level, if it may be kept and can be cut."""
-        ends = None if asked.output_tokens_max else cut(asked.body)
+        ends = cut(body)
         if ends is None or not top.keys() <= KEPT_FIELDS:
             return
-        before, after = asked.body[: ends[0]], asked.body[ends[1] :]
-        key = (*_terms(asked), before, after)
+        before, after = body[: ends[0]], body[ends[1] :]
+        key = (terms, before, after)
         if key in self._known:
             return
         if not all(_says(before + bytes(value) + after, {**top, "messages": value}) for value in _MADE_UP):
@@ -90,10 +99,6 @@ class KnownSettings:
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
         self._known[key] = settings
-
-
-def _terms(asked: Asked) -> tuple[UpstreamTarget, bool, bool]:
-    return asked.upstream, asked.stateless, asked.streams_upstream
 
 
 def _says(body: bytes, top: Mapping[str, msgspec.Raw]) -> bool:

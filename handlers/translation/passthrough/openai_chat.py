@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from handlers.translation.adapters.base import Built, PlainAnswer
+from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_chat import PATH
 from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder, read_plain
 from handlers.translation.adapters.openai_parameters import drop_parameters, reasoning_fields
@@ -19,7 +19,7 @@ from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_
 from handlers.translation.passthrough.adapted_messages import adapt_messages
 from handlers.translation.passthrough.base import Draft
 from handlers.translation.passthrough.kept_objects import refuse_kept_objects
-from handlers.translation.passthrough.known_settings import KnownSettings, Settings
+from handlers.translation.passthrough.known_settings import KnownSettings, Settings, Terms, terms_of
 from handlers.translation.passthrough.plain_messages import PlainCall, PlainMessage, decode_plain
 
 _encode = msgspec.json.Encoder().encode
@@ -44,7 +44,8 @@ class ChatRelay:
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream and usage options are ours to set; fields that steered the gateway go no further."""
-        known = self.find_known(asked, asked.body)
+        terms = terms_of(asked)
+        known = self.find_known(terms, asked.body) if terms else None
         if known is not None:
             settings, raw, messages = known
             return _draft(settings, raw, asked, messages_tokens(messages))
@@ -53,28 +54,28 @@ class ChatRelay:
         if asked.stateless:
             refuse_kept_objects(fields, top, asked.body)
         settings = _settings(fields, top, asked)
-        self._known.learn(asked, top, settings)
+        if terms:
+            self._known.learn(terms, asked.body, top, settings)
         adapted = adapt_messages(fields.messages, top["messages"], asked.upstream)
         return _draft(settings, adapted, asked, messages_tokens(fields.messages) + _tools_tokens(top))
 
-    def find_known(self, asked: Asked, body: bytes) -> KnownBody | None:
-        """A body with settings that are known and messages that are plain, under the terms of `asked`, read no further."""
-        found = self._known.find(asked, body)
+    def find_known(self, terms: Terms, body: bytes) -> KnownBody | None:
+        """A body with settings that are known under these terms and messages that are plain, read no further."""
+        found = self._known.find(terms, body)
         if found is None:
             return None
         settings, raw = found
         messages = decode_plain(raw)
         if messages is None:
             return None
-        return settings, adapt_messages(messages, raw, asked.upstream), messages
+        return settings, adapt_messages(messages, raw, terms[0]), messages
 
     def decoder(self, *, streams: bool, prompt_tokens: int) -> OpenaiChatDecoder:
         """Observes the answer."""
         return OpenaiChatDecoder(streams=streams, prompt_tokens=prompt_tokens)
 
-    def read_plain(self, body: bytes) -> PlainAnswer | None:
-        """One choice, one text, a reason to stop and usage."""
-        return read_plain(body)
+    read_plain = staticmethod(read_plain)
+    """One choice, one text, a reason to stop and usage."""
 
     def is_hidden(self, decoder: OpenaiChatDecoder, draft: Draft) -> bool:
         """The usage chunk that only we asked for."""

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from handlers.errors import FailureClass
-from handlers.transport.wire import FrameKind, WireEnd
+from handlers.transport.wire import PLAIN_HEAD, FrameKind, WireEnd
 from tests.handlers.provider.pod_driver import PATIENT, Answer, PodProcess, chat
 from tests.handlers.provider.test_attempt import AFTER_COMMIT, BEFORE_COMMIT, HARMLESS, SILENT, SOON
 from tests.upstreams.scripted import ScriptedUpstream
@@ -32,13 +32,14 @@ def ask(pod: PodProcess, play: str, **fields: Any) -> Answer:
 
 
 def told(answer: Answer) -> tuple[list[FrameKind], WireEnd, Any]:
-    """Everything but the answer's own id and time."""
+    """Everything but the answer's own id and time, and a HEAD that says what its absence says."""
+    kinds = answer.kinds[answer.heads == [PLAIN_HEAD] :]
     body = msgspec.json.decode(answer.body) if answer.body else None
     if isinstance(body, dict):
         body = {name: value for name, value in body.items() if name not in {"id", "created"}}
     if answer.end.failure is FailureClass.TIMEOUT:  # what had come by then is chance
-        return answer.kinds, WireEnd(failure=FailureClass.TIMEOUT), body
-    return answer.kinds, answer.end, body
+        return kinds, WireEnd(failure=FailureClass.TIMEOUT), body
+    return kinds, answer.end, body
 
 
 def test_every_play_ends_the_same_both_ways(pod: PodProcess) -> None:
@@ -87,3 +88,13 @@ def test_a_credential_that_was_renewed_is_used_at_once(upstream: ScriptedUpstrea
             assert time.monotonic() < deadline
             time.sleep(0.02)
             ask(pod, "well")
+
+
+def test_a_head_travels_only_if_it_says_something(pod: PodProcess) -> None:
+    for _ in range(2):
+        answer = ask(pod, "well")
+        warned = ask(pod, "well", top_k=3)
+    assert answer.kinds == [FrameKind.END]
+    assert answer.end.failure is None
+    assert warned.kinds == [FrameKind.HEAD, FrameKind.END]
+    assert warned.heads[0].headers == {"x-therouter-warnings": "dropped:top_k"}

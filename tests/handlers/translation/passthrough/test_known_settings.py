@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from handlers.translation.dialects.openai_chat_parse import decode_top
-from handlers.translation.passthrough.known_settings import KNOWN_MAX, KnownSettings, Settings
-from tests.handlers.translation.passthrough.test_openai_chat import asked
+from handlers.translation.passthrough.known_settings import KNOWN_MAX, KnownSettings, Settings, terms_of
+from tests.handlers.translation.passthrough.test_openai_chat import OTHER, TARGET, asked
 
 SETTINGS = Settings(b',"model":"m"}', (), include_usage=False, output_tokens_max=0, exclude_reasoning=False)
+TERMS = (TARGET, True, False)
 HELLO = '[{"role":"user","content":"hi"}]'
 
 
@@ -16,10 +17,10 @@ def learnt(body: str) -> bool:
     """Whether a body like this one, with messages for `HELLO`, would be known the next time."""
     written = body.replace("HELLO", HELLO).encode()
     known = KnownSettings()
-    known.learn(asked(written), decode_top(written), SETTINGS)
-    assert known.find(asked(written, stateless=False), written) is None
-    assert known.find(asked(written, output_tokens_max=9), written) is None
-    found = known.find(asked(b""), written)
+    known.learn(TERMS, written, decode_top(written), SETTINGS)
+    for other in ((OTHER, True, False), (TARGET, False, False), (TARGET, True, True)):
+        assert known.find(other, written) is None
+    found = known.find(TERMS, written)
     if found is None:
         return False
     assert (found[0], bytes(found[1]).strip()) == (SETTINGS, HELLO.encode())
@@ -76,6 +77,11 @@ def test_what_is_kept_is_bounded() -> None:
     known = KnownSettings()
     for number in range(3 * KNOWN_MAX):
         body = b'{"max_tokens":%d,"messages":[]}' % number
-        known.learn(asked(body), decode_top(body), SETTINGS)
-        assert known.find(asked(body), body) is not None
+        known.learn(TERMS, body, decode_top(body), SETTINGS)
+        assert known.find(TERMS, body) is not None
         assert len(known._known) <= KNOWN_MAX
+
+
+def test_a_clamped_cap_is_for_one_request_alone() -> None:
+    assert terms_of(asked("", output_tokens_max=5)) is None
+    assert terms_of(asked("")) == TERMS
