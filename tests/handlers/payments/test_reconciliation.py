@@ -10,6 +10,7 @@ import pytest
 from handlers.errors import Unavailable
 from handlers.local.payments_wechat_state import Refused
 from handlers.payments import function
+from handlers.payments.reconciliation import Reconciled
 from handlers.store.operations import OperationsStore
 from tests.handlers.payments.rooms import PaymentsRoom, StripeRoom, WeChatRoom
 
@@ -128,7 +129,12 @@ def test_a_day_that_was_missed_is_compared_later_and_one_that_nobody_compares_pa
     compared: list[str] = []
     reconciliation = any_room.room.reconciliation
     real = reconciliation.run
-    monkeypatch.setattr(reconciliation, "run", lambda day: (compared.append(day), real(day))[1])
+
+    def run(day: str) -> Reconciled:
+        compared.append(day)
+        return real(day)
+
+    monkeypatch.setattr(reconciliation, "run", run)
     a_week_ago = (dt.datetime.now(dt.UTC).date() - dt.timedelta(days=7)).isoformat()
     last = reconciliation.run_due(any_room.clock())
     assert compared == [a_week_ago, last.day]
