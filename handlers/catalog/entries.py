@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
 
 import msgspec
 
@@ -70,7 +69,7 @@ class Period(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.minute_start <= minute < self.minute_end
 
 
-class WorstRates(NamedTuple):
+class WorstRates(msgspec.Struct, frozen=True, gc=False):
     """The dearest that one tier can be, whatever class of tokens or time of day; nano-units of currency."""
 
     floor: int

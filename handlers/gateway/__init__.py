@@ -2,9 +2,10 @@
 
     routes.py       which paths exist, their dialect, method and body limit
     gate.py         read: the strict gate before anything is decided; returns a `Call`
+    arrival.py      what a head alone says, noted on it for all requests that repeat it
     authorize.py    what this key may do with this call; returns a `Grant`
     byok.py         which of an account's own provider keys may serve it; rates.py counts its requests and tokens per minute
-    plan.py         filters, then ordered attempts (ordering.py); pure; preferences.py is what clients may ask
+    plan.py         who may serve it (eligibility.py), in which order (ordering.py); pure; preferences.py is what clients may ask
     sticky.py       conversations return to who served them; makers.py: provider-bound material to whose credential made it
     credit.py       hold: balance leased from PostgreSQL in blocks, sub-allocated in memory
     passage.py      dispatch and meter: one request's way through its attempts, driven by wire callbacks; dispatch.py is

@@ -53,8 +53,8 @@ def quote(
         if endpoint.price is None:
             continue
         tokens = endpoint.capabilities.output_tokens_max
-        if output_tokens_cap is not None:
-            tokens = min(tokens, max(output_tokens_cap, 0))
+        if output_tokens_cap is not None and output_tokens_cap < tokens:
+            tokens = max(output_tokens_cap, 0)
         for rates in endpoint.price.worst:
             if rates.floor <= prompt_tokens:
                 fixed = _fixed(rates, prompt_tokens, prompt_bytes, choices, searches)

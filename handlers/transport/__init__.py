@@ -12,6 +12,7 @@
     bodies.py              collecting bodies, undoing chunked framing
     wire.py, frames.py     the frames between gateway and pod, the messages inside them, and their bytes
     wire_client.py, wire_server.py   the two ends of a wire connection
+    memo.py                what a pure function said, bounded: kept for who asks the same again
     addresses.py, limits.py          where to listen and connect; every bound
 
 Nothing here knows a dialect, a key or a price. Owning HTTP means owning its tests: tests/handlers/transport.
