@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from handlers.transport.server import Exchange
 
 TOKEN_LIFETIME_S = 60
+TOKENS_PER_S_MIN = 10
+"""A short answer that is not whole by the time for its first event, and that of its tokens at this pace, will not come."""
+_STEPS = (256, 1_024, 4_096)
 LONG_MS = 600_000
 """An endpoint that may take longer than this is called as a stream even for a client that wants one JSON answer: silence is
 noticed and a cancellation saves money. Others answer such a client with the provider's own bytes."""
@@ -67,23 +70,36 @@ def terms_of(attempt: Attempt, call: Call, exchange: Exchange) -> WireTerms:
 
     Route, target, content type and protocol headers are the head's, so what was told last for a head is noted on it.
     """
-    notes, stream, strict = exchange.head.notes, call.stream, call.preferences.require_parameters
+    notes, stream, strict, tokens = (
+        exchange.head.notes,
+        call.stream,
+        call.preferences.require_parameters,
+        _tokens_of(call),
+    )
     last = notes.terms
-    if last is not None and last[0] is attempt and last[1] is stream and last[2] is strict:
+    if last is not None and last[0] is attempt and last[1] is stream and last[2] is strict and last[4] == tokens:
         known: WireTerms = last[3]
         return known
-    terms = _shared_terms(attempt, call, notes.protocol_headers)
-    notes.terms = attempt, stream, strict, terms
+    terms = _shared_terms(attempt, call, notes.protocol_headers, tokens)
+    notes.terms = attempt, stream, strict, terms, tokens
     return terms
 
 
-def _shared_terms(attempt: Attempt, call: Call, headers: tuple[tuple[str, str], ...]) -> WireTerms:
+def _tokens_of(call: Call) -> int:
+    """How long an answer that is no stream may become, in a few steps; 0: long."""
+    cap = call.output_cap
+    if call.stream or cap is None or cap > _STEPS[-1]:
+        return 0
+    return next(step for step in _STEPS if cap <= step)
+
+
+def _shared_terms(attempt: Attempt, call: Call, headers: tuple[tuple[str, str], ...], tokens: int) -> WireTerms:
     """The same object for all connections."""
     endpoint, provider, route = attempt.endpoint, attempt.provider, call.route
     strict = call.preferences.require_parameters
     kind = (
         endpoint.id, attempt.credential, route.dialect, route.operation, call.stream, call.target, call.content_type,
-        strict, headers,
+        strict, headers, tokens,
     )  # fmt: skip
     known = _known_terms.get(kind)
     # An id names an endpoint of one catalogue: the same id may stand for something else in another one.
@@ -96,7 +112,7 @@ def _shared_terms(attempt: Attempt, call: Call, headers: tuple[tuple[str, str], 
         endpoint=endpoint.id,
         public_model=endpoint.model,
         stream=call.stream,
-        deadlines=_deadlines(timeouts),
+        deadlines=_deadlines(timeouts, tokens),
         content_type=call.content_type,
         target=call.target,
         client_headers=dict(headers),
@@ -132,7 +148,8 @@ _known_terms: dict[tuple[object, ...], tuple[Endpoint, Provider, WireTerms]] = {
 _KNOWN_TERMS_MAX = 1_024
 
 
-def _deadlines(timeouts: Timeouts) -> WireDeadlines:
+def _deadlines(timeouts: Timeouts, tokens: int) -> WireDeadlines:
+    whole_ms = min(timeouts.total_ms, timeouts.first_event_ms + tokens * 1_000 // TOKENS_PER_S_MIN)
     return WireDeadlines(
         connect_ms=timeouts.connect_ms,
         headers_ms=timeouts.headers_ms,
@@ -140,4 +157,5 @@ def _deadlines(timeouts: Timeouts) -> WireDeadlines:
         between_bytes_ms=timeouts.between_bytes_ms,
         between_events_ms=timeouts.between_events_ms,
         total_ms=timeouts.total_ms,
+        whole_ms=whole_ms if tokens else 0,
     )

@@ -161,5 +161,5 @@ class Kind:
 
 def _call_deadlines(deadlines: WireDeadlines, *, streams: bool) -> CallDeadlines:
     """An answer that is no stream sends nothing, not even its head, before it is whole."""
-    headers_ms = deadlines.headers_ms if streams else deadlines.total_ms
+    headers_ms = deadlines.headers_ms if streams else deadlines.whole_ms or deadlines.total_ms
     return CallDeadlines(deadlines.connect_ms, headers_ms, deadlines.between_bytes_ms, deadlines.total_ms)

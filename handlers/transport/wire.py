@@ -66,6 +66,8 @@ class WireDeadlines(msgspec.Struct, frozen=True):
     between_bytes_ms: int
     between_events_ms: int
     total_ms: int
+    whole_ms: int = 0
+    """For an answer that is no stream, which says nothing before it is whole; 0: total_ms."""
 
 
 class WireTerms(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):

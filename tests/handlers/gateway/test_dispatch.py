@@ -13,10 +13,11 @@ from handlers.gateway.ordering import Attempt
 from handlers.gateway.routes import ROUTES, find_route
 from handlers.transport.exchange import Exchange
 from handlers.transport.request_head import RequestHead
-from handlers.transport.wire import WireTerms
+from handlers.transport.wire import WireDeadlines, WireTerms
 from tests.handlers.gateway.test_plan import MODEL, PROVIDERS
 
 CHAT, MESSAGES = b"/v1/chat/completions", b"/v1/messages"
+CAPS = (None, 16, 257, 4_096, 4_097)
 ATTEMPTS = [
     Attempt(endpoint, PROVIDERS[endpoint.provider], credential, "")
     for endpoint in MODEL.endpoints[:2]
@@ -32,10 +33,9 @@ def exchange_of(path: bytes, *headers: tuple[bytes, bytes]) -> Exchange:
     return exchange
 
 
-def call_of(path: bytes, *, stream: bool, strict: bool) -> Call:
-    body = msgspec.json.encode(
-        {"model": "a/m", "messages": [], "stream": stream, "provider": {"require_parameters": strict}}
-    )
+def call_of(path: bytes, *, stream: bool, strict: bool, cap: int | None = None) -> Call:
+    fields = {"model": "a/m", "messages": [], "stream": stream, "provider": {"require_parameters": strict}}
+    body = msgspec.json.encode(fields if cap is None else fields | {"max_tokens": cap})
     return read_call(ROUTES[path], path, path, b"application/json", body)
 
 
@@ -45,21 +45,26 @@ def told_anew(attempt: Attempt, call: Call, headers: dict[str, str]) -> WireTerm
     own = attempt.credential == "byok"
     return WireTerms(
         call.route.dialect, call.route.operation, endpoint.id, endpoint.model, call.stream,
-        msgspec.convert(msgspec.to_builtins(timeouts), type(terms_of(attempt, call, exchange_of(CHAT)).deadlines)),
+        WireDeadlines(**msgspec.to_builtins(timeouts), whole_ms=whole_ms(call)),
         target=call.target, client_headers=headers, credential="byok" if own else "shared", stateless=not own,
         require_parameters=call.preferences.require_parameters, upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
     )  # fmt: skip
 
 
+def whole_ms(call: Call) -> int:
+    cap = 0 if call.stream else call.output_cap or 0
+    return {0: 0, 16: 60_000 + 25_600, 257: 60_000 + 102_400, 4_096: 60_000 + 409_600, 4_097: 0}[cap]
+
+
 def test_whatever_came_before_terms_say_what_they_would_say_anew() -> None:
-    kinds = itertools.product((CHAT, MESSAGES), ATTEMPTS, (True, False), (True, False), ("", "b1", "b2"))
+    kinds = itertools.product((CHAT, MESSAGES), ATTEMPTS, (True, False), (True, False), ("", "b1", "b2"), CAPS)
     exchanges = {
         (path, beta): exchange_of(path, *([(b"anthropic-beta", beta.encode())] if beta else []))
         for path in (CHAT, MESSAGES)
         for beta in ("", "b1", "b2")
     }
-    for path, attempt, stream, strict, beta in [*kinds] * 2:
-        call = call_of(path, stream=stream, strict=strict)
+    for path, attempt, stream, strict, beta, cap in [*kinds] * 2:
+        call = call_of(path, stream=stream, strict=strict, cap=cap)
         headers = {"anthropic-beta": beta} if beta else {}
         assert terms_of(attempt, call, exchanges[path, beta]) == told_anew(attempt, call, headers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 
+import msgspec
 import pytest
 
 from handlers.catalog.loading import load_catalog
@@ -84,5 +85,10 @@ def test_the_clocks_of_bytes() -> None:
     assert made.deadlines(request(terms), streams=True) == CallDeadlines(1, 2, 4, 60_000)
     assert made.deadlines(request(terms), streams=False) == CallDeadlines(1, 60_000, 4, 60_000)
     assert made.deadlines(request(terms, elapsed_ms=20_000), streams=False) == CallDeadlines(1, 40_000, 4, 40_000)
+    short = msgspec.structs.replace(terms, deadlines=msgspec.structs.replace(terms.deadlines, whole_ms=7_000))
+    for elapsed_ms in (0, 20_000):
+        asked = request(short, elapsed_ms=elapsed_ms)
+        deadlines = Kind(short, made.endpoint, made._address).deadlines(asked, streams=False)
+        assert deadlines.headers_ms == 7_000, "a short answer is whole by then"
     late = made.deadlines(request(terms, elapsed_ms=90_000), streams=True)
     assert late.total_ms == LAST_CHANCE_MS
