@@ -11,6 +11,8 @@ from aliyun.settings import Settings
 from handlers.workloads import SECRET_ROOT
 
 JOB_S_MAX = 840
+ON_DEMAND = ("restore",)
+"""Functions that a person calls."""
 
 
 class JobsStack(RouterStack):
@@ -26,6 +28,10 @@ class JobsStack(RouterStack):
             function = build_function(self, workload, surroundings, timeout_s=JOB_S_MAX, concurrency=1)
             values = {"Database": self.use(surroundings.database.instance)} if "database" in event else {}
             run_every(self, name, function, minutes, filled(event, values))
+            tell_of_errors(self, name, function, contacts)
+        for name in ON_DEMAND:
+            (workload,) = (row for row in settings.workloads if row.name == name)
+            function = build_function(self, workload, surroundings, timeout_s=JOB_S_MAX, concurrency=1)
             tell_of_errors(self, name, function, contacts)
 
     def _schedule(self) -> dict[str, tuple[int, dict[str, Any]]]:

@@ -60,6 +60,8 @@ class Variable(StrEnum):
     """The one database role of this room."""
     DATABASE_CA = "THEROUTER_DATABASE_CA"
     """File with the authorities that sign the database's certificate; empty only when the cloud is `local`."""
+    DIARY = "THEROUTER_DIARY"
+    """File of outcomes of operations on one machine, beside the database and not in it; in the clouds their log is that."""
     PUBLIC_URL = "THEROUTER_PUBLIC_URL"
     """What clients type: scheme and host."""
     ISSUER = "THEROUTER_ISSUER"

@@ -14,6 +14,7 @@ Secrets
         database/<role>         password of one database role                    the one room with that role
         audit/checkpoint        signing key of audit checkpoints                 checkpoint, purge receipts
         audit/digest            HMAC key of secrets' digests in the audit log    admin
+        restore/epoch           number of the last restore; gateways wait for it  gateway, restore
         payments/<company>      credentials of the payment company               payments alone
 
     `renewal` puts new versions of keys/mint, wire/*, seal/* and database/* (`RENEWED_KINDS`); of their values it reads two, which are
@@ -141,7 +142,12 @@ def gateway(providers: Iterable[Provider]) -> Workload:
         entry="handlers.gateway",
         port=GATEWAY_PORT,
         variables=(*_DEPLOYMENT, *_DATABASE, *_GATEWAY),
-        secrets=("keys/mint", "database/gateway", *(f"wire/{provider.slug}" for provider in providers)),
+        secrets=(
+            "keys/mint",
+            "database/gateway",
+            "restore/epoch",
+            *(f"wire/{provider.slug}" for provider in providers),
+        ),
         database_role="gateway",
         routes=("/v1/*", "/v1beta/*", "/healthz", "/readyz"),
     )
@@ -218,6 +224,7 @@ def functions(region: str) -> tuple[Workload, ...]:
         _function("operations", "spending", role="operations", mail=MAIL_HOSTS[region]),
         _function("operations", "reconcile", role="operations"),
         _function("operations", "checkpoint", role="operations", secrets=("audit/checkpoint",)),
+        _function("operations", "restore", role="operations", secrets=("audit/checkpoint", "restore/epoch")),
         _function("operations", "renewal", role="rotation", secrets=("keys/mint", "seal/public")),
         # What these ask is the cloud itself, so each region has its own.
         *(

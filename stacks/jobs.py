@@ -15,6 +15,8 @@ from stacks.function import Surroundings, build_function
 from stacks.settings import Settings
 
 JOB_S_MAX = 840
+ON_DEMAND = ("restore",)
+"""Functions that a person calls."""
 
 
 class JobsStack(RouterStack):
@@ -36,6 +38,11 @@ class JobsStack(RouterStack):
             function = build_function(self, workload, surroundings, timeout_s=JOB_S_MAX, concurrency=1)
             run_every(self, f"Every-{name}", function, interval, event)
             tell_of_errors(self, function, topic)
+        for name in ON_DEMAND:
+            (workload,) = (row for row in settings.workloads if row.name == name)
+            tell_of_errors(
+                self, build_function(self, workload, surroundings, timeout_s=JOB_S_MAX, concurrency=1), topic
+            )
 
     def _schedule(self, database: rds.DatabaseInstance) -> dict[str, tuple[cdk.Duration, dict[str, object]]]:
         policy = self.policy

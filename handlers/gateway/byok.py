@@ -109,6 +109,11 @@ class ByokBook:
         self._changes += 1
         self._accounts.pop(account, None)
 
+    def forget_all(self) -> None:
+        """All accounts may have changed."""
+        self._changes += 1
+        self._accounts.clear()
+
     def choice(self, principal: Principal) -> ByokChoice:
         """What the principal may use; nothing when the mode is off."""
         records = self._accounts.get(principal.account)

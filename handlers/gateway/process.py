@@ -14,6 +14,7 @@ from handlers.catalog.elsewhere import models_elsewhere
 from handlers.catalog.entries import Catalog
 from handlers.catalog.loading import load_catalog
 from handlers.clouds import KeptSecrets, SecretError, SecretStore, open_secret_store
+from handlers.clouds.secrets import Stage
 from handlers.gateway.makers import PURPOSE
 from handlers.gateway.room import POD_CONNECTIONS_MAX, Gateway
 from handlers.gateway.spool import Spool
@@ -28,6 +29,7 @@ from handlers.store.pool import Pool
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, identifier
 from handlers.transport.wire_client import WireClient
 
+EPOCH, EPOCH_DIGITS_MAX = "restore/epoch", 9
 DRAIN_S = 600.0
 """Streams that are open at SIGTERM may go on for so long (security.md 4.4)."""
 
@@ -84,6 +86,7 @@ async def renew(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets
     gateway.verifier.renew(mint_keys)
     gateway.makers.renew(gateway.verifier.subkeys(PURPOSE))
     gateway.wire_keys.update(wire_keys)
+    gateway.revocation.epoch_outside = _epoch_outside(secrets)
 
 
 def _dsn(settings: GatewaySettings, secrets: SecretStore) -> Dsn:
@@ -97,29 +100,28 @@ def build(settings: GatewaySettings, secrets: KeptSecrets | None = None) -> tupl
     secrets = secrets or open_secret_store(deployment)
     pool = Pool(_dsn(settings, secrets))
     store = GatewayStore(pool, pod=settings.listen[-64:])
-    return (
-        Gateway(
-            catalog=_catalog(settings),
-            enabled=frozenset(settings.providers),
-            store=store,
-            verifier=KeyVerifier(
-                find_key=store.find_key,
-                bcrypt_pool=BcryptPool(),
-                mint_keys=_mint_keys(secrets),
-                region=deployment.region,
-                environment=deployment.environment,
-            ),
-            wire_keys={slug: _wire_key(secrets, slug) for slug in settings.providers},
-            pods={
-                slug: WireClient(settings.wire.replace("{provider}", slug), connections_max=POD_CONNECTIONS_MAX)
-                for slug in settings.providers
-            },
-            spool=Spool(Path(settings.spool)),
-            log=Log(Level(deployment.log_level)),
-            behind_edge=deployment.cloud != "local",
+    gateway = Gateway(
+        catalog=_catalog(settings),
+        enabled=frozenset(settings.providers),
+        store=store,
+        verifier=KeyVerifier(
+            find_key=store.find_key,
+            bcrypt_pool=BcryptPool(),
+            mint_keys=_mint_keys(secrets),
+            region=deployment.region,
+            environment=deployment.environment,
         ),
-        pool,
+        wire_keys={slug: _wire_key(secrets, slug) for slug in settings.providers},
+        pods={
+            slug: WireClient(settings.wire.replace("{provider}", slug), connections_max=POD_CONNECTIONS_MAX)
+            for slug in settings.providers
+        },
+        spool=Spool(Path(settings.spool)),
+        log=Log(Level(deployment.log_level)),
+        behind_edge=deployment.cloud != "local",
     )
+    gateway.revocation.epoch_outside = _epoch_outside(secrets)
+    return gateway, pool
 
 
 def _catalog(settings: GatewaySettings) -> Catalog:
@@ -135,6 +137,13 @@ def _catalog(settings: GatewaySettings) -> Catalog:
 
 def _mint_keys(secrets: SecretStore) -> MintKeys:
     return MintKeys.parse(secrets.get("keys/mint").reveal())
+
+
+def _epoch_outside(secrets: KeptSecrets) -> int:
+    """The epoch that a restore has announced; 0 when none ever did."""
+    announced = secrets.find(EPOCH, Stage.CURRENT)
+    text = announced.reveal() if announced else b""
+    return int(text) if len(text) <= EPOCH_DIGITS_MAX and text.isdigit() else 0
 
 
 def _wire_key(secrets: SecretStore, provider: str) -> bytes:

@@ -51,6 +51,7 @@ def answer(gateway: Gateway, exchange: Exchange, route: Route) -> None:
 async def _answer_known(gateway: Gateway, exchange: Exchange, route: Route, request_id: str) -> None:
     try:
         token = presented_key(exchange.head)
+        gateway.refuse_while_closed()
         principal = gateway.verifier.cached(token) or await gateway.verifier.authenticate(token)
         body = await (_key if route.name == "key" else _generation)(gateway, exchange, principal, route)
         exchange.send(200, [*JSON_HEADERS, (b"x-request-id", request_id.encode())], _encode(body))

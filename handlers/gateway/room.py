@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from handlers.catalog.entries import NANO, Catalog
-from handlers.errors import NotFound, TheRouterError
+from handlers.errors import NotFound, TheRouterError, Unavailable
 from handlers.gateway import pipeline, queries
 from handlers.gateway.arrival import Arrival
 from handlers.gateway.byok import ByokBook
@@ -89,7 +89,7 @@ class Gateway:
         self.rates = RateGate(store, time.monotonic, self.spawn)
         self.metrics = GatewayMetrics(sorted(enabled))
         self.byok = ByokBook(store.byok_records)
-        self.revocation = RevocationPoller(store, verifier, log, self.byok.forget)
+        self.revocation = RevocationPoller(store, verifier, log, self.byok.forget, self.byok.forget_all)
         self.byok_care = ByokCare(store, catalog, pods, wire_keys)
         self.passages: set[Passage] = set()
         self.server = HttpServer(self._handle, admit=self._admit_head, render_error=self._render_error)
@@ -170,6 +170,8 @@ class Gateway:
             waiting.append("spool")
         if not self.revocation.caught_up:
             waiting.append("database")
+        if not self.revocation.open:
+            waiting.append("restore")
         return waiting
 
     def spawn(self, work: Coroutine[Any, Any, None] | Awaitable[None]) -> None:
@@ -249,8 +251,14 @@ class Gateway:
         self._seed = (self._seed * 6364136223846793005 + 1442695040888963407) & 0xFFFF_FFFF_FFFF_FFFF
         return self._seed >> 32
 
+    def refuse_while_closed(self) -> None:
+        """Unavailable before the database is known to be the latest: see revocation.py."""
+        if not self.revocation.open:
+            raise Unavailable("The service is starting or being restored; retry shortly.", retry_after_s=5)
+
     async def recognise(self, token: bytes) -> Principal:
         """Whose key this is, with everything that planning its requests takes; as KeyVerifier.authenticate."""
+        self.refuse_while_closed()
         principal = self.verifier.cached(token) or await self.verifier.authenticate(token)
         await self.byok.load(principal.account)
         return principal

@@ -150,6 +150,13 @@ class KeyVerifier:
             self._entries.pop(self._digests.pop(key_id, b""), None)
         self._refused = {digest: refused for digest, refused in self._refused.items() if refused[1] not in gone}
 
+    def forget_all(self) -> None:
+        """Drop everything that is remembered."""
+        self._forgets += 1
+        self._entries.clear()
+        self._digests.clear()
+        self._refused = {}
+
     def forget_account(self, account: str) -> None:
         """Drop what is remembered about all keys of an account."""
         self.forget([key_id for key_id, digest in self._digests.items() if self._account_of(digest) == account])

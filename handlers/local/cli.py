@@ -23,6 +23,8 @@ from handlers.local.commands import (
 from handlers.local.credit import REASONS, add_credit, confirm_key, list_alerts, list_credit, nano_of
 from handlers.local.home import HomeBusy
 from handlers.local.replay import replay
+from handlers.local.restore import begin as begin_restore
+from handlers.local.restore import replay as replay_restore
 from handlers.local.rotation import rotate
 from handlers.local.up import up
 
@@ -78,6 +80,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_credit(commands)
     _add_audit(commands)
     rotation = _command(commands, "rotate", "a new version of a secret, while requests go on", rotate)
+    restored = commands.add_parser("restore", help="put an old database back without what was revoked and purged since")
+    steps = restored.add_subparsers(metavar="STEP", required=True)
+    _command(steps, "begin", "stop serving until the procedure is done", begin_restore)
+    again = _command(steps, "replay", "take away again what the diary tells, then serve", replay_restore)
+    again.add_argument("--diary", default="", help="the diary, if it is not in its place")
     rotation.add_argument("name", help="keys/mint, seal/PROVIDER, wire/PROVIDER or database/ROLE")
     return parser
 

@@ -71,6 +71,11 @@ class Home:
         return self.root / "spool"
 
     @property
+    def diary(self) -> Path:
+        """What operations did, outside the database: a restore needs it."""
+        return self.root / "diary.jsonl"
+
+    @property
     def logs(self) -> Path:
         """One file per process."""
         return self.root / "logs"

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import httpx
 import msgspec
 
 from handlers.catalog.entries import Catalog
@@ -23,6 +22,7 @@ from handlers.local.aws import AwsStandIn, ensure_secrets
 from handlers.local.home import Home
 from handlers.local.payments_beside import PaymentsBeside
 from handlers.local.postgres import PostgresServer, free_port
+from handlers.local.probes import accepts, answers, serves
 from handlers.local.processes import Child, plain_environment
 from handlers.settings import Variable
 from handlers.store.logins import read_login
@@ -233,7 +233,7 @@ class LocalSystem:
         self.model = Child("model", command, plain_environment({}), self.home.logs / "model.log")
         self.model.start()
         self._addresses = {"local": f"http://127.0.0.1:{port}/v1"}
-        self.model.await_ready(lambda: _answers(f"http://127.0.0.1:{port}/health"), MODEL_TIMEOUT_S)
+        self.model.await_ready(lambda: answers(f"http://127.0.0.1:{port}/health"), MODEL_TIMEOUT_S)
 
     def _deployment_variables(self) -> dict[str, str]:
         variables: dict[str, str] = {
@@ -274,14 +274,16 @@ class LocalSystem:
     def _await_pods(self) -> None:
         for slug, pod in self.pods.items():
             self._progress(f"provider {slug}")
-            pod.await_ready(partial(_accepts, self.pod_address(slug)), START_TIMEOUT_S)
+            pod.await_ready(partial(accepts, self.pod_address(slug)), START_TIMEOUT_S)
 
     def start_gateway(self) -> None:
         """Start the gateway's process and wait until it is ready."""
         self._progress("gateway")
         self.gateway = self._gateway_child("gateway", self.port)
         self.gateway.start()
-        self.gateway.await_ready(lambda: _answers(f"{self.url}/readyz"), START_TIMEOUT_S)
+        self.gateway.await_ready(lambda: serves(self.url), START_TIMEOUT_S)
+        if not answers(f"{self.url}/readyz"):
+            self._progress("the gateway waits for a restore to be finished: therouter restore replay")
 
     def add_replica(self) -> int:
         """Start one more gateway over the same database and pods; returns its port."""
@@ -289,7 +291,7 @@ class LocalSystem:
         replica = self._gateway_child(f"gateway-{len(self.replicas) + 2}", port)
         self.replicas.append(replica)
         replica.start()
-        replica.await_ready(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), START_TIMEOUT_S)
+        replica.await_ready(lambda: answers(f"http://127.0.0.1:{port}/readyz"), START_TIMEOUT_S)
         return port
 
     def _gateway_child(self, name: str, port: int) -> Child:
@@ -319,6 +321,7 @@ class LocalSystem:
     def _start_schedules(self) -> None:
         # Every few seconds all is well: only what is not well is worth a line here.
         quiet = {"POWERTOOLS_LOG_LEVEL": "WARNING", "POWERTOOLS_METRICS_DISABLED": "true"}
+        quiet[Variable.DIARY] = str(self.home.diary)
         variables = {**self._deployment_variables(), **self._database_variables("operations"), **quiet, **self._mail()}
         command = [sys.executable, "-m", "handlers.local.schedules"]
         self.schedules = Child("schedules", command, plain_environment(variables), self.home.logs / "schedules.log")
@@ -337,7 +340,7 @@ class LocalSystem:
         command = [sys.executable, "-m", "handlers.local.functions", entry, "--port", str(self.admin_port)]
         self.admin = Child("admin", command, plain_environment(variables), self.home.logs / "admin.log")
         self.admin.start()
-        self.admin.await_ready(lambda: _answers(f"{self.admin_url}/openapi.json"), START_TIMEOUT_S)
+        self.admin.await_ready(lambda: answers(f"{self.admin_url}/openapi.json"), START_TIMEOUT_S)
 
     def _start_site(self) -> None:
         if not self.options.site:
@@ -356,7 +359,7 @@ class LocalSystem:
         ]
         self.site = Child("site", command, plain_environment(variables), self.home.logs / "site.log")
         self.site.start()
-        self.site.await_ready(lambda: _answers(f"{self.site_url}/trust"), START_TIMEOUT_S)
+        self.site.await_ready(lambda: answers(f"{self.site_url}/trust"), START_TIMEOUT_S)
 
     def _start_payments(self) -> None:
         if not self.options.payments:
@@ -376,19 +379,3 @@ class LocalSystem:
 
 def _remove_socket(address: str) -> None:
     Path(address.removeprefix("unix:")).unlink(missing_ok=True)
-
-
-def _accepts(address: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(address.removeprefix("unix:"))
-        except OSError:
-            return False
-        return True
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False

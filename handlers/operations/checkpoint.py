@@ -3,6 +3,7 @@
 Rules
     The chain is recomputed over every row that a checkpoint adds, beginning at the last row of the one before. Once a night
     (`rebuild`) it is recomputed from the first row, and the tree's root compared with the last checkpoint.
+    What the new rows revoked and removed is reported before they are sealed, so that a restore can take it away again.
     A trail that does not fit is never sealed: the function fails, which sounds its alarm, and says at which row.
 """
 
@@ -18,6 +19,7 @@ from handlers.audit.notes import NoteBroken, checkpoint_text, open_note, read_ch
 from handlers.audit.verification import CHAIN_START, next_chain
 from handlers.operations.database import open_store
 from handlers.operations.journal import Outcome, read_event, report
+from handlers.operations.restore import note_gone
 from handlers.operations.sealing import Sealer, open_sealer
 from handlers.store.operations import AuditLeaf, OperationsStore, SealedTrail
 
@@ -54,6 +56,7 @@ def seal_trail(store: OperationsStore, sealer: Sealer, *, rebuild: bool = False)
         raise TrailTampered(f"the audit trail ends at row {frontier.size}, and {sealed.size} rows were sealed")
     new_rows = frontier.size - sealed.size
     if new_rows:
+        note_gone(store, sealed.size, frontier.size)
         note = sealer.sign(checkpoint_text(sealer.origin, frontier.size, frontier.root()))
         store.seal_audit(frontier.size, note, sealer.verifier, frontier.pack())
     root = base64.b64encode(frontier.root()).decode()

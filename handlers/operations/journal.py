@@ -5,12 +5,15 @@ The structs are the schema: integers, booleans, names of ours and AWS ids. No ex
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from handlers.settings import Variable
 from handlers.telemetry.redaction import redact
 
 SERVICE = "operations"
@@ -43,6 +46,9 @@ def report(outcome: Outcome) -> dict[str, object]:
     name = type(outcome).__name__
     fields = msgspec.json.decode(redact(msgspec.json.encode(outcome)), type=dict[str, object])
     logger.info(name, extra={"outcome": fields})
+    if diary := os.environ.get(Variable.DIARY, ""):
+        with Path(diary).open("ab") as lines:
+            lines.write(msgspec.json.encode({"outcome": name, **fields}) + b"\n")
     metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
     metrics.flush_metrics()
     return {"outcome": name, **fields}

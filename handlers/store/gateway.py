@@ -129,6 +129,11 @@ class GatewayStore:
         """The number of the latest change: where an empty cache starts to watch."""
         return int((await self._pool.call("gateway_change_latest"))[0][0])
 
+    async def watch(self) -> tuple[int, int]:
+        """(the number of the latest change, the epoch of the database: how often it was restored)."""
+        latest, epoch = (await self._pool.call("gateway_watch"))[0]
+        return int(latest), int(epoch)
+
     async def changes_since(self, seq: int) -> list[KeyChange]:
         """Changes after a number, in order."""
         rows = await self._pool.call("gateway_changes", since=seq)

@@ -185,6 +185,23 @@ class OperationsStore:
         rows = self._pool.run("operations_seal_audit", size=size, note=note, verifier=verifier, frontier=frontier)
         return bool(rows[0][0])
 
+    def gone(self, after: int, upto: int) -> list[str]:
+        """What the rows of the trail after a number took away, for a restore to take away again; see restore.py."""
+        return [str(entry) for _, entry in self._pool.run("operations_gone", after=after, upto=upto)]
+
+    def replay(self, entry: str) -> None:
+        """Take one thing away again."""
+        while not self._pool.run("operations_replay", entry=entry)[0][0]:
+            continue
+
+    def restore_epoch(self) -> int:
+        """How often the database was restored."""
+        return int(self._pool.run("operations_restore_epoch")[0][0])
+
+    def reopen(self, epoch: int, entries: int) -> None:
+        """Everything was taken away again: gateways may serve."""
+        self._pool.run("operations_reopen", epoch=epoch, entries=entries)
+
     def tidy(self) -> tuple[int, int]:
         """Forget what the purge no longer needs; returns (request tokens, empty partitions) that went."""
         tokens, partitions = self._pool.run("operations_tidy_usage")[0]

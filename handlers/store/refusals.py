@@ -99,6 +99,9 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "byok_unknown": Refusal(NotFound, "The tenant has no such provider key; list them to see their ids.", "record_id"),
     "byok_sealed_invalid": Refusal(InvalidRequest, "A provider key sealed anew keeps its place.", "sealed"),
+    "restore_entry_invalid": Refusal(
+        InvalidRequest, "An entry is a kind, an id and a value, as the checkpoint function reports them.", "entries"
+    ),
     "confirmation_required": Refusal(
         Conflict,
         "This removes data for good; confirm it as its documentation says.",

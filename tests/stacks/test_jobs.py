@@ -44,7 +44,7 @@ def test_each_event_is_one_that_its_function_reads(production: Any, job: str) ->
 
 def test_every_job_runs_alone_and_ends(production: Any) -> None:
     rows = production.properties("AWS::Lambda::Function", "Jobs")
-    assert len(rows) == 8
+    assert len(rows) == 9
     assert {(row["ReservedConcurrentExecutions"], row["Timeout"]) for row in rows} == {(1, 840)}
 
 

@@ -7,6 +7,9 @@ select * from therouter.gateway_changes(:since)
 -- name: gateway_change_latest
 select therouter.gateway_change_latest()
 
+-- name: gateway_watch
+select * from therouter.gateway_watch()
+
 -- name: gateway_byok
 select * from therouter.gateway_byok(:tenant, :provider)
 

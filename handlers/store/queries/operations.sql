@@ -61,3 +61,17 @@ select * from therouter.operations_audit_leaves(:after, :limit)
 
 -- name: operations_seal_audit
 select therouter.operations_seal_audit(:size, :note, :verifier, :frontier)
+
+-- name: operations_gone
+-- timeout_ms: 20000
+select * from therouter.operations_gone(:after, :upto)
+
+-- name: operations_replay
+-- timeout_ms: 60000
+select therouter.operations_replay(:entry)
+
+-- name: operations_restore_epoch
+select therouter.operations_restore_epoch()
+
+-- name: operations_reopen
+select therouter.operations_reopen(:epoch, :entries)

@@ -30,7 +30,7 @@ def ensure(folder: Path, *providers: str) -> dict[str, str]:
 @pytest.mark.claim("C20", "C63")
 def test_everything_that_rooms_need_is_made_once_and_for_its_owner_alone(folder: Path) -> None:
     made = ensure(folder, "openai", "local")
-    expected = {"keys/mint", "audit/checkpoint", "audit/digest", "seal/public", "payments/stripe"}
+    expected = {"keys/mint", "audit/checkpoint", "audit/digest", "seal/public", "payments/stripe", "restore/epoch"}
     expected |= {f"database/{role}" for role in ROLES}
     expected |= {f"{kind}/{slug}" for kind in ("wire", "seal") for slug in ("openai", "local")}
     assert set(made) == expected

@@ -1,0 +1,173 @@
+"""A database that was put back serves nobody until what was revoked and purged since the backup is taken away again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from handlers.audit.notes import parse_signing_key
+from handlers.local.access import LOCAL_TENANT, LOCAL_USER, Access
+from handlers.local.aws import read_secret
+from handlers.local.restore import announce, read_diary, replay_entries
+from handlers.local.rotation import renew_secrets
+from handlers.local.schedules import RETENTION
+from handlers.local.system import DATABASE, LocalSystem
+from handlers.operations.checkpoint import seal_trail
+from handlers.operations.purge import PurgeEvent, purge
+from handlers.operations.sealing import Sealer
+from handlers.settings import Variable
+from handlers.store.connection import open_connection
+from handlers.store.operations import OperationsStore
+from handlers.store.pool import Pool
+from tests.handlers.store.world import Tenant, new_request_id, usage_line
+from tests.system import RunningSystem, running_system
+
+CLOSED = "http://127.0.0.1:9/v1"
+DAY_MS = 86_400_000
+ROWS = 5
+
+
+class Keeper:
+    """What operators and administrators do to the system."""
+
+    def __init__(self, system: RunningSystem, key_id: str) -> None:
+        self.local: LocalSystem = system.local
+        self.tenant = Tenant(str(LOCAL_TENANT), str(LOCAL_USER), key_id)
+        self.management = system.access.create_management_key("test")
+
+    def query(self, sql: str, **values: object) -> list[list[Any]]:
+        with closing(open_connection(self.local.postgres.superuser(DATABASE), timeout_s=30)) as connection:
+            rows: list[list[Any]] | None = connection.run(sql, **values)
+            return rows or []
+
+    def manage(self, method: str, path: str, body: object = None) -> Any:
+        headers = {"authorization": f"Bearer {self.management}"}
+        answer = httpx.request(
+            method, f"{self.local.admin_url}{path}", json=body, headers=headers, trust_env=False, timeout=30
+        )
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    def use_three_days_ago(self) -> None:
+        lines = [
+            usage_line(self.tenant, 1, request_id=new_request_id(time.time_ns() // 1_000_000 - 3 * DAY_MS))
+            for _ in range(ROWS)
+        ]
+        rows = (b"[" + b",".join(lines) + b"]").decode()
+        self.query("select * from therouter.usage_settle(:rows)", rows=rows)
+        assert self.usage() == ROWS
+
+    def usage(self) -> int:
+        return int(self.query("select count(*) from therouter.usage_event")[0][0])
+
+    def operate(self) -> None:
+        """What the schedules do: purge, and seal the trail."""
+        secrets = self.local.home.secrets
+        sealer = Sealer("global", parse_signing_key(read_secret(secrets, "audit/checkpoint")))
+        password = read_secret(secrets, "database/operations").decode()
+        pool = Pool(self.local.postgres.dsn("operations", password, DATABASE), connections_max=1)
+        try:
+            purge(OperationsStore(pool), PurgeEvent(**RETENTION), datetime.now(UTC), sealer)
+            seal_trail(OperationsStore(pool), sealer)
+        finally:
+            pool.close()
+
+    def status(self, key: str) -> int:
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx.get(f"{self.local.url}/v1/key", headers=headers, trust_env=False, timeout=30).status_code
+
+    def until(self, key: str, status: int) -> None:
+        deadline = time.monotonic() + 20
+        while self.status(key) != status:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@contextmanager
+def knocking(keeper: Keeper, keys: dict[str, str]) -> Iterator[Counter[tuple[str, int]]]:
+    """Somebody who tries these keys all the time, the gateway being there or not."""
+    seen: Counter[tuple[str, int]] = Counter()
+    done = threading.Event()
+
+    def knock(name: str) -> None:
+        while not done.wait(0.01):
+            try:
+                seen[name, keeper.status(keys[name])] += 1
+            except httpx.HTTPError:
+                seen[name, 0] += 1
+
+    threads = [threading.Thread(target=knock, args=(name,)) for name in keys]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.claim("C10", "C68")
+def test_what_was_revoked_and_purged_stays_so_when_an_old_database_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_system({"openai": CLOSED}) as system:
+        local, home = system.local, system.local.home
+        monkeypatch.setenv(Variable.DIARY, str(home.diary))
+        kept, revoked = system.new_key("kept"), system.new_key("revoked")
+        keeper = Keeper(system, kept[9:25])
+        record = keeper.manage("POST", "/byok", {"provider": "openai", "key": "a-provider-key"})["record_id"]
+        keeper.use_three_days_ago()
+        assert (keeper.status(kept), keeper.status(revoked)) == (200, 200)
+
+        local.stop()
+        backup = home.root / "backup"
+        subprocess.run(["cp", "-a", home.postgres, backup], check=True)
+        local.start()
+
+        keeper.manage("DELETE", f"/keys/{revoked[9:25]}")
+        keeper.manage("DELETE", f"/byok/{record}")
+        keeper.manage("PUT", "/retention", {"days": 2, "confirm_rows": ROWS})
+        keeper.operate()
+        assert keeper.usage() == 0
+        keeper.until(revoked, 401)
+
+        epoch = announce(home.secrets)
+        renew_secrets(local)
+        keeper.until(kept, 503)
+        local.stop()
+        shutil.rmtree(home.postgres)
+        subprocess.run(["cp", "-a", backup, home.postgres], check=True)
+        with knocking(keeper, {"kept": kept, "revoked": revoked}) as seen:
+            local.start()
+            ready = httpx.get(f"{local.url}/readyz", trust_env=False)
+            assert (ready.status_code, "restore" in ready.json()["waiting_for"]) == (503, True)
+            assert keeper.query("select state from therouter.api_key where key_id = :k", k=revoked[9:25]) == [
+                ["active"]
+            ]
+            assert keeper.usage() == ROWS
+            time.sleep(1.0)
+            assert {status for _, status in seen} <= {0, 503}
+            with closing(Access.open(home)) as access:
+                done = replay_entries(home.secrets, access.running, read_diary(home.diary))
+            assert done.epoch == epoch
+            keeper.until(kept, 200)
+            time.sleep(0.5)
+        assert {status for name, status in seen if name == "revoked"} == {0, 503, 401}
+        assert {status for name, status in seen if name == "kept"} == {0, 503, 200}
+        assert keeper.usage() == 0
+        assert keeper.query("select count(*) from therouter.byok_key") == [[0]]
+        assert keeper.query(
+            "select retention_days from therouter.tenant where tenant_id = :t", t=keeper.tenant.tenant_id
+        ) == [[2]]
+        assert keeper.query("select count(*) from therouter.audit_row where record like '%restore.done%'") == [[1]]
+        print(f"\n{done.entries} entries; {dict(seen)}")
