@@ -32,6 +32,7 @@ FUNCTIONS: dict[str, set[str]] = {
         "gateway_changes",
         "gateway_key",
         "gateway_holder",
+        "gateway_watch",
         "key_summary",
         "place_renew",
         "rate_admit",
