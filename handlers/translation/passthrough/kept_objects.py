@@ -32,11 +32,15 @@ _SPELLED = re.compile(rb"(?<!\\)(?:\\\\)*+\\u00(?:3\d|4[1-9a-fA-F]|5[\da-aA-A]|5
 """An ASCII letter, digit or underscore as an escape; a backslash that is itself escaped begins none."""
 
 
-def refuse_kept_objects(fields: ChatFields, top: Mapping[str, msgspec.Raw], body: bytes) -> None:
-    """Raise InvalidRequest, naming the field, when the request (`body`, of which `fields` and `top`) relies on something kept."""
+def refuse_kept_fields(top: Mapping[str, msgspec.Raw]) -> None:
+    """Raise InvalidRequest, naming the field, when the top level of a request relies on something kept."""
     for name in FIELDS:
         if name in top and bytes(top[name]) != b"null":
             raise _kept(name)
+
+
+def refuse_kept_objects(fields: ChatFields, top: Mapping[str, msgspec.Raw], body: bytes) -> None:
+    """Raise InvalidRequest, naming the field, when the messages of a request (`body`, of which `fields` and `top`) do."""
     for number, message in enumerate(fields.messages):
         if isinstance(message.audio, dict) and message.audio.get("id") is not None:
             raise _kept(f"messages[{number}].audio.id")
@@ -44,7 +48,7 @@ def refuse_kept_objects(fields: ChatFields, top: Mapping[str, msgspec.Raw], body
             if part.file is not None and part.file.file_id is not None:
                 raise _kept(f"messages[{number}].content[{place}].file.file_id")
     # First the body as it stands, which is rarely guilty: the messages alone would have to be copied.
-    if (b'"file_id"' in body or b'"audio"' in body) and _KEYS.search(bytes(top["messages"])):
+    if _KEYS.search(body) and _KEYS.search(bytes(top["messages"])):
         raise _kept("messages")
     if b"\\" in body and b"\\u00" in body and _SPELLED.search(bytes(top["messages"])):
         raise InvalidRequest(

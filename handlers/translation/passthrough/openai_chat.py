@@ -18,12 +18,13 @@ from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, Cal
 from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
 from handlers.translation.passthrough.adapted_messages import adapt_messages
 from handlers.translation.passthrough.base import Draft
-from handlers.translation.passthrough.kept_objects import refuse_kept_objects
+from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
 from handlers.translation.passthrough.known_settings import KnownSettings, Settings, Terms, terms_of
 from handlers.translation.passthrough.plain_messages import PlainCall, PlainMessage, decode_plain
 
 _encode = msgspec.json.Encoder().encode
 _NULL = msgspec.Raw(b"null")
+_ANY_MESSAGES = msgspec.Raw(b'[{"role":"user"}]')
 _NOT_SETTINGS = GATEWAY_FIELDS | {"messages"}
 _HEADERS = (("content-type", "application/json"),)
 
@@ -47,17 +48,14 @@ class ChatRelay:
         terms = terms_of(asked)
         known = self.find_known(terms, asked.body) if terms else None
         if known is not None:
-            settings, raw, messages = known
-            return _draft(settings, raw, asked, messages_tokens(messages))
-        fields = decode_chat(asked.body)
-        top = decode_top(asked.body)
-        if asked.stateless:
-            refuse_kept_objects(fields, top, asked.body)
+            settings, raw, plain = known
+            return _draft(settings, raw, asked, messages_tokens(plain))
+        fields, top, messages = _read(asked)
         settings = _settings(fields, top, asked)
         if terms:
             self._known.learn(terms, asked.body, top, settings)
-        adapted = adapt_messages(fields.messages, top["messages"], asked.upstream)
-        return _draft(settings, adapted, asked, messages_tokens(fields.messages) + _tools_tokens(top))
+        adapted = adapt_messages(messages, top["messages"], asked.upstream)
+        return _draft(settings, adapted, asked, messages_tokens(messages) + _tools_tokens(top))
 
     def find_known(self, terms: Terms, body: bytes) -> KnownBody | None:
         """A body with settings that are known under these terms and messages that are plain, read no further."""
@@ -88,6 +86,20 @@ class ChatRelay:
     def closing(self) -> bytes:
         """The end marker."""
         return DONE
+
+
+def _read(asked: Asked) -> tuple[ChatFields, dict[str, msgspec.Raw], list[PlainMessage] | list[MessageField]]:
+    """The fields of a body, its top level, and its messages: plain ones are looked at once, all others with the rest."""
+    top = decode_top(asked.body)
+    if asked.stateless:
+        refuse_kept_fields(top)
+    plain = decode_plain(top["messages"]) if "messages" in top else None
+    if plain is not None:
+        return decode_chat(_encode({**top, "messages": _ANY_MESSAGES})), top, plain
+    fields = decode_chat(asked.body)
+    if asked.stateless:
+        refuse_kept_objects(fields, top, asked.body)
+    return fields, top, fields.messages
 
 
 def _draft(settings: Settings, messages: RawMessages, asked: Asked, prompt_tokens: int) -> Draft:

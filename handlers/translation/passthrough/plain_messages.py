@@ -53,7 +53,7 @@ _Messages = Annotated[list[PlainMessage], Meta(min_length=1, max_length=MESSAGES
 _DECODER: msgspec.json.Decoder[list[PlainMessage]] = msgspec.json.Decoder(_Messages)
 
 
-def decode_plain(messages: bytes | memoryview) -> list[PlainMessage] | None:
+def decode_plain(messages: bytes | memoryview | msgspec.Raw) -> list[PlainMessage] | None:
     """One JSON array of plain messages; None for anything else."""
     try:
         return _DECODER.decode(messages)

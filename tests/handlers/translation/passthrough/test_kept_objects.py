@@ -7,7 +7,7 @@ import pytest
 
 from handlers.errors import InvalidRequest
 from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top
-from handlers.translation.passthrough.kept_objects import refuse_kept_objects
+from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
 
 pytestmark = pytest.mark.claim("A73")
 
@@ -17,6 +17,7 @@ HELLO = '[{"role":"user","content":"Hello"}]'
 
 def check(messages: str, rest: str = "") -> None:
     body = f'{{"model":"m","messages":{messages}{rest}}}'.encode()
+    refuse_kept_fields(decode_top(body))
     refuse_kept_objects(decode_chat(body), decode_top(body), body)
 
 

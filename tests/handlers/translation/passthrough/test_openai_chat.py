@@ -117,3 +117,14 @@ def test_the_second_body_like_it_is_read_by_its_messages_alone(monkeypatch: pyte
     assert second.prompt_tokens > first.prompt_tokens
     with pytest.raises(NameError):
         relay.draft(asked(body % '[{"role":"user","content":[{"type":"image_url","image_url":"https://x"}]}]'))
+
+
+@pytest.mark.claim("A73")
+@pytest.mark.parametrize("rest", ['"user":"u"', '"tools":[]', '"temperature":9', '"conversation":"c"', '"stop":[1]'])
+def test_a73_plain_messages_are_read_apart_and_the_rest_says_what_it_always_said(rest: str) -> None:
+    plain, wordy = HELLO, '[{"role":"user","content":[{"type":"text","text":"hi","cache_control":null}]}]'
+    ours, theirs = (drafted(ChatRelay(), asked(f'{{"messages":{one},{rest}}}')) for one in (plain, wordy))
+    if isinstance(ours, str) or isinstance(theirs, str):
+        assert ours == theirs
+    else:
+        assert ours[0] == theirs[0]
