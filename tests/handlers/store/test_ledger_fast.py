@@ -94,6 +94,7 @@ end $$
 )
 PLAY = "select therouter.play(:n, cast(:s as json))"
 RETIRE = (
+    "update therouter.lease set expires_at = now() - interval '1 s'",
     "select therouter.credit_reap(100000)",
     "update therouter.credit_grant set ended_at = now() where ended_at is null",
 )
@@ -200,7 +201,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self, player: Player) -> None:
         super().__init__()
-        for statement in RETIRE:  # what the last ones left to expire and to end is not the next ones'
+        for statement in RETIRE:  # what the last ones left to end is not the next ones', however long a run takes
             player.run(statement)
         self.player, self.lives = player, [Life(player) for _ in range(2)]
         self.batch: list[tuple[Step, str]] = []
