@@ -34,7 +34,7 @@ Secrets
     the code that reads it. By hand: provider/* (the provider's console), payments/stripe, seal/* and seal/public (one X25519
     pair for each provider), keys/mint, audit/checkpoint. Randomly made and already fit: wire/*, database/*, audit/digest.
         aws secretsmanager put-secret-value --secret-id therouter/production/provider/openai --secret-string file:///dev/stdin
-    Pods and functions read them when they start; restart the one deployment that reads the changed secret.
+    Pods and functions read them when they start and each 5 minutes; payments/* and audit/* when they start.
 
 Database
     The owner's password is RDS's own secret (rds!db-...). From a host in the gateway subnets, with that password:
@@ -43,8 +43,12 @@ Database
 
 Restore drill, each month; promised: lose at most 5 minutes, be back within 60
     1. aws rds restore-db-instance-to-point-in-time into the database subnets, under another name, same parameter group and key.
-    2. Before traffic: run purge until nothing is due; replay revocations and deletions since the moment (audit export); compare
-       sums of the ledger (I1 to I4). A restore brings revoked keys back: this step is what takes them away again.
+    2. Before anything is restored for real: put the next number into the secret restore/epoch. Gateways answer 503 from their next
+       look at it (5 minutes, or at once when they start) until the procedure is done; those that run also notice by themselves that
+       a database went back. What the database's last minutes revoked stands outside it, in the checkpoint function's log.
+       Collect the entries of RevocationsNoted since the moment of the backup from that log, oldest first, and call the function
+       `restore` with {"entries": [...], "purge": <the event of purge>}. It replays them, purges, and writes the epoch; gateways
+       forget what they remember and serve. Then compare the sums of the ledger (I1 to I4). Not replayed: changed limits and budgets.
     3. Drill: throw it away. For real: point THEROUTER_DATABASE_HOST at it (Database stack), deploy Workloads and Functions.
 
 us-east-2 is lost
@@ -55,10 +59,15 @@ us-east-2 is lost
     us-east-2 still wakes the watchdog.
 
 Rotation
-    rotation names what is older than 90 days. provider/*: make the new key in the provider's console, put it, restart the pods,
-    revoke the old one. keys/mint, seal/*, audit/checkpoint carry versions: add the new version, restart, re-seal, remove the
-    old. wire/<provider>: put, then restart the gateway and that provider's pods together. database/<role>: alter role, put,
-    restart. Encryption keys and the owner's password rotate by themselves.
+    renewal takes the next step of every secret of ours each hour (handlers/operations/renewal.py): keys/mint, seal/*, wire/* and
+    database/* are replaced after 60 days while requests go on; every process reads its secrets again each 5 minutes. It puts values
+    that it cannot read; the audit trail has every step (secret.rotate). At once, after a leak: call it with "begin": ["seal/openai"]
+    beside its event's numbers, and again after 15 minutes for each further step. The old version of a sealing key loses its stage
+    when nothing is sealed to it any more; Secrets Manager deletes such versions in its time, KMS when a newer one needs the place.
+    rotation names what is older than 90 days, whoever should have replaced it. By hand: provider/* (make the new key in the
+    provider's console, put it, revoke the old one after 5 minutes), payments/*, audit/digest (digests of before no longer compare) and
+    audit/checkpoint (customers pin its public half: announce the new one, put it, and begin a new trail of checkpoints).
+    Encryption keys and the owner's password rotate by themselves.
 
 Known limits
     CloudFront maps every 502 and 504 to one page and cannot tell ours from its own; behind it the gateway should answer a provider's

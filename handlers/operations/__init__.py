@@ -8,6 +8,7 @@ stacks/ and aliyun/ from the policy table, so a promise, its template and its be
     checkpoint        seals the audit log                               rotation        names secrets that are too old
     snapshot_check    compares backups with what is promised            alarms          gives each node its two alarms
     watchdog          reboots one node when nothing answers any more    verify_aws      compares an account with the promises
+    renewal           rotates the secrets that are ours                 restore         takes away again what a restore brings back
 
 What asks the cloud itself (rotation, snapshot_check, alarms, watchdog) has its twin in hangzhou/.
 """
