@@ -14,7 +14,7 @@ import pytest
 from handlers.local.postgres import PostgresServer
 from handlers.store.connection import open_connection
 from handlers.store.dsn import Dsn
-from handlers.store.migrate import ROOMS, apply_migrations, set_passwords
+from handlers.store.migrate import LOGINS, apply_migrations, set_passwords
 from handlers.store.pool import Pool
 
 TEMPLATE = "therouter_template"
@@ -95,7 +95,7 @@ class Cluster:
 
     def __init__(self, home: Path) -> None:
         self.server = PostgresServer(home / "data", port=0, socket_dir=home / "socket", durable=False)
-        self.passwords = {room: secrets.token_urlsafe(12) for room in ROOMS}
+        self.passwords = {role: secrets.token_urlsafe(12) for role in LOGINS}
         self._is_made = False
 
     def start(self) -> None:

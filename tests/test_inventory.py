@@ -13,6 +13,7 @@ from handlers.gateway.observations import GatewayMetrics
 from handlers.gateway.usage_line import UsageLine
 from handlers.site.inventory import FILE, load_inventory
 from handlers.site.texts import LANGUAGES, load_texts
+from handlers.store.migrate import ROLES
 from handlers.telemetry.logs import Event
 from stacks.policy import PRODUCTION
 from tests.database import Database
@@ -21,7 +22,6 @@ from tests.handlers.site.pages import ask, make_site
 HANDLERS = Path(__file__).parents[1] / "handlers"
 WHERE = f"list it in {FILE.name} beside its neighbours, with what it holds"
 METRIC_KINDS = {"Counter", "Gauge", "Histogram", "gauge"}
-ROOMS = ("gateway", "admin", "payments", "operations", "rotation", "site")
 COLUMNS = """
 select c.relname, a.attname
 from pg_class c join pg_attribute a on a.attrelid = c.oid
@@ -68,7 +68,7 @@ def test_an_unlisted_column_is_noticed(database: Database) -> None:
 
 @pytest.mark.claim("C56")
 def test_each_room_reads_the_listed_tables_and_through_functions_alone(database: Database) -> None:
-    assert database.query(PRIVILEGES, rooms=list(ROOMS)) == []
+    assert database.query(PRIVILEGES, rooms=list(ROLES)) == []
     live = {table: sorted(rooms) for table, rooms in tables_by_room(database).items()}
     listed = {row.name: sorted(row.readers) for row in load_inventory().table}
     changed = {table: rooms for table, rooms in live.items() if listed.get(table) != rooms}
@@ -83,7 +83,7 @@ def tables_by_room(database: Database) -> dict[str, set[str]]:
     tables = set(columns_of(database))
     sources: dict[str, str] = {}
     rooms: dict[str, set[str]] = {}
-    for name, source, allowed in database.query(FUNCTIONS, rooms=list(ROOMS)):
+    for name, source, allowed in database.query(FUNCTIONS, rooms=list(ROLES)):
         assert isinstance(allowed, list)
         sources[str(name)] = sources.get(str(name), "") + str(source)
         rooms.setdefault(str(name), set()).update(allowed)

@@ -1,4 +1,7 @@
-"""How the other commands reach a running system: the admin role over the database's socket, the secrets from their files."""
+"""How the other commands reach a running system: as the founder over the database's socket, with the secrets from their files.
+
+Who can read those files owns the machine; no room has this role (migrations/0700).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from handlers.local.aws import read_secret
 from handlers.local.home import Home
 from handlers.local.system import DATABASE, ENVIRONMENT, Running
 from handlers.store.admin import AdminStore
-from handlers.store.control import ControlStore
 from handlers.store.dsn import Dsn
 from handlers.store.pool import Pool
 
@@ -45,8 +47,8 @@ class Access:
             raise NotRunning("nothing is running here; start it with `make up` (or `therouter up`) in another terminal")
         running = msgspec.json.decode(home.running.read_bytes(), type=Running)
         dsn = Dsn(
-            user="admin",
-            password=read_secret(home.secrets, "database/admin").decode(),
+            user="founder",
+            password=read_secret(home.secrets, "database/founder").decode(),
             database=DATABASE,
             socket_dir=running.database_folder,
             port=running.database_port,
@@ -88,7 +90,7 @@ class Access:
         made = generate_key(
             self.running.region, ENVIRONMENT, MintKeys.parse(read_secret(self.home.secrets, "keys/mint"))
         )
-        ControlStore(self.pool).create_first_management_key(
+        self.store.create_first_management_key(
             made.key_id, str(LOCAL_TENANT), str(LOCAL_USER), name, hash_secret(made.secret)
         )
         return made.token

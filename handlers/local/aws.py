@@ -32,8 +32,8 @@ from handlers.keys.grammar import MintKeys
 from handlers.keys.opening import parse_private_keys
 from handlers.keys.sealing import derive_public, generate_keypair, parse_public_keys
 from handlers.local.processes import Child, plain_environment
+from handlers.store.migrate import LOGINS
 
-ROLES = ("gateway", "admin", "payments", "operations", "rotation", "site")
 REGION = "us-east-2"
 READY_TIMEOUT_S = 20.0
 SECRET_CHARS_MIN = 32
@@ -81,7 +81,7 @@ def _wanted(slugs: list[str], region: str) -> dict[str, Callable[[], bytes]]:
         "audit/digest": _make_text,
         "restore/epoch": lambda: b"0",
     }
-    wanted |= {f"database/{role}": _make_text for role in ROLES}
+    wanted |= {f"database/{role}": _make_text for role in LOGINS}
     wanted |= {f"wire/{slug}": _make_text for slug in slugs}
     wanted |= {f"seal/{slug}": _make_sealing_key for slug in slugs}
     if region == "global":

@@ -97,7 +97,8 @@ def renew_secrets(system: LocalSystem) -> None:
     if system.aws is not None:
         system.aws.renew()
     payments = [system.payments.server] if system.payments is not None else []
-    functions = [child for child in (system.admin, system.schedules, *payments) if child is not None]
+    admin = [system.admin.server] if system.admin is not None else []
+    functions = [child for child in (*admin, system.schedules, *payments) if child is not None]
     for child in (*system.pods.values(), system.gateway, *system.replicas, *functions):
         if child.running:
             os.kill(child.pid, signal.SIGHUP)

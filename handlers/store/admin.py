@@ -1,4 +1,7 @@
-"""What the control plane asks of PostgreSQL first: tenants, users, keys, and a look at what was used."""
+"""What the founder asks of PostgreSQL: the first tenant, its users and keys, credit by hand, and a look at what was used.
+
+For the command line and the first start of a deployment. These functions name tenants, so no room may call them.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,7 @@ class LedgerRule(NamedTuple):
 
 
 class AdminStore:
-    """The admin room's façade; blocking, for functions and the command line."""
+    """The founder's façade; blocking, for the command line. Its pool is of the role `founder`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -122,6 +125,12 @@ class AdminStore:
             "admin_create_key", key_id=key_id, tenant=tenant_id, user=user_id, name=name, hash=digest, limits=encoded,
             expires_at=expires_at,
         )  # fmt: skip
+
+    def create_first_management_key(self, key_id: str, tenant_id: str, user_id: str, name: str, digest: str) -> None:
+        """The key that all others come from; Conflict when the tenant has one that works."""
+        self._pool.run(
+            "admin_first_management_key", key_id=key_id, tenant=tenant_id, user=user_id, name=name, hash=digest
+        )
 
     def revoke_key(self, tenant_id: str, key_id: str) -> bool:
         """Revoke a key; False when it was revoked already, NotFound when the tenant has none of this id."""

@@ -73,12 +73,6 @@ class ControlStore:
         # Not strict: times are Unix seconds there and moments here.
         return msgspec.json.decode(rows[0][0] or "null", type=kind, strict=False)
 
-    def create_first_management_key(self, key_id: str, tenant_id: str, user_id: str, name: str, digest: str) -> None:
-        """The key that all others come from; Conflict when the tenant has one that works."""
-        self._pool.run(
-            "admin_first_management_key", key_id=key_id, tenant=tenant_id, user=user_id, name=name, hash=digest
-        )
-
     def sign_in(
         self,
         session_id: str,

@@ -6,7 +6,8 @@ Rules
     `0000_roles.sql` says who exists and runs each time, as the migrating role; everything after it runs as the owner,
     in the schema `therouter`, so that what a migration creates belongs to the owner and nobody else may use it.
 Numbers
-    0001-0099 tenants, ledger, usage   02xx payments   03xx admin   04xx operations   05xx routing
+    0001-0099 tenants, ledger, usage   02xx payments   03xx admin   04xx operations   05xx routing   06xx money
+    07xx who may call what of all that
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ from handlers.store.connection import open_connection
 from handlers.store.dsn import Dsn
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-ROOMS = ("gateway", "admin", "payments", "operations", "rotation", "site")
+ROOMS = ("gateway", "admin", "payments", "operations", "rotation")
+"""The roles of rooms that read the database; their logins take turns (0410)."""
+LOGINS = (*ROOMS, "founder")
+"""The roles that have a password."""
+ROLES = (*LOGINS, "site")
 SCRAM_ITERATIONS = 4096
 
 
@@ -56,7 +61,7 @@ def apply_migrations(dsn: Dsn, directory: Path = MIGRATIONS) -> list[str]:
 
 
 def set_passwords(dsn: Dsn, passwords: Mapping[str, str]) -> None:
-    """Give each room's role its password (role -> password); what travels is a SCRAM verifier."""
+    """Give each role its password (role -> password); what travels is a SCRAM verifier."""
     connection = open_connection(dsn, timeout_s=30)
     try:
         for role, password in passwords.items():

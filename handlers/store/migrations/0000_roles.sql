@@ -3,13 +3,17 @@
 -- therouter_owner   owns everything, never logs in; functions run with its rights
 -- therouter_control owns the control plane's functions; it does not own their tables, so that row-level security binds them
 -- therouter_logins  may alter the rooms' logins; owns the one function that does
--- gateway ... rotation  one role per room: log in, inherit nothing, may EXECUTE the functions and read the views granted to them
+-- gateway ... site  one role per room: inherit nothing, may EXECUTE the functions and read the views granted to them
 -- gateway_b ...     a room's second login, with the rights of the first: the two take turns when passwords are rotated
+-- founder           the command line of one machine, and whoever puts the first tenant into a new deployment; no room has its
+--                   password, and rotation cannot set it. It alone names tenants: the rooms find them from whoever they have
+--                   authenticated
+-- The site reads nothing here, so its role cannot log in and has no password.
 create schema if not exists therouter;
 
 create or replace function therouter.room_logins() returns text[] language sql immutable set search_path = pg_catalog as $$
   select array_agg(room || suffix order by room, suffix)
-  from unnest(array['gateway', 'admin', 'payments', 'operations', 'rotation', 'site']) room
+  from unnest(array['gateway', 'admin', 'payments', 'operations', 'rotation']) room
   cross join unnest(array['', '_b']) suffix
 $$;
 
@@ -30,7 +34,7 @@ begin
   grant therouter_logins to therouter_owner;
   -- From PostgreSQL 16 on, who creates a role may grant it and not yet act as it.
   execute format('grant therouter_owner to %I', current_user);
-  foreach room in array therouter.room_logins() loop
+  foreach room in array therouter.room_logins() || array['site', 'founder'] loop
     if not exists (select from pg_roles where rolname = room) then
       if room like '%\_b' then
         execute format('create role %I nologin inherit connection limit 200', room);
@@ -41,7 +45,12 @@ begin
     if room like '%\_b' then
       execute format('grant %I to %I', left(room, -2), room);
     end if;
-    execute format('grant %I to therouter_logins with admin option', room);
+    if room = any (therouter.room_logins()) then
+      execute format('grant %I to therouter_logins with admin option', room);
+    end if;
+    if room = 'site' then
+      execute format('alter role %I nologin password null', room);
+    end if;
     execute format('grant connect on database %I to %I', current_database(), room);
     execute format('alter role %I in database %I set search_path = pg_catalog', room, current_database());
     -- No value of a request may reach the server's log: messages and statements of ERRORs quote values.
@@ -66,7 +75,7 @@ alter schema therouter owner to therouter_owner;
 alter function therouter.room_logins() owner to therouter_owner;
 revoke all on function therouter.room_logins() from public;
 grant usage, create on schema therouter to therouter_control, therouter_logins;
-grant usage on schema therouter to gateway, admin, payments, operations, rotation, site;
+grant usage on schema therouter to gateway, admin, payments, operations, rotation, site, founder;
 
 -- What has been applied; the digest tells a changed file from the one that ran.
 create table if not exists therouter.migration (
@@ -80,7 +89,7 @@ alter table therouter.migration owner to therouter_owner;
 create or replace function therouter.set_login(p_role text, p_verifier text) returns void
 language plpgsql set search_path = pg_catalog as $$
 begin
-  if not p_role = any (therouter.room_logins()) or p_verifier not like 'SCRAM-SHA-256$%' then
+  if not p_role = any (therouter.room_logins() || array['founder']) or p_verifier not like 'SCRAM-SHA-256$%' then
     raise exception using errcode = 'TR400', constraint = 'login_invalid', message = 'login';
   end if;
   execute format('alter role %I login password %L', p_role, p_verifier);

@@ -7,6 +7,9 @@ select therouter.admin_create_user(:user, :tenant, :email, :role)
 -- name: admin_create_key
 select therouter.admin_create_key(:key_id, :tenant, :user, :name, :hash, :limits, :expires_at)
 
+-- name: admin_first_management_key
+select therouter.admin_first_management_key(:key_id, :tenant, :user, :name, :hash)
+
 -- name: admin_revoke_key
 select therouter.admin_revoke_key(:tenant, :key_id)
 

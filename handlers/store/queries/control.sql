@@ -135,9 +135,6 @@ select therouter.control_set_tenant_state(:caller, :tenant, :state)
 -- name: control_checkpoints
 select therouter.control_checkpoints(:caller, :from_size)
 
--- name: admin_first_management_key
-select therouter.admin_first_management_key(:key_id, :tenant, :user, :name, :hash)
-
 -- name: admin_sign_in
 select therouter.admin_sign_in(:session_id, :subject, :email, :tenant, :role, :life_s, :proved_at)
 

@@ -23,7 +23,7 @@ class Room:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.tenant: Tenant = make_tenant(database.pool("admin"), credit_nano=10**9)
+        self.tenant: Tenant = make_tenant(database.pool("founder"), credit_nano=10**9)
         self.store = GatewayStore(database.pool("gateway"), "pod")
         self.tasks: list[asyncio.Task[None]] = []
         self.claims = Claims(self.store, self.spawn)

@@ -14,8 +14,9 @@ from handlers.clouds.secrets import SecretError
 from handlers.keys.grammar import MintKeys
 from handlers.keys.opening import open_sealed, parse_private_keys
 from handlers.keys.sealing import SealContext, parse_public_keys, seal
-from handlers.local.aws import REGION, ROLES, AwsStandIn, ensure_secrets, read_secret
+from handlers.local.aws import REGION, AwsStandIn, ensure_secrets, read_secret
 from handlers.payments.credentials import read_stripe_secrets
+from handlers.store.migrate import LOGINS
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def ensure(folder: Path, *providers: str) -> dict[str, str]:
 def test_everything_that_rooms_need_is_made_once_and_for_its_owner_alone(folder: Path) -> None:
     made = ensure(folder, "openai", "local")
     expected = {"keys/mint", "audit/checkpoint", "audit/digest", "seal/public", "payments/stripe", "restore/epoch"}
-    expected |= {f"database/{role}" for role in ROLES}
+    expected |= {f"database/{role}" for role in LOGINS}
     expected |= {f"{kind}/{slug}" for kind in ("wire", "seal") for slug in ("openai", "local")}
     assert set(made) == expected
     assert len(set(made.values())) == len(made)

@@ -40,7 +40,7 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> AdminStore:
     """The commands open this database instead of the one in the home folder."""
     database.altered = True
-    admin = AdminStore(database.pool("admin"))
+    admin = AdminStore(database.pool("founder"))
     admin.create_tenant(str(LOCAL_TENANT), "local")
     opened = SimpleNamespace(store=admin, ensure_tenant=lambda: False, close=lambda: None)
     monkeypatch.setattr(credit, "Access", SimpleNamespace(open=lambda _home: opened))

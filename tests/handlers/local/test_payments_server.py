@@ -64,7 +64,7 @@ def _variables(database: Database, secrets: Path, region: str, **more: str) -> d
 
 
 def _tenant(database: Database, region: str) -> tuple[str, str]:
-    admin = AdminStore(database.pool("admin"))
+    admin = AdminStore(database.pool("founder"))
     tenant, user = str(uuid.uuid4()), str(uuid.uuid4())
     admin.create_tenant(tenant, "Example")
     admin.create_user(user, tenant, "person@example.com", "owner")

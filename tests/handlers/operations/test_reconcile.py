@@ -26,7 +26,7 @@ def test_after_a_walk_of_payments_and_use_every_sum_agrees(here: Database) -> No
     walk = Walk(here, 7)
     for _ in range(150):
         walk.step()
-    tenant = make_tenant(here.pool("admin"), credit_nano=10**6)
+    tenant = make_tenant(here.pool("founder"), credit_nano=10**6)
     asyncio.run(GatewayStore(here.pool("gateway"), "pod").settle([usage_line(tenant, cost) for cost in range(20)]))
     sums = {row.rule: row for row in OperationsStore(here.pool("operations")).reconcile()}
     assert sums["payments_are_their_entries"].left > 0
@@ -47,7 +47,7 @@ def test_after_a_walk_of_payments_and_use_every_sum_agrees(here: Database) -> No
 )
 def test_one_unit_anywhere_pages(here: Database, fault: str, rule: str) -> None:
     here.altered = True
-    tenant = make_tenant(here.pool("admin"), credit_nano=10**6)
+    tenant = make_tenant(here.pool("founder"), credit_nano=10**6)
     asyncio.run(GatewayStore(here.pool("gateway"), "pod").settle([usage_line(tenant, 5)]))
     order = uuid.uuid4()
     here.query(

@@ -87,16 +87,16 @@ class Site:
         self.mortal = Mortal(held, RotationStore(database.pool("rotation")))
         first = make_sealing_key(1)
         mint = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
-        self.password = database.dsn("site").password
+        self.password = database.dsn("payments").password
         fill(held, {
             "keys/mint": msgspec.json.encode({"newest": "1", "keys": {"1": mint}}).decode(),
             "seal/public": msgspec.json.encode({"openai": {"version": 1, "public": first.public}}).decode(),
             "seal/openai": first.value.decode(),
             "wire/openai": secrets.token_urlsafe(32),
-            "database/site": self.password,
+            "database/payments": self.password,
         })  # fmt: skip
         self.tenant = str(uuid.uuid4())
-        AdminStore(database.pool("admin")).create_tenant(self.tenant, "t")
+        AdminStore(database.pool("founder")).create_tenant(self.tenant, "t")
         self.sealed = self.seal()
         self.record = str(uuid.uuid4())
         database.query(
@@ -142,8 +142,8 @@ class Site:
 
     def check(self) -> None:
         """What is in use works: at any moment, however the rotation ended."""
-        login = read_login("site", self.read("database/site").decode())
-        dsn = msgspec.structs.replace(self.database.dsn("site"), user=login.user, password=login.password)
+        login = read_login("payments", self.read("database/payments").decode())
+        dsn = msgspec.structs.replace(self.database.dsn("payments"), user=login.user, password=login.password)
         with closing(open_connection(dsn, timeout_s=5)) as connection:
             assert connection.run("select therouter.account_balance(:t)", t=self.tenant) is not None
         ((stored,),) = self.database.query("select sealed from therouter.byok_key")
@@ -184,7 +184,7 @@ class Site:
         with pytest.raises(SealBroken):
             open_sealed(self.pod_keys(), self.sealed, PLACE)
         opened = self.database.query(
-            "select count(*) from pg_roles where rolname in ('site', 'site_b') and rolcanlogin"
+            "select count(*) from pg_roles where rolname in ('payments', 'payments_b') and rolcanlogin"
         )
         assert opened == [[1]]
 
@@ -206,7 +206,7 @@ def make_site(
     numbers = itertools.count()
 
     def begin_anew() -> None:
-        database.query("alter role site_b nologin")
+        database.query("alter role payments_b nologin")
         set_passwords(database.superuser, {room: cluster.passwords[room] for room in ROOMS})
         database.query("delete from therouter.byok_key")
 
@@ -223,8 +223,8 @@ def make_site(
 
 
 ROTATION = [
-    "keys/mint:announce", "seal/openai:prepare", "wire/openai:prepare", "database/site:use", "keys/mint:use", "wire/openai:use",
-    "seal/openai:publish", "database/site:close", "seal/openai:retire", "wire/openai:retire",
+    "keys/mint:announce", "seal/openai:prepare", "wire/openai:prepare", "database/payments:use", "keys/mint:use", "wire/openai:use",
+    "seal/openai:publish", "database/payments:close", "seal/openai:retire", "wire/openai:retire",
 ]  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def store(database: Database) -> OperationsStore:
 
 @pytest.fixture
 def tenant(database: Database) -> Tenant:
-    return make_tenant(database.pool("admin"))
+    return make_tenant(database.pool("founder"))
 
 
 def gone(store: OperationsStore, database: Database) -> list[str]:
@@ -55,7 +55,7 @@ def put_record(database: Database, tenant: Tenant) -> str:
 def test_the_trail_tells_what_must_not_come_back(database: Database, store: OperationsStore, tenant: Tenant) -> None:
     record, other = put_record(database, tenant), put_record(database, tenant)
     assert gone(store, database) == []
-    AdminStore(database.pool("admin")).revoke_key(tenant.tenant_id, tenant.key_id)
+    AdminStore(database.pool("founder")).revoke_key(tenant.tenant_id, tenant.key_id)
     database.query("delete from therouter.byok_key where record_id = :r", r=record)
     digest = "hmac:v1:" + "0" * 64
     database.query("update therouter.byok_key set digest = :d where record_id = :r", d=digest, r=other)

@@ -29,12 +29,12 @@ class Room:
 
     def __init__(self, database: Database, caplog: pytest.LogCaptureFixture, mailbox: Path) -> None:
         self.database, self._caplog, self.mailbox = database, caplog, mailbox
-        self.admin = AdminStore(database.pool("admin"))
+        self.admin = AdminStore(database.pool("founder"))
         self.gateway = GatewayStore(database.pool("gateway"), "pod")
 
     def tenant(self, credit_nano: int = 10**9, **limits: object) -> Tenant:
         return make_tenant(
-            self.database.pool("admin"), credit_nano=credit_nano, limits=msgspec.convert(limits, KeyLimits)
+            self.database.pool("founder"), credit_nano=credit_nano, limits=msgspec.convert(limits, KeyLimits)
         )
 
     def use(self, tenant: Tenant, cost_nano: int, days_ago: int = 0) -> None:

@@ -86,7 +86,7 @@ class PaymentsRoom:
         self.room = room
         self.clock = clock
         self.store = PaymentStore(database.pool("payments", connections_max=8))
-        self.admin = AdminStore(database.pool("admin"))
+        self.admin = AdminStore(database.pool("founder"))
 
     def tenant(self, role: str = "owner") -> Tenant:
         """A tenant with a user of this role, and two keys."""

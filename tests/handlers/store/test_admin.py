@@ -17,12 +17,12 @@ from tests.handlers.store.world import BCRYPT_OF_NOTHING, make_tenant, usage_lin
 
 @pytest.fixture
 def admin(database: Database) -> AdminStore:
-    return AdminStore(database.pool("admin"))
+    return AdminStore(database.pool("founder"))
 
 
 def test_a_tenant_a_user_and_a_key(database: Database, admin: AdminStore) -> None:
     expires_at = int(time.time()) + 3600
-    tenant = make_tenant(database.pool("admin"), credit_nano=5)
+    tenant = make_tenant(database.pool("founder"), credit_nano=5)
     limits = KeyLimits(
         requests_per_minute=5, spend_nano=0, spend_period="monthly", models=frozenset({"a/b", "c/*"}),
         ip_ranges=("10.0.0.0/8", "2001:db8::/32"), byok_only=True, data_policy="zero_retention",
@@ -46,7 +46,7 @@ def test_a_tenant_a_user_and_a_key(database: Database, admin: AdminStore) -> Non
 
 
 def test_a_key_is_revoked_once_and_only_by_its_tenant(database: Database, admin: AdminStore) -> None:
-    mine, other = (make_tenant(database.pool("admin")) for _ in range(2))
+    mine, other = (make_tenant(database.pool("founder")) for _ in range(2))
     with pytest.raises(NotFound, match="no such key"):
         admin.revoke_key(other.tenant_id, mine.key_id)
     assert admin.revoke_key(mine.tenant_id, mine.key_id)
@@ -69,7 +69,7 @@ def test_a_key_is_revoked_once_and_only_by_its_tenant(database: Database, admin:
 def test_a_key_that_does_not_fit_is_refused_with_its_field(
     database: Database, admin: AdminStore, changes: dict[str, object], expected: type[TheRouterError], param: str
 ) -> None:
-    tenant = make_tenant(database.pool("admin"))
+    tenant = make_tenant(database.pool("founder"))
     wanted: dict[str, object] = {
         "key_id": "u" * 16, "tenant_id": tenant.tenant_id, "user_id": tenant.user_id, "name": "CI",
         "digest": BCRYPT_OF_NOTHING,
@@ -80,7 +80,7 @@ def test_a_key_that_does_not_fit_is_refused_with_its_field(
 
 
 def test_what_exists_is_a_conflict(database: Database, admin: AdminStore) -> None:
-    tenant = make_tenant(database.pool("admin"))
+    tenant = make_tenant(database.pool("founder"))
     with pytest.raises(Conflict):
         admin.create_tenant(tenant.tenant_id, "Again")
     with pytest.raises(Conflict):
@@ -100,7 +100,7 @@ def test_what_exists_is_a_conflict(database: Database, admin: AdminStore) -> Non
 @pytest.mark.claim("C9", "C11")
 @pytest.mark.parametrize(("days", "allowed"), [(0, False), (1, True), (730, True), (731, False), (-5, False)])
 def test_retention_is_1_to_730_days_whatever_path_a_write_takes(database: Database, days: int, allowed: bool) -> None:
-    tenant = make_tenant(database.pool("admin"))
+    tenant = make_tenant(database.pool("founder"))
     assert database.query("select retention_days from therouter.tenant") == [[90]]
     change = "update therouter.tenant set retention_days = :d where tenant_id = :t"
     if allowed:
@@ -111,14 +111,14 @@ def test_retention_is_1_to_730_days_whatever_path_a_write_takes(database: Databa
 
 
 def test_credit_is_adjusted_once_with_a_reason(database: Database, admin: AdminStore) -> None:
-    tenant = make_tenant(database.pool("admin"))
+    tenant = make_tenant(database.pool("founder"))
     assert admin.adjust_credit("a.1", tenant.tenant_id, 100, "goodwill") == "ok"
     assert admin.adjust_credit("a.1", tenant.tenant_id, 100, "goodwill") == "exists"
     assert admin.adjust_credit("a.2", tenant.tenant_id, -30, "expiry") == "ok"
     assert admin.adjust_credit("a.3", tenant.tenant_id, 7, "waiver") == "ok"
     with pytest.raises(Conflict, match="another amount"):
         admin.adjust_credit("a.1", tenant.tenant_id, 101, "goodwill")
-    other = make_tenant(database.pool("admin"))
+    other = make_tenant(database.pool("founder"))
     with pytest.raises(Conflict, match="another amount or tenant"):
         admin.adjust_credit("a.1", other.tenant_id, 100, "goodwill")
     with pytest.raises(InvalidRequest):
@@ -134,7 +134,7 @@ def test_credit_is_adjusted_once_with_a_reason(database: Database, admin: AdminS
 
 
 def test_recent_usage_is_the_tenants_own_newest_first(database: Database, admin: AdminStore) -> None:
-    mine, other = (make_tenant(database.pool("admin"), credit_nano=1_000) for _ in range(2))
+    mine, other = (make_tenant(database.pool("founder"), credit_nano=1_000) for _ in range(2))
     store = GatewayStore(database.pool("gateway"), "pod")
     for cost in (1, 2, 3):
         asyncio.run(store.settle([usage_line(mine, cost), usage_line(other, 100)]))
@@ -148,7 +148,7 @@ def test_recent_usage_is_the_tenants_own_newest_first(database: Database, admin:
 @pytest.mark.claim("C12")
 def test_the_check_finds_every_kind_of_difference(database: Database, admin: AdminStore) -> None:
     """Its positive control: a sum that cannot be wrong would prove nothing."""
-    tenant = make_tenant(database.pool("admin"), credit_nano=10_000)
+    tenant = make_tenant(database.pool("founder"), credit_nano=10_000)
     asyncio.run(GatewayStore(database.pool("gateway"), "pod").settle([usage_line(tenant, 10)]))
     faults = {
         "update therouter.account set balance_nano = balance_nano + 1": {"balances_are_their_entries"},
@@ -168,7 +168,7 @@ def test_the_check_finds_every_kind_of_difference(database: Database, admin: Adm
 
 
 def test_history_is_appended_to_and_never_rewritten(database: Database, admin: AdminStore) -> None:
-    make_tenant(database.pool("admin"), credit_nano=10)
+    make_tenant(database.pool("founder"), credit_nano=10)
     assert admin.list_tenants()
     for rewriting in (
         "update therouter.entry set amount_nano = 1",

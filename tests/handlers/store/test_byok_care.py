@@ -29,7 +29,7 @@ class Shelf:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.tenant = str(uuid.uuid4())
-        AdminStore(database.pool("admin")).create_tenant(self.tenant, "t")
+        AdminStore(database.pool("founder")).create_tenant(self.tenant, "t")
         self.store = GatewayStore(database.pool("gateway"), "pod")
 
     def put(self, text: str = "abcd", version: int = 1) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def store(database: Database) -> GatewayStore:
 def test_a69_a_node_that_is_an_hour_off_holds_and_settles_as_all_others(
     database: Database, store: GatewayStore, monkeypatch: pytest.MonkeyPatch, step_s: int
 ) -> None:
-    tenant = make_tenant(database.pool("admin"), credit_nano=10**6)
+    tenant = make_tenant(database.pool("founder"), credit_nano=10**6)
     true_time = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: true_time() + step_s * 10**9)
     monkeypatch.setattr(time, "time", lambda: true_time() / 10**9 + step_s)
@@ -47,4 +47,4 @@ def test_a69_a_node_that_is_an_hour_off_holds_and_settles_as_all_others(
     again = asyncio.run(store.admit_rates(str(uuid.uuid4()), [claim], 60))
     assert (grant.granted, again.granted, again.refused) == ([1], [0], 1)
     assert 1 <= again.wait_s <= 61
-    assert [rule for rule in AdminStore(database.pool("admin")).check_ledger() if rule.difference] == []
+    assert [rule for rule in AdminStore(database.pool("founder")).check_ledger() if rule.difference] == []

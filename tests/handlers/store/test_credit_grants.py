@@ -24,8 +24,8 @@ class Room:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.tenant: Tenant = make_tenant(database.pool("admin"), credit_nano=1_000)
-        self.admin = AdminStore(database.pool("admin"))
+        self.tenant: Tenant = make_tenant(database.pool("founder"), credit_nano=1_000)
+        self.admin = AdminStore(database.pool("founder"))
         self.gateway = GatewayStore(database.pool("gateway"), "pod")
         self.operations = OperationsStore(database.pool("operations"))
 

@@ -26,12 +26,12 @@ def store(database: Database) -> GatewayStore:
 
 
 def _sums_are_exact(database: Database) -> bool:
-    return not any(rule.difference for rule in AdminStore(database.pool("admin")).check_ledger())
+    return not any(rule.difference for rule in AdminStore(database.pool("founder")).check_ledger())
 
 
 def test_a_key_is_found_with_everything_that_it_may(database: Database, store: GatewayStore) -> None:
     limits = KeyLimits(requests_per_minute=60, spend_nano=10**9, spend_period="daily", models=frozenset({"openai/*"}))
-    tenant = make_tenant(database.pool("admin"), limits=limits)
+    tenant = make_tenant(database.pool("founder"), limits=limits)
     row = asyncio.run(store.find_key(tenant.key_id))
     assert row is not None
     assert (row.key_id, row.hash, row.state, row.expires_at) == (tenant.key_id, BCRYPT_OF_NOTHING, "active", None)
@@ -47,7 +47,7 @@ def test_a_key_is_found_with_everything_that_it_may(database: Database, store: G
 def test_the_stricter_of_tenant_and_account_counts(
     database: Database, store: GatewayStore, tenant_state: str, account_state: str, seen: str
 ) -> None:
-    tenant = make_tenant(database.pool("admin"))
+    tenant = make_tenant(database.pool("founder"))
     database.query("update therouter.tenant set state = :s where tenant_id = :t", s=tenant_state, t=tenant.tenant_id)
     database.query("update therouter.account set state = :s where tenant_id = :t", s=account_state, t=tenant.tenant_id)
     row = asyncio.run(store.find_key(tenant.key_id))
@@ -56,8 +56,8 @@ def test_the_stricter_of_tenant_and_account_counts(
 
 
 def test_every_change_that_matters_is_announced_in_order(database: Database, store: GatewayStore) -> None:
-    admin = AdminStore(database.pool("admin"))
-    tenant = make_tenant(database.pool("admin"), credit_nano=10**6)
+    admin = AdminStore(database.pool("founder"))
+    tenant = make_tenant(database.pool("founder"), credit_nano=10**6)
     start = asyncio.run(store.latest_change())
     asyncio.run(store.settle([usage_line(tenant, 5)]))
     assert asyncio.run(store.changes_since(start)) == [], "spending and last use are no changes"
@@ -77,8 +77,8 @@ def test_every_change_that_matters_is_announced_in_order(database: Database, sto
 
 def test_changes_become_visible_in_their_order(database: Database, store: GatewayStore) -> None:
     """A cache that asks only for later numbers misses nothing, however many write at once."""
-    tenants = [make_tenant(database.pool("admin")) for _ in range(4)]
-    admin = AdminStore(database.pool("admin", connections_max=8, queue_max=500))
+    tenants = [make_tenant(database.pool("founder")) for _ in range(4)]
+    admin = AdminStore(database.pool("founder", connections_max=8, queue_max=500))
     start = asyncio.run(store.latest_change())
 
     async def watch() -> list[int]:
@@ -108,7 +108,7 @@ def test_changes_become_visible_in_their_order(database: Database, store: Gatewa
 def test_a_rich_account_gives_what_is_wanted_and_a_poor_one_what_is_needed(
     database: Database, store: GatewayStore
 ) -> None:
-    tenant = make_tenant(database.pool("admin"), credit_nano=64_000)
+    tenant = make_tenant(database.pool("founder"), credit_nano=64_000)
     lease = str(uuid.uuid4())
 
     async def run() -> None:
@@ -128,7 +128,7 @@ def test_a_rich_account_gives_what_is_wanted_and_a_poor_one_what_is_needed(
 
 
 def test_a_lease_is_not_shared_between_tenants(database: Database, store: GatewayStore) -> None:
-    mine, other = (make_tenant(database.pool("admin"), credit_nano=1_000) for _ in range(2))
+    mine, other = (make_tenant(database.pool("founder"), credit_nano=1_000) for _ in range(2))
     lease = str(uuid.uuid4())
     asyncio.run(store.lease(lease, mine.tenant_id, 100, 0, 60))
     with pytest.raises(Conflict):
@@ -142,7 +142,7 @@ def test_a_lease_is_not_shared_between_tenants(database: Database, store: Gatewa
 def test_a60_of_500_concurrent_leases_with_credit_for_one_exactly_one_is_granted(
     database: Database, store: GatewayStore
 ) -> None:
-    tenant = make_tenant(database.pool("admin"), credit_nano=1_999)
+    tenant = make_tenant(database.pool("founder"), credit_nano=1_999)
 
     async def rush() -> list[LeaseGrant]:
         return list(
@@ -157,7 +157,7 @@ def test_a60_of_500_concurrent_leases_with_credit_for_one_exactly_one_is_granted
 
 
 def test_the_same_lines_settled_by_many_at_once_are_charged_once(database: Database, store: GatewayStore) -> None:
-    tenants = [make_tenant(database.pool("admin"), credit_nano=10**9) for _ in range(5)]
+    tenants = [make_tenant(database.pool("founder"), credit_nano=10**9) for _ in range(5)]
     dice = random.Random(61)
     lines = [usage_line(dice.choice(tenants), dice.randrange(1, 1_000)) for _ in range(300)]
 
@@ -172,7 +172,7 @@ def test_the_same_lines_settled_by_many_at_once_are_charged_once(database: Datab
 
 
 def test_settling_leasing_releasing_and_reaping_at_once_stay_exact(database: Database, store: GatewayStore) -> None:
-    tenants = [make_tenant(database.pool("admin"), credit_nano=10**7) for _ in range(3)]
+    tenants = [make_tenant(database.pool("founder"), credit_nano=10**7) for _ in range(3)]
     operations = OperationsStore(database.pool("operations", connections_max=2))
     leases = {tenant: [str(uuid.uuid4()) for _ in range(4)] for tenant in tenants}
     dice = random.Random(5)
@@ -202,8 +202,8 @@ def test_settling_leasing_releasing_and_reaping_at_once_stay_exact(database: Dat
 
 
 def test_a_bad_line_costs_only_itself_and_says_why(database: Database, store: GatewayStore) -> None:
-    tenant = make_tenant(database.pool("admin"), credit_nano=10**6)
-    other = make_tenant(database.pool("admin"), credit_nano=10**6)
+    tenant = make_tenant(database.pool("founder"), credit_nano=10**6)
+    other = make_tenant(database.pool("founder"), credit_nano=10**6)
     settled = new_request_id()
     asyncio.run(store.settle([usage_line(other, 1, request_id=settled)]))
     tomorrow_but_one = int((datetime.now(UTC) + timedelta(days=2)).timestamp() * 1000)
@@ -229,7 +229,7 @@ def test_a_bad_line_costs_only_itself_and_says_why(database: Database, store: Ga
 
 
 def test_a_provisional_row_is_corrected_once(database: Database, store: GatewayStore) -> None:
-    tenant = make_tenant(database.pool("admin"), credit_nano=10**6)
+    tenant = make_tenant(database.pool("founder"), credit_nano=10**6)
     request = new_request_id()
 
     def settle(cost: int, **changes: object) -> str:
@@ -254,7 +254,7 @@ def test_a_provisional_row_is_corrected_once(database: Database, store: GatewayS
 
 def test_settling_and_looking_up_never_scan_a_table(database: Database) -> None:
     """A plan made while a day's partition was empty is kept while it fills: it must be the right one from the start."""
-    admin, pool = database.pool("admin"), database.pool("gateway", connections_max=1)
+    admin, pool = database.pool("founder"), database.pool("gateway", connections_max=1)
     tenant = make_tenant(admin, credit_nano=10**9)
     admin.close()  # a session tells its statistics when it ends
     store = GatewayStore(pool, "pod")
@@ -280,7 +280,7 @@ def test_settling_and_looking_up_never_scan_a_table(database: Database) -> None:
 
 @pytest.mark.claim("C8")
 def test_a_generation_is_shown_to_its_own_account_only(database: Database, store: GatewayStore) -> None:
-    mine, other = (make_tenant(database.pool("admin"), credit_nano=1_000) for _ in range(2))
+    mine, other = (make_tenant(database.pool("founder"), credit_nano=1_000) for _ in range(2))
     request = new_request_id()
     line = usage_line(mine, 9, request_id=request)
     asyncio.run(store.settle([line]))
@@ -297,7 +297,7 @@ def test_a_generation_is_shown_to_its_own_account_only(database: Database, store
 
 
 def test_the_summary_of_a_key_counts_days_weeks_and_months(database: Database, store: GatewayStore) -> None:
-    tenant = make_tenant(database.pool("admin"), credit_nano=10**6, limits=KeyLimits(spend_nano=500))
+    tenant = make_tenant(database.pool("founder"), credit_nano=10**6, limits=KeyLimits(spend_nano=500))
     today = datetime.now(UTC)
     costs = {0: 1, 8: 20, 40: 300}
     for days_ago, cost in costs.items():
@@ -317,7 +317,7 @@ def test_the_summary_of_a_key_counts_days_weeks_and_months(database: Database, s
 
 
 def test_sealed_keys_are_listed_for_their_tenant_and_provider(database: Database, store: GatewayStore) -> None:
-    mine, other = (make_tenant(database.pool("admin")) for _ in range(2))
+    mine, other = (make_tenant(database.pool("founder")) for _ in range(2))
     for tenant, provider, state in (
         (mine, "openai", "active"),
         (mine, "openai", "disabled"),
@@ -337,7 +337,7 @@ def test_sealed_keys_are_listed_for_their_tenant_and_provider(database: Database
 @pytest.mark.claim("C4", "C17")
 def test_no_value_that_the_database_refused_is_in_its_log(database: Database, store: GatewayStore) -> None:
     canary = "CNRY" + uuid.uuid4().hex
-    tenant = make_tenant(database.pool("admin"))
+    tenant = make_tenant(database.pool("founder"))
     asyncio.run(store.settle([usage_line(tenant, 1, latency_ms=canary), usage_line(tenant, 1, model=canary + " !")]))
     asyncio.run(store.find_key(canary))
     pool = database.pool("gateway")

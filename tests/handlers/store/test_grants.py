@@ -8,7 +8,7 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from handlers.store.connection import open_connection
-from handlers.store.migrate import ROOMS
+from handlers.store.migrate import LOGINS, ROLES
 from handlers.store.session import sqlstate_of
 from tests.database import Database
 
@@ -44,15 +44,7 @@ FUNCTIONS: dict[str, set[str]] = {
         "usage_settle",
     },
     "admin": {
-        "account_balance",
-        "admin_create_key",
-        "admin_create_tenant",
-        "admin_create_user",
-        "admin_first_management_key",
         "admin_key_leaked",
-        "admin_list_keys",
-        "admin_list_tenants",
-        "admin_revoke_key",
         "admin_sign_in",
         "admin_sign_out",
         "control_activity",
@@ -98,18 +90,24 @@ FUNCTIONS: dict[str, set[str]] = {
         "control_usage",
         "control_user",
         "control_users",
-        "admin_confirm_key",
-        "admin_set_spending",
-        "credit_adjust",
-        "credit_grant_until",
-        "alert_list",
-        "credit_list",
         "gateway_key",
         "gateway_holder",
-        "key_summary",
+    },
+    "founder": {
+        "admin_confirm_key",
+        "admin_create_key",
+        "admin_create_tenant",
+        "admin_create_user",
+        "admin_first_management_key",
+        "admin_list_keys",
+        "admin_list_tenants",
+        "admin_revoke_key",
+        "admin_set_spending",
+        "alert_list",
+        "credit_adjust",
+        "credit_grant_until",
+        "credit_list",
         "ledger_check",
-        "spend_since",
-        "usage_find",
         "usage_recent",
     },
     "payments": {
@@ -176,19 +174,13 @@ FUNCTIONS: dict[str, set[str]] = {
         "rotation_reseal",
         "rotation_set_login",
     },
-    "site": {
-        "account_balance",
-        "key_summary",
-        "spend_since",
-        "usage_find",
-        "usage_recent",
-    },
+    "site": set(),
 }
-VIEWS: dict[str, set[str]] = {room: set() for room in ROOMS}
+VIEWS: dict[str, set[str]] = {room: set() for room in ROLES}
 
 
 @pytest.mark.claim("C56")
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", ROLES)
 def test_a_room_may_execute_exactly_its_functions(database: Database, room: str) -> None:
     executable = database.query(
         "select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace "
@@ -198,8 +190,51 @@ def test_a_room_may_execute_exactly_its_functions(database: Database, room: str)
     assert {name for (name,) in executable} == FUNCTIONS[room]
 
 
+@pytest.mark.claim("A11", "A14")
+def test_a11_no_function_of_the_control_plane_takes_its_own_tenant_from_its_caller(database: Database) -> None:
+    """What operators may do to another tenant names that one, behind the scope that only operators have."""
+    named = database.query(
+        "select p.proname from pg_proc p where p.pronamespace = 'therouter'::regnamespace "
+        "and has_function_privilege('admin', p.oid, 'execute') "
+        "and exists (select from unnest(p.proargnames, p.proargmodes) a(name, mode) "
+        "            where name = 'p_tenant' and coalesce(mode, 'i') = 'i')"
+    )
+    assert {name for (name,) in named} == {
+        "admin_sign_in",  # which of the person's tenants, never a way into one
+        "control_create_tenant",
+        "control_inspect_tenant",
+        "control_set_pricing",
+        "control_set_tenant_state",
+    }
+
+
+@pytest.mark.claim("A11", "C56")
+@pytest.mark.parametrize("room", [role for role in LOGINS if role != "founder"])
+def test_a11_no_room_may_do_what_the_founder_does(database: Database, room: str) -> None:
+    shared = {"ledger_check"} if room == "operations" else set()
+    assert FUNCTIONS[room] & FUNCTIONS["founder"] == shared
+    with closing(open_connection(database.dsn(room), timeout_s=5)) as connection:
+        with pytest.raises(DatabaseError) as refused:
+            connection.run("select therouter.admin_create_tenant(gen_random_uuid(), 'mine')")
+        assert sqlstate_of(refused.value) == "42501"
+
+
+@pytest.mark.claim("A11")
+def test_a11_whoever_rotates_logins_cannot_become_the_founder(database: Database) -> None:
+    with closing(open_connection(database.dsn("rotation"), timeout_s=5)) as connection:
+        for login in ("founder", "site", "therouter_owner"):
+            with pytest.raises(DatabaseError) as refused:
+                connection.run("select therouter.rotation_set_login(:login, 'SCRAM-SHA-256$1:a$b:c')", login=login)
+            assert sqlstate_of(refused.value) == "TR400"
+
+
+def test_the_site_has_no_way_in(database: Database) -> None:
+    assert database.query("select rolcanlogin, rolconnlimit from pg_roles where rolname = 'site'")[0][0] is False
+    assert "site" not in LOGINS
+
+
 @pytest.mark.claim("C56")
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", ROLES)
 def test_a_room_may_read_exactly_its_views_and_write_nothing(database: Database, room: str) -> None:
     touchable = database.query(
         "select c.relname, c.relkind, p.privilege from pg_class c join pg_namespace n on n.oid = c.relnamespace "
@@ -219,7 +254,7 @@ def test_a_room_may_read_exactly_its_views_and_write_nothing(database: Database,
     assert sequences == []
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", ROLES)
 def test_a_room_creates_nothing_and_is_a_member_of_nothing(database: Database, room: str) -> None:
     rights = database.query(
         "select has_database_privilege(:room, current_database(), 'create'), "
@@ -247,7 +282,7 @@ def test_every_function_runs_in_a_fixed_schema_and_granted_ones_as_the_owner(dat
 
 
 @pytest.mark.claim("C56")
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", LOGINS)
 def test_tables_refuse_even_to_be_looked_at(database: Database, room: str) -> None:
     with closing(open_connection(database.dsn(room), timeout_s=5)) as connection:
         for statement in (
@@ -284,8 +319,8 @@ def test_behind_a_mistaken_grant_a_room_still_sees_only_the_tenant_it_named(data
     for tenant in (mine, other):
         database.query("select therouter.admin_create_tenant(:tenant, 'T')", tenant=tenant)
     database.altered = True
-    database.query("grant select on therouter.tenant, therouter.account to site")
-    with closing(open_connection(database.dsn("site"), timeout_s=5)) as connection:
+    database.query("grant select on therouter.tenant, therouter.account to operations")
+    with closing(open_connection(database.dsn("operations"), timeout_s=5)) as connection:
         assert connection.run("select * from therouter.tenant") == []
         connection.run("select set_config('therouter.tenant_id', :tenant, false)", tenant=mine)
         assert [str(row[0]) for row in connection.run("select tenant_id from therouter.tenant")] == [mine]

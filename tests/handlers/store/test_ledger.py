@@ -70,7 +70,7 @@ class Books:
     def __init__(self, database: Database, examples: int) -> None:
         self.database = database
         self.pools = {
-            role: database.pool(role, connections_max=2) for role in ("gateway", "payments", "admin", "operations")
+            role: database.pool(role, connections_max=2) for role in ("gateway", "payments", "founder", "operations")
         }
         self.check_every = max(1, examples // 40)
         self.examples = self.steps = self.crashed_at = 0
@@ -94,7 +94,7 @@ class Books:
         return datetime(2100, 1, 1, tzinfo=UTC) + timedelta(seconds=self._moments)
 
     def check(self) -> None:
-        assert [rule for rule in AdminStore(self.pools["admin"]).check_ledger() if rule.difference] == []
+        assert [rule for rule in AdminStore(self.pools["founder"]).check_ledger() if rule.difference] == []
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -103,7 +103,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self, books: Books) -> None:
         super().__init__()
         self.books = books
-        self.tenants = [make_tenant(books.pools["admin"]) for _ in range(2)]
+        self.tenants = [make_tenant(books.pools["founder"]) for _ in range(2)]
         for tenant in self.tenants:
             books.database.query(
                 "update therouter.tenant set retention_days = 1 where tenant_id = :tenant", tenant=tenant.tenant_id
@@ -130,7 +130,7 @@ class LedgerMachine(RuleBasedStateMachine):
         tenant, model, amount = self.tenants[who], self.models[who], (key + 1) * 997
         name = f"{tenant.key_id}.grant.{key}"
         answer = self.books.ask(
-            "admin", "credit_grant_until", key=name, tenant=tenant.tenant_id, amount_nano=amount, reason="promotion",
+            "founder", "credit_grant_until", key=name, tenant=tenant.tenant_id, amount_nano=amount, reason="promotion",
             expires_at=self.books.next_moment(),
         )  # fmt: skip
         assert answer == [(model.grant(name, amount),)]

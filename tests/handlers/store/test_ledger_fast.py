@@ -106,8 +106,8 @@ class Player:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.admin = AdminStore(database.pool("admin"))
-        self.pool = database.pool("admin")
+        self.admin = AdminStore(database.pool("founder"))
+        self.pool = database.pool("founder")
         self.done: Counter[str] = Counter()
         self.number = self.crashed_at = 0
         self._connection: Any = None

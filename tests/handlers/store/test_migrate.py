@@ -75,9 +75,9 @@ def test_everything_belongs_to_the_owner_that_nobody_logs_in_as(database: Databa
 
 
 def test_a_room_logs_in_with_its_password_and_not_with_another(database: Database) -> None:
-    with closing(open_connection(database.dsn("site"), timeout_s=5)) as connection:
-        assert connection.run("select current_user") == [["site"]]
-    wrong = database.server.dsn("site", "wrong", "therouter_test")
+    with closing(open_connection(database.dsn("payments"), timeout_s=5)) as connection:
+        assert connection.run("select current_user") == [["payments"]]
+    wrong = database.server.dsn("payments", "wrong", "therouter_test")
     with pytest.raises(Error):
         open_connection(wrong, timeout_s=5)
 

@@ -35,7 +35,7 @@ def test_partitions_are_made_ahead_once(database: Database) -> None:
 def test_a_row_is_its_requests_token_in_whatever_partition(database: Database) -> None:
     """A day without a partition falls into the default one, moves when its partition is made, and stays settled once."""
     database.altered = True
-    tenant = make_tenant(database.pool("admin"), credit_nano=1_000)
+    tenant = make_tenant(database.pool("founder"), credit_nano=1_000)
     store = GatewayStore(database.pool("gateway"), "pod")
     operations = OperationsStore(database.pool("operations"))
     today = datetime.now(UTC)
@@ -50,11 +50,11 @@ def test_a_row_is_its_requests_token_in_whatever_partition(database: Database) -
     assert asyncio.run(store.settle([line])) == [(request, "exists")]
     old = new_request_id(int((today - timedelta(days=80)).timestamp() * 1000))
     assert asyncio.run(store.settle([usage_line(tenant, 1, request_id=old)] * 2)) == [(old, "ok")]
-    assert [rule for rule in AdminStore(database.pool("admin")).check_ledger() if rule.difference] == []
+    assert [rule for rule in AdminStore(database.pool("founder")).check_ledger() if rule.difference] == []
 
 
 def test_an_expired_lease_gives_its_rest_back_and_late_usage_is_charged_once(database: Database) -> None:
-    tenant = make_tenant(database.pool("admin"), credit_nano=1_000)
+    tenant = make_tenant(database.pool("founder"), credit_nano=1_000)
     store = GatewayStore(database.pool("gateway"), "pod")
     operations = OperationsStore(database.pool("operations"))
     lease = str(uuid.uuid4())
@@ -67,7 +67,7 @@ def test_an_expired_lease_gives_its_rest_back_and_late_usage_is_charged_once(dat
     late = usage_line(tenant, 950, lease_id=lease)
     assert [outcome for _, outcome in asyncio.run(store.settle([late, late]))] == ["ok"]
     assert [outcome for _, outcome in asyncio.run(store.settle([late]))] == ["exists"]
-    listed = AdminStore(database.pool("admin")).list_tenants()[0]
+    listed = AdminStore(database.pool("founder")).list_tenants()[0]
     assert (listed.balance_nano, listed.held_nano) == (1_000 - 100 - 950, 0)
     assert asyncio.run(store.lease(lease, tenant.tenant_id, 1, 0, 60)).granted_nano == 0
 
@@ -80,8 +80,8 @@ def _at(days_ago: float) -> int:
 def test_the_purge_takes_what_is_too_old_and_nothing_younger_and_the_sums_stay(database: Database) -> None:
     store = GatewayStore(database.pool("gateway"), "pod")
     operations = OperationsStore(database.pool("operations"))
-    admin = AdminStore(database.pool("admin"))
-    short, standard = (make_tenant(database.pool("admin"), credit_nano=10**6) for _ in range(2))
+    admin = AdminStore(database.pool("founder"))
+    short, standard = (make_tenant(database.pool("founder"), credit_nano=10**6) for _ in range(2))
     database.query("update therouter.tenant set retention_days = 3 where tenant_id = :t", t=short.tenant_id)
     lines = {
         (tenant, age): usage_line(tenant, 10, request_id=new_request_id(_at(age)))
@@ -110,7 +110,7 @@ def test_the_purge_takes_what_is_too_old_and_nothing_younger_and_the_sums_stay(d
 def test_a_purged_request_is_never_charged_again(database: Database) -> None:
     store = GatewayStore(database.pool("gateway"), "pod")
     operations = OperationsStore(database.pool("operations"))
-    tenant = make_tenant(database.pool("admin"), credit_nano=10**6)
+    tenant = make_tenant(database.pool("founder"), credit_nano=10**6)
     database.query("update therouter.tenant set retention_days = 1 where tenant_id = :t", t=tenant.tenant_id)
     late = [usage_line(tenant, 10, request_id=new_request_id(_at(age))) for age in (2, 34)]
     assert {word for _, word in asyncio.run(store.settle(late))} == {"ok"}
@@ -119,7 +119,7 @@ def test_a_purged_request_is_never_charged_again(database: Database) -> None:
     assert {word for _, word in asyncio.run(store.settle(late))} == {"exists"}
     too_late = usage_line(tenant, 10, request_id=new_request_id(_at(40)))
     assert [word for _, word in asyncio.run(store.settle([too_late]))] == ["rejected:23t01"]
-    assert AdminStore(database.pool("admin")).list_tenants()[0].balance_nano == 10**6 - 20
+    assert AdminStore(database.pool("founder")).list_tenants()[0].balance_nano == 10**6 - 20
     assert operations.tidy()[0] == 0
     database.query("update therouter.usage_token set ts = ts - interval '40 days'")
     assert operations.tidy()[0] == 2
@@ -129,7 +129,7 @@ def test_partitions_that_the_purge_has_emptied_are_dropped(database: Database) -
     database.altered = True
     operations = OperationsStore(database.pool("operations"))
     store = GatewayStore(database.pool("gateway"), "pod")
-    tenant = make_tenant(database.pool("admin"), credit_nano=10**6)
+    tenant = make_tenant(database.pool("founder"), credit_nano=10**6)
     for days_ago in (5, 6):
         day = datetime.now(UTC).date() - timedelta(days=days_ago)
         database.query(f"set role therouter_owner; create table therouter.usage_event_{day:%Y%m%d} partition of therouter.usage_event "

@@ -124,11 +124,11 @@ class Walk:
     def __init__(self, database: Database, seed: int) -> None:
         self.random = random.Random(seed)
         self.store = PaymentStore(database.pool("payments"))
-        self.admin = AdminStore(database.pool("admin"))
+        self.admin = AdminStore(database.pool("founder"))
         self.database = database
         self.model = Model()
         for _ in range(3):
-            tenant = make_tenant(database.pool("admin", connections_max=1)).tenant_id
+            tenant = make_tenant(database.pool("founder", connections_max=1)).tenant_id
             self.model.balance[tenant] = 0
         self.events: list[Application] = []
 
@@ -320,7 +320,7 @@ def test_a64_a_random_walk_of_payments_agrees_with_its_model(database: Database,
 @pytest.mark.claim("A64")
 def test_a64_two_hundred_hands_apply_one_payment_once(database: Database) -> None:
     store = PaymentStore(database.pool("payments", connections_max=8, queue_max=300))
-    tenant = make_tenant(database.pool("admin")).tenant_id
+    tenant = make_tenant(database.pool("founder")).tenant_id
     order = open_order(store, tenant)
     notice = change(PAID, order_id=order.order_id, tenant=tenant, amount_minor=1_000, company_payment="pi_1")
     with ThreadPoolExecutor(32) as threads:
@@ -334,7 +334,7 @@ def test_a64_two_hundred_hands_apply_one_payment_once(database: Database) -> Non
 
 def test_each_pending_order_is_handed_to_one_asker(database: Database) -> None:
     store = PaymentStore(database.pool("payments", connections_max=8))
-    tenant = make_tenant(database.pool("admin")).tenant_id
+    tenant = make_tenant(database.pool("founder")).tenant_id
     opened = {open_order(store, tenant).order_id for _ in range(12)}
     database.query("update therouter.payment_order set created_at = created_at - interval '1 minute'")
     with ThreadPoolExecutor(8) as threads:
@@ -347,7 +347,7 @@ def test_each_pending_order_is_handed_to_one_asker(database: Database) -> None:
 
 def test_one_automatic_order_at_a_time_whoever_opens_it(database: Database) -> None:
     store = PaymentStore(database.pool("payments", connections_max=8))
-    tenant = make_tenant(database.pool("admin")).tenant_id
+    tenant = make_tenant(database.pool("founder")).tenant_id
     order = open_order(store, tenant, keep_method=True)
     paid = change(
         PAID, order_id=order.order_id, tenant=tenant, amount_minor=1_000, company_payment="pi_1", method="pm_1"
@@ -366,7 +366,7 @@ def test_one_automatic_order_at_a_time_whoever_opens_it(database: Database) -> N
 
 def test_the_same_request_key_is_one_order_and_of_one_tenant(database: Database) -> None:
     store = PaymentStore(database.pool("payments", connections_max=8))
-    first, second = (make_tenant(database.pool("admin")).tenant_id for _ in range(2))
+    first, second = (make_tenant(database.pool("founder")).tenant_id for _ in range(2))
     with ThreadPoolExecutor(8) as threads:
         orders = list(threads.map(lambda _: open_order(store, first, request_key="k").order_id, range(16)))
     assert len(set(orders)) == 1
@@ -379,7 +379,7 @@ def test_the_same_request_key_is_one_order_and_of_one_tenant(database: Database)
 @pytest.mark.parametrize("column", ["company_order", "company_payment", "receipt", "method", "reference", "event"])
 def test_no_column_of_text_can_hold_a_card_number_or_a_sentence(database: Database, column: str) -> None:
     store = PaymentStore(database.pool("payments"))
-    tenant = make_tenant(database.pool("admin")).tenant_id
+    tenant = make_tenant(database.pool("founder")).tenant_id
     order = open_order(store, tenant, keep_method=True)
     kind = "disputed" if column == "reference" else "paid"
     notice = change(PAID, order_id=order.order_id, amount_minor=1_000, company_payment="pi_1")
@@ -393,7 +393,7 @@ def test_no_column_of_text_can_hold_a_card_number_or_a_sentence(database: Databa
 
 def test_old_replay_tokens_are_forgotten_and_young_ones_are_not(database: Database) -> None:
     store = PaymentStore(database.pool("payments"))
-    tenant = make_tenant(database.pool("admin")).tenant_id
+    tenant = make_tenant(database.pool("founder")).tenant_id
     order = open_order(store, tenant)
     for event in ("evt_1", "evt_2"):
         store.apply(change(PAID, event=event, order_id=order.order_id, amount_minor=1_000, company_payment="pi_1"))
@@ -408,8 +408,8 @@ def test_old_replay_tokens_are_forgotten_and_young_ones_are_not(database: Databa
 def test_a64_a_stolen_payments_role_books_nothing_that_no_order_and_no_payment_of_the_company_carries(
     database: Database,
 ) -> None:
-    store, admin = PaymentStore(database.pool("payments")), AdminStore(database.pool("admin"))
-    tenant = make_tenant(database.pool("admin")).tenant_id
+    store, admin = PaymentStore(database.pool("payments")), AdminStore(database.pool("founder"))
+    tenant = make_tenant(database.pool("founder")).tenant_id
     with closing(open_connection(database.dsn("payments"), timeout_s=5)) as thief:
         for statement in (
             "select therouter.credit_topup('x', cast(:t as uuid), 1)",
@@ -437,7 +437,7 @@ def test_a64_a_stolen_payments_role_books_nothing_that_no_order_and_no_payment_o
 
 def test_the_operator_sees_what_is_flagged(database: Database) -> None:
     store = PaymentStore(database.pool("payments"))
-    tenant = make_tenant(database.pool("admin")).tenant_id
+    tenant = make_tenant(database.pool("founder")).tenant_id
     order = open_order(store, tenant)
     store.apply(change(PAID, order_id=order.order_id, amount_minor=999))
     assert database.query("select flagged, pending, paid_minor from therouter.operations_payment_summary()") == [

@@ -93,7 +93,7 @@ def test_sixty_a_minute_of_a_tenant_are_sixty_whoever_asks_in_whatever_order(sto
 def test_limits_of_user_and_tenant_reach_the_gateway_as_soon_as_they_are_set(
     store: GatewayStore, database: Database
 ) -> None:
-    tenant = make_tenant(database.pool("admin"), limits=KeyLimits(requests_per_minute=9))
+    tenant = make_tenant(database.pool("founder"), limits=KeyLimits(requests_per_minute=9))
     before = asyncio.run(store.latest_change())
     for scope, subject in (("tenant", tenant.tenant_id), ("user", tenant.user_id)):
         database.query(
@@ -115,7 +115,7 @@ def test_limits_of_user_and_tenant_reach_the_gateway_as_soon_as_they_are_set(
 @pytest.mark.parametrize("period", ["daily", "weekly", "monthly", ""])
 def test_a_refusal_by_a_budget_says_when_it_begins_anew(store: GatewayStore, database: Database, period: str) -> None:
     limits = KeyLimits(spend_nano=100, spend_period=period)
-    tenant = make_tenant(database.pool("admin"), credit_nano=10_000, limits=limits)
+    tenant = make_tenant(database.pool("founder"), credit_nano=10_000, limits=limits)
     granted, state, reset_s = lease(store, tenant.tenant_id, tenant.key_id, 101)
     assert (granted, state) == (0, "budget_key")
     now = datetime.now(UTC)
@@ -131,8 +131,8 @@ def test_a_refusal_by_a_budget_says_when_it_begins_anew(store: GatewayStore, dat
 
 
 def test_a_stopped_key_gets_nothing_until_somebody_confirms_it(store: GatewayStore, database: Database) -> None:
-    admin = AdminStore(database.pool("admin"))
-    tenant = make_tenant(database.pool("admin"), credit_nano=10_000)
+    admin = AdminStore(database.pool("founder"))
+    tenant = make_tenant(database.pool("founder"), credit_nano=10_000)
     database.query(
         "insert into therouter.key_stop (key_id, tenant_id, hour_nano, usual_nano) values (:k, :t, 9, 1)",
         k=tenant.key_id, t=tenant.tenant_id,
@@ -147,8 +147,8 @@ def test_a_stopped_key_gets_nothing_until_somebody_confirms_it(store: GatewaySto
 def test_the_fee_for_own_provider_keys_reaches_the_gateway_and_the_audit_trail(
     store: GatewayStore, database: Database
 ) -> None:
-    admin = AdminStore(database.pool("admin"))
-    tenant = make_tenant(database.pool("admin"))
+    admin = AdminStore(database.pool("founder"))
+    tenant = make_tenant(database.pool("founder"))
     assert asyncio.run(store.find_key(tenant.key_id)).principal.byok_fee_ppm == 0  # type: ignore[union-attr]
     before = asyncio.run(store.latest_change())
     admin.set_spending(tenant.tenant_id, SpendingPolicy(byok_fee_ppm=50_000))
@@ -166,7 +166,7 @@ def test_the_fee_for_own_provider_keys_reaches_the_gateway_and_the_audit_trail(
 def test_what_a_lease_grows_by_is_within_the_budget_of_all_its_processes(
     store: GatewayStore, database: Database
 ) -> None:
-    tenant = make_tenant(database.pool("admin"), credit_nano=10**9, limits=KeyLimits(spend_nano=1_000))
+    tenant = make_tenant(database.pool("founder"), credit_nano=10**9, limits=KeyLimits(spend_nano=1_000))
 
     async def rush() -> int:
         asked = (
