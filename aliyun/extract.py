@@ -80,6 +80,8 @@ TYPES = (
     "ALIYUN::KMS::Key",
     "ALIYUN::KMS::Secret",
     "ALIYUN::OOS::Parameter",
+    "ALIYUN::OSS::Bucket",
+    "ALIYUN::OSS::BucketWorm",
     "ALIYUN::RAM::Role",
     "ALIYUN::RDS::DBInstance",
     "ALIYUN::RDS::DBInstanceParameterGroup",

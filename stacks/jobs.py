@@ -5,6 +5,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -12,6 +13,7 @@ from handlers.workloads import SECRET_ROOT
 from stacks.alerts import run_every, tell_of_errors
 from stacks.base import RouterStack, accept
 from stacks.function import Surroundings, build_function
+from stacks.parts.bucket import closed_bucket
 from stacks.settings import Settings
 
 JOB_S_MAX = 840
@@ -33,10 +35,14 @@ class JobsStack(RouterStack):
     ) -> None:
         super().__init__(scope, "Jobs", settings=settings)
         self._let_read(surroundings)
+        self._build_archive(surroundings)
         for name, (interval, event) in self._schedule(database).items():
             (workload,) = (row for row in settings.workloads if row.name == name)
             function = build_function(self, workload, surroundings, timeout_s=JOB_S_MAX, concurrency=1)
             run_every(self, f"Every-{name}", function, interval, event)
+            if name == "checkpoint":
+                nightly = cdk.Duration.hours(self.policy.rebuild_interval_hours)
+                run_every(self, "Nightly-checkpoint", function, nightly, {"rebuild": True})
             tell_of_errors(self, function, topic)
         for name in ON_DEMAND:
             (workload,) = (row for row in settings.workloads if row.name == name)
@@ -76,6 +82,28 @@ class JobsStack(RouterStack):
                 {"database": database.instance_identifier, "retention_days": policy.backup_retention_days},
             ),
         }
+
+    def _build_archive(self, surroundings: Surroundings) -> None:
+        """Copies of checkpoints. Nobody can change or remove one before its time: not the account's root user either."""
+        days = cdk.Duration.days(self.policy.checkpoint_lock_days)
+        bucket = closed_bucket(
+            self,
+            "Archive",
+            bucket_name=self.settings.archive,
+            versioned=True,
+            object_lock_enabled=True,
+            object_lock_default_retention=s3.ObjectLockRetention.compliance(days),
+        )
+        copies = bucket.arn_for_objects("checkpoints/*")
+        policy = iam.Policy(
+            self,
+            "May-checkpoint",
+            roles=[surroundings.roles["checkpoint"]],
+            statements=[iam.PolicyStatement(actions=["s3:PutObject"], resources=[copies])],
+        )
+        accept(
+            policy, "IAM5[Resource::<ArchiveDA4CB258.Arn>/checkpoints/*]", "it adds copies, and reads and removes none"
+        )
 
     def _let_read(self, surroundings: Surroundings) -> None:
         reads = {

@@ -50,6 +50,12 @@ class Policy:
     checkpoint_interval_minutes: Annotated[
         int, Promise("C60", "The audit log is sealed by a signed checkpoint each 5 minutes.")
     ]
+    rebuild_interval_hours: Annotated[
+        int, Promise("C60", "Every night the whole audit log is checked again, from its first row.")
+    ]
+    checkpoint_lock_days: Annotated[
+        int, Promise("C60", "A copy of each checkpoint is kept where nobody can change or delete it for two years.")
+    ]
     spending_interval_minutes: Annotated[
         int, Promise("operation", "Budgets that run out and unusual spending are noticed within 5 minutes.")
     ]
@@ -142,6 +148,8 @@ PRODUCTION = Policy(
     purge_interval_minutes=60,
     reap_interval_minutes=5,
     checkpoint_interval_minutes=5,
+    rebuild_interval_hours=24,
+    checkpoint_lock_days=730,
     spending_interval_minutes=5,
     reconcile_interval_hours=24,
     snapshot_check_interval_hours=24,

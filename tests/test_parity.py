@@ -283,6 +283,11 @@ PLACES: dict[str, tuple[Place, Place | None]] = {
     "purge_interval_minutes": scheduled("jobs", "Everypurge", "PurgeSchedule"),
     "reap_interval_minutes": scheduled("jobs", "Everyreap", "ReapSchedule"),
     "checkpoint_interval_minutes": scheduled("jobs", "Everycheckpoint", "CheckpointSchedule"),
+    "rebuild_interval_hours": scheduled("jobs", "Nightlycheckpoint", "NightlyCheckpointSchedule", hourly=True),
+    "checkpoint_lock_days": (
+        Look("jobs", "AWS::S3::Bucket", "ObjectLockConfiguration.Rule.DefaultRetention.Days", "Archive"),
+        Look("jobs", "ALIYUN::OSS::BucketWorm", "RetentionPeriodInDays"),
+    ),
     "spending_interval_minutes": scheduled("jobs", "Everyspending", "SpendingSchedule"),
     "reconcile_interval_hours": scheduled("jobs", "Everyreconcile", "ReconcileSchedule", hourly=True),
     "snapshot_check_interval_hours": scheduled("jobs", "Everysnapshotcheck", "SnapshotCheckSchedule", hourly=True),

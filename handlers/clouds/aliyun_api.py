@@ -26,7 +26,11 @@ from handlers.clouds.secrets import SecretError
 REGION = "cn-hangzhou"
 STS_ENDPOINT = f"https://sts.{REGION}.aliyuncs.com"
 STS_VERSION = "2015-04-01"
-_OURS = re.compile(rf"([a-z0-9-]+\.)+{REGION}(\.[a-z]+)*\.aliyuncs\.com|127\.0\.0\.1|::1|localhost")
+SHORT_NAMED = frozenset({"dm"})
+"""Products whose endpoint in Hangzhou is `<product>.aliyuncs.com`."""
+_OURS = re.compile(
+    rf"([a-z0-9-]+\.)+{REGION}(\.[a-z]+)*\.aliyuncs\.com|(oss-{REGION}-internal|dm)\.aliyuncs\.com|127\.0\.0\.1|::1|localhost"
+)
 _RUN_OUT = frozenset(
     {"InvalidSecurityToken.Expired", "InvalidSecurityToken.MismatchWithAccessKey", "SecurityTokenExpired"}
 )
@@ -63,7 +67,8 @@ class AliyunApi:
         self._version = version
         self._variables = variables
         name = f"ALIBABA_CLOUD_{product.upper()}_ENDPOINT"
-        self._endpoint = endpoint(variables, name, f"https://{product}.{REGION}.aliyuncs.com")
+        host = product if product in SHORT_NAMED else f"{product}.{REGION}"
+        self._endpoint = endpoint(variables, name, f"https://{host}.aliyuncs.com")
         self._sts = endpoint(variables, "ALIBABA_CLOUD_STS_ENDPOINT", STS_ENDPOINT)
         self._identity: acs3.Credentials | None = None
 
@@ -95,6 +100,11 @@ _provided: list[acs3.Credentials] = []
 def provide_identity(credentials: acs3.Credentials) -> None:
     """Use these temporary keys from now on: Function Compute hands new ones to each invocation."""
     _provided[:] = [credentials]
+
+
+def present_identity(variables: Mapping[str, str]) -> acs3.Credentials:
+    """Who we are now: what this invocation was handed, or what the environment says; SecretError when it is nobody."""
+    return _provided[-1] if _provided else find_identity(variables)
 
 
 def endpoint(variables: Mapping[str, str], name: str, default: str) -> str:

@@ -37,6 +37,7 @@ DUTIES = (
     Duty(10.0, reap.handler),
     Duty(3_600.0, purge.handler, RETENTION),
     Duty(60.0, checkpoint.handler),
+    Duty(86_400.0, checkpoint.handler, {"rebuild": True}),
     Duty(60.0, spending.handler),
     Duty(3_600.0, reconcile.handler),
 )

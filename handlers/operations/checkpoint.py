@@ -5,18 +5,23 @@ Rules
     (`rebuild`) it is recomputed from the first row, and the tree's root compared with the last checkpoint.
     What the new rows revoked and removed is reported before they are sealed, so that a restore can take it away again.
     A trail that does not fit is never sealed: the function fails, which sounds its alarm, and says at which row.
+    The last checkpoint is copied into the archive, where nobody can change it: who rewrites the database, this function's key
+    and all, cannot make the trail agree with the copies. A copy that fails sounds the alarm and is made the next time.
 """
 
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 
 import msgspec
 
 from handlers.audit.merkle import Frontier
 from handlers.audit.notes import NoteBroken, checkpoint_text, open_note, read_checkpoint
 from handlers.audit.verification import CHAIN_START, next_chain
+from handlers.clouds.archive import Archive, open_archive
 from handlers.operations.database import open_store
 from handlers.operations.journal import Outcome, read_event, report
 from handlers.operations.restore import note_gone
@@ -63,6 +68,17 @@ def seal_trail(store: OperationsStore, sealer: Sealer, *, rebuild: bool = False)
     return TrailSealed(rows=frontier.size, new_rows=new_rows, root=root, rebuilt=rebuild)
 
 
+def archive_checkpoint(store: OperationsStore, archive: Archive) -> None:
+    """Keep a copy of the last checkpoint; ArchiveFailed when it is not taken.
+
+    Its name says its content, too: after a restore, another trail of the same length is kept beside the lost one.
+    """
+    last = store.last_checkpoint()
+    if last is not None:
+        note = last.note.encode()
+        archive.keep(f"checkpoints/{last.size:012}-{sha256(note).hexdigest()[:16]}.note", note)
+
+
 def _trusted(last: SealedTrail, sealer: Sealer) -> Frontier:
     """The tree of the last checkpoint, if the row is what its signed note says."""
     try:
@@ -101,4 +117,7 @@ def _page(store: OperationsStore, after: int, limit: int | None = None) -> list[
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     """Called every few minutes, and once a night with `rebuild`; safe to repeat."""
     wanted = read_event(event, CheckpointEvent)
-    return report(seal_trail(open_store(), open_sealer(), rebuild=wanted.rebuild))
+    archive = open_archive(os.environ)
+    answer = report(seal_trail(open_store(), open_sealer(), rebuild=wanted.rebuild))
+    archive_checkpoint(open_store(), archive)
+    return answer

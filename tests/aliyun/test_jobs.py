@@ -9,6 +9,7 @@ import pytest
 
 from aliyun.base import RouterStack
 from handlers.clouds.function_compute import read_event
+from handlers.operations.checkpoint import CheckpointEvent
 from handlers.operations.hangzhou.alarms import NodeEvent
 from handlers.operations.hangzhou.watchdog import settings_parameter
 from handlers.operations.purge import PurgeEvent
@@ -38,6 +39,8 @@ def told(payload: Any) -> dict[str, Any]:
     [
         ("jobs", "PurgeSchedule", PurgeEvent),
         ("jobs", "RenewalSchedule", RenewalEvent),
+        ("jobs", "CheckpointSchedule", CheckpointEvent),
+        ("jobs", "NightlyCheckpointSchedule", CheckpointEvent),
         ("jobs", "RotationSchedule", RotationEvent),
         ("jobs", "SnapshotCheckSchedule", CheckEvent),
         ("recovery", "ReconcileSchedule", NodeEvent),
@@ -77,3 +80,29 @@ def test_the_watchdog_asks_for_alarms_that_exist(stacks: dict[str, RouterStack])
 def test_c72_the_watchdog_runs_one_at_a_time(stacks: dict[str, RouterStack]) -> None:
     limits = resources(stacks["recovery"], "FC3::ConcurrencyConfig")
     assert limits["WatchdogLimit"]["ReservedConcurrency"] == 1
+
+
+@pytest.mark.claim("C60")
+def test_c60_the_whole_trail_is_checked_every_night(stacks: dict[str, RouterStack]) -> None:
+    timers = resources(stacks["jobs"], "FC3::Trigger")
+    nightly = timers["NightlyCheckpointSchedule"]
+    assert told(nightly["TriggerConfig"]["payload"]) == {"rebuild": True}
+    assert nightly["TriggerConfig"]["cronExpression"] == "@every 1440m"
+    assert nightly["FunctionName"] == timers["CheckpointSchedule"]["FunctionName"]
+
+
+@pytest.mark.claim("C60")
+def test_c60_copies_of_checkpoints_are_locked_for_two_years_and_only_added(stacks: dict[str, RouterStack]) -> None:
+    (bucket,) = resources(stacks["jobs"], "OSS::Bucket").values()
+    (lock,) = resources(stacks["jobs"], "OSS::BucketWorm").values()
+    assert lock == {"Bucket": {"Fn::GetAtt": ["Archive", "Name"]}, "RetentionPeriodInDays": 730}
+    assert (bucket["AccessControl"], bucket["BlockPublicAccess"]) == ("private", True)
+    allowed = [
+        (role["RoleName"], statement["Action"], statement["Resource"])
+        for role in resources(stacks["secrets"], "RAM::Role").values()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("oss:") for action in statement["Action"])
+    ]
+    copies = f"acs:oss:*:*:{bucket['BucketName']}/checkpoints/*"
+    assert allowed == [("therouter-production-checkpoint", ["oss:PutObject"], [copies])]

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from handlers.operations.checkpoint import CheckpointEvent
 from handlers.operations.purge import PurgeEvent
 from handlers.operations.reap import ReapEvent
 from handlers.operations.reconcile import ReconcileEvent
@@ -23,6 +24,8 @@ READ_BY = {
     "Everyrotation": RotationEvent,
     "Everysnapshotcheck": CheckEvent,
     "Everyspending": SpendingEvent,
+    "Everycheckpoint": CheckpointEvent,
+    "Nightlycheckpoint": CheckpointEvent,
 }
 
 
@@ -42,6 +45,38 @@ def test_each_event_is_one_that_its_function_reads(production: Any, job: str) ->
     msgspec.convert(events(production)[job], READ_BY[job])
 
 
+@pytest.mark.claim("C60")
+def test_c60_the_whole_trail_is_checked_every_night(production: Any) -> None:
+    assert events(production)["Nightlycheckpoint"] == {"rebuild": True}
+    assert events(production)["Everycheckpoint"] == {}
+    rules = {name[:-8]: row["Properties"] for name, row in production.templates["Jobs"]["Resources"].items()}
+    assert rules["Nightlycheckpoint"]["ScheduleExpression"] == "rate(1 day)"
+
+
+@pytest.mark.claim("C60")
+def test_c60_copies_of_checkpoints_are_locked_for_two_years_and_only_added(production: Any) -> None:
+    (bucket,) = production.properties("AWS::S3::Bucket", "Jobs")
+    assert bucket["BucketName"] == "therouter-production-audit-123456789012"
+    lock = bucket["ObjectLockConfiguration"]
+    assert (bucket["ObjectLockEnabled"], lock["ObjectLockEnabled"]) == (True, "Enabled")
+    assert lock["Rule"]["DefaultRetention"] == {"Mode": "COMPLIANCE", "Days": 730}
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    writers = [
+        (policy["Roles"], statement)
+        for policy in production.properties("AWS::IAM::Policy")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("s3:") for action in _listed(statement["Action"])) and "Roles" in policy
+    ]
+    ((_, statement),) = [
+        (roles, one) for roles, one in writers if "checkpoints" in msgspec.json.encode(one["Resource"]).decode()
+    ]
+    assert statement["Action"] == "s3:PutObject"
+    functions = production.properties("AWS::Lambda::Function")
+    told = [row for row in functions if "THEROUTER_ARCHIVE" in row.get("Environment", {}).get("Variables", {})]
+    assert [row["ImageConfig"]["Command"] for row in told] == [["handlers.operations.checkpoint.handler"]]
+    assert told[0]["Environment"]["Variables"]["THEROUTER_ARCHIVE"] == bucket["BucketName"]
+
+
 def test_every_job_runs_alone_and_ends(production: Any) -> None:
     rows = production.properties("AWS::Lambda::Function", "Jobs")
     assert len(rows) == 9
@@ -57,6 +92,7 @@ def test_checks_read_names_and_dates_and_no_content(production: Any) -> None:
         "rds:DescribeDBInstances",
         "rds:DescribeDBInstanceAutomatedBackups",
         "rds:DescribeDBSnapshots",
+        "s3:PutObject",
     }
 
 

@@ -175,6 +175,11 @@ OBSERVED: dict[str, Callable[[Seen], Any]] = {
     "purge_interval_minutes": lambda s: minutes(s.rate("Everypurge")),
     "reap_interval_minutes": lambda s: minutes(s.rate("Everyreap")),
     "checkpoint_interval_minutes": lambda s: minutes(s.rate("Everycheckpoint")),
+    "rebuild_interval_hours": lambda s: minutes(s.rate("Nightlycheckpoint")) // 60,
+    "checkpoint_lock_days": lambda s: s.one(
+        "AWS::S3::Bucket", "ObjectLockConfiguration", "Rule", "DefaultRetention", "Days",
+        where=lambda row: "ObjectLockConfiguration" in row,
+    ),
     "spending_interval_minutes": lambda s: minutes(s.rate("Everyspending")),
     "reconcile_interval_hours": lambda s: minutes(s.rate("Everyreconcile")) // 60,
     "snapshot_check_interval_hours": lambda s: minutes(s.rate("Everysnapshotcheck")) // 60,

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from handlers.audit.notes import open_note, read_checkpoint
+from handlers.clouds.archive import ArchiveFailed
 from handlers.operations import checkpoint
 from handlers.operations.checkpoint import TrailTampered, handler, seal_trail
 from handlers.operations.sealing import Sealer
+from handlers.settings import Variable
 from handlers.store.admin import AdminStore
 from handlers.store.operations import OperationsStore
 from tests.database import Database
@@ -17,14 +20,14 @@ SEALER = Sealer("global", Ed25519PrivateKey.generate())
 
 
 def write(database: Database, rows: int) -> None:
-    store = AdminStore(database.pool("admin"))
+    store = AdminStore(database.pool("founder"))
     for number in range(rows):
         store.create_tenant(str(uuid.uuid4()), f"T{number}")
 
 
 @pytest.mark.claim("C60")
 def test_checkpoints_grow_with_the_trail_and_a_rebuild_finds_the_same_root(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     store = OperationsStore(database.pool("operations"))
     assert seal_trail(store, SEALER).rows == 0
@@ -39,7 +42,27 @@ def test_checkpoints_grow_with_the_trail_and_a_rebuild_finds_the_same_root(
     assert read_checkpoint(open_note(last.note, SEALER.verifier)).size == 13
     monkeypatch.setattr(checkpoint, "open_store", lambda: store)
     monkeypatch.setattr(checkpoint, "open_sealer", lambda: SEALER)
+    monkeypatch.setenv(Variable.ARCHIVE, str(tmp_path))
     assert handler({"rebuild": True}, None)["rows"] == 13
+    (kept,) = (tmp_path / "checkpoints").iterdir()
+    assert (kept.name[:13], kept.read_text()) == ("000000000013-", last.note)
+
+
+@pytest.mark.claim("C60")
+def test_a_copy_that_is_not_taken_fails_the_run_and_is_made_the_next_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(database, 1)
+    store = OperationsStore(database.pool("operations"))
+    monkeypatch.setattr(checkpoint, "open_store", lambda: store)
+    monkeypatch.setattr(checkpoint, "open_sealer", lambda: SEALER)
+    (tmp_path / "archive").write_text("no folder")
+    monkeypatch.setenv(Variable.ARCHIVE, str(tmp_path / "archive"))
+    with pytest.raises(ArchiveFailed):
+        handler({}, None)
+    (tmp_path / "archive").unlink()
+    assert handler({}, None)["new_rows"] == 0
+    assert len(list((tmp_path / "archive" / "checkpoints").iterdir())) == 1
 
 
 @pytest.mark.claim("C60")
