@@ -12,7 +12,10 @@ from handlers.workloads import functions
 from tests.handlers.platforms import PLATFORMS, handlers_in, through_container, through_runtime, through_timer
 
 HERE = Path(__file__).parent
-REQUESTS = {"admin/test_routing.py", "payments/test_routes.py", "payments/test_topups.py", "site/test_routes.py"}
+REQUESTS = {
+    "admin/test_identity.py", "admin/test_routing.py", "admin/test_scanning.py", "admin/test_walk.py",
+    "payments/test_routes.py", "payments/test_topups.py", "site/test_routes.py",
+}  # fmt: skip
 """Tests that send requests to a room: all platforms."""
 SCHEDULES = {
     f"operations/test_{row.entry.split('.')[-2]}.py"

@@ -60,13 +60,14 @@ class House:
         issuer: Issuer | None = None,
         scanner: Scanner | None = None,
         mailbox: Mailbox | None = None,
+        bcrypt_pool: BcryptPool | None = None,
     ) -> None:
         self.database = database
         self.mint_keys = MintKeys({"1": secrets.token_bytes(32)}, "1")
         pairs = {provider: generate_keypair() for provider in PROVIDERS}
         self.private_keys = {provider: private for provider, (private, _) in pairs.items()}
         pool = database.pool("admin", connections_max=8)
-        self.store = AdminStore(pool)
+        self.store = AdminStore(database.pool("founder"))
         self.room = Room(
             region="global",
             environment="local",
@@ -75,7 +76,7 @@ class House:
             verifier=WaitingVerifier(
                 KeyVerifier(
                     find_key=GatewayStore(pool, pod="admin").find_key,
-                    bcrypt_pool=BcryptPool(),
+                    bcrypt_pool=bcrypt_pool or BcryptPool(),
                     mint_keys=self.mint_keys,
                     region="global",
                     environment="local",
@@ -107,6 +108,10 @@ class House:
             "update therouter.api_key set management = true, role = :role where key_id = :id", role=role, id=made.key_id
         )
         return Person(user, made.token, made.key_id)
+
+    def reopen(self) -> None:
+        """Answer with the room as it is now."""
+        self._resolver = open_resolver(self.room)
 
     def token(self, role: str = "owner", tenant: str = "mine") -> str:
         """A management key."""
@@ -160,8 +165,9 @@ def open_house(
     issuer: Issuer | None = None,
     scanner: Scanner | None = None,
     mailbox: Mailbox | None = None,
+    bcrypt_pool: BcryptPool | None = None,
 ) -> Iterator[House]:
-    house = House(database, issuer, scanner, mailbox)
+    house = House(database, issuer, scanner, mailbox, bcrypt_pool)
     try:
         yield house
     finally:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,7 +16,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
+from handlers.admin.doors import SESSION_S
 from handlers.admin.identity import Issuer, Vouched
+from handlers.admin.routing import ROUTES
 from handlers.errors import InvalidRequest, PermissionDenied, Unauthenticated, Unavailable
 from handlers.local import issuer as development
 from handlers.settings import SettingError
@@ -142,11 +146,11 @@ def test_plain_http_and_clouds_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
     assert development.main(["--port", "0"]) == 1
 
 
-def enter(house: House, email: str, **query: str) -> tuple[int, str]:
+def enter(house: House, email: str, *, groups: str = "", **query: str) -> tuple[int, str]:
     """(status of the callback, the session cookie)."""
     begun = house.ask("GET", "/admin/sign-in", token="", query=query)
     assert begun.status == 302, begun.text
-    back = approve(begun.headers["location"], email)
+    back = approve(begun.headers["location"], email, groups)
     kept = begun.headers["set-cookie"].partition(";")[0]
     done = house.ask("GET", "/admin/sign-in/callback", token="", query=back, headers={"cookie": kept})
     cookie = done.headers.get("set-cookie", "")
@@ -183,6 +187,67 @@ def test_dangerous_acts_ask_for_a_fresh_proof(database: Database, provider: deve
         _, fresh = enter(house, owner, afresh="1")
         headers["cookie"] = fresh
         assert house.ask("PUT", "/admin/retention", {"days": 50}, token="", headers=headers).status == 200
+
+
+@pytest.mark.parametrize("name", ["jwks_uri", "token_endpoint"])
+def test_an_issuer_sends_this_room_nowhere_but_to_hosts_that_the_deployment_names(
+    provider: development.Issuer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    genuine = provider.configuration()
+    for address in (
+        "http://localhost:1/keys",
+        "https://127.0.0.1/keys",
+        "http://169.254.169.254/latest",
+        "file:///etc/passwd",
+    ):
+        monkeypatch.setattr(provider, "configuration", lambda address=address: {**genuine, name: address})
+        with pytest.raises(Unavailable):
+            client_of(provider).begin("", "/console", afresh=False)
+    elsewhere = genuine[name].replace("127.0.0.1", "localhost")
+    monkeypatch.setattr(provider, "configuration", lambda: {**genuine, name: elsewhere})
+    client_of(provider, hosts=["localhost"]).begin("", "/console", afresh=False)
+
+
+def test_a_session_ends_after_an_hour(database: Database, provider: development.Issuer) -> None:
+    with open_house(database, client_of(provider)) as house:
+        _, cookie = enter(house, f"owner@{house.tenants['mine']}.example")
+        ((lasts,),) = database.query("select expires_at - created_at from therouter.person_session")
+        assert lasts == timedelta(seconds=SESSION_S) == timedelta(hours=1)
+        assert house.ask("GET", "/admin/me", token="", headers={"cookie": cookie}).status == 200
+        database.query("update therouter.person_session set expires_at = now()")
+        assert house.ask("GET", "/admin/me", token="", headers={"cookie": cookie}).status == 401
+
+
+def test_groups_decide_the_role_at_every_sign_in(database: Database, provider: development.Issuer) -> None:
+    mapped = client_of(provider, groups={"eng": "member", "ops": "admin"})
+    with open_house(database, mapped) as house:
+        address = f"viewer@{house.tenants['mine']}.example"
+        for groups, role in (("eng", "member"), ("eng,ops", "admin"), ("eng,other", "member")):
+            status, cookie = enter(house, address, groups=groups)
+            me = house.ask("GET", "/admin/me", token="", headers={"cookie": cookie}).json
+            assert (status, me["role"]) == (302, role)
+        assert enter(house, address, groups="other") == (403, "")
+
+
+def test_every_route_that_is_dangerous_asks_for_a_fresh_proof(database: Database, provider: development.Issuer) -> None:
+    with open_house(database, client_of(provider)) as house:
+        database.query("update therouter.tenant set operator = true where name = 'mine'")
+        _, cookie = enter(house, f"owner@{house.tenants['mine']}.example")
+        database.query("update therouter.person_session set proved_at = now() - interval '16 minutes'")
+        headers = {"cookie": cookie, "x-therouter-csrf": "1"}
+        dangerous = [route for route in ROUTES if route.dangerous]
+        assert len(dangerous) > 10
+        bodies = {
+            "UserChange": {"role": "viewer"}, "ByokNew": {"provider": "openai", "key": "a-provider-key"},
+            "RetentionChange": {"days": 30}, "CloseRequest": {"confirm": "mine"},
+            "TenantNew": {"name": "n", "owner_email": "o@example.com"}, "TenantState": {"state": "frozen"},
+        }  # fmt: skip
+        ids = {"tenant_id": house.tenants["other"], "key_id": house.people["mine", "member"].key_id}
+        for route in dangerous:
+            path = re.sub(r"<([a-z_]+)>", lambda m: ids.get(m[1], house.people["mine", "member"].user_id), route.path)
+            body = bodies.get(route.body.__name__, {}) if route.body else None
+            answer = house.ask(route.method, path, body, token="", headers=headers)
+            assert (answer.status, answer.json["error"]["code"]) == (403, "step_up_required"), route
 
 
 def test_sign_in_without_an_issuer_says_so(house: House) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Iterator
 from email import message_from_bytes
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from handlers.admin.scanning import Scanner
 from handlers.clouds.mail import FolderMailbox
@@ -22,34 +19,17 @@ from handlers.keys.grammar import MintKeys, generate_key
 from handlers.settings import SettingError
 from tests.database import Database
 from tests.handlers.admin.rooms import House, Reply, open_house
+from tests.handlers.admin.scanners import IDENTIFIER, KEY, published_keys
 
 PATH = "/admin/integrations/secret-scanning"
-KEY = ec.generate_private_key(ec.SECP256R1())
-IDENTIFIER = "f9525bf080f75b3506ca1ead061add62b8633a346606dc5fe544e29231c6ee0d"
 PLACE = "https://github.com/somebody/something/blob/main/.env"
 
 
 @pytest.fixture
 def keys_url() -> Iterator[str]:
     """Where the scanner publishes its keys."""
-    pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    published = msgspec.json.encode({"public_keys": [{"key_identifier": IDENTIFIER, "key": pem, "is_current": True}]})
-
-    class Visit(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-length", str(len(published)))
-            self.end_headers()
-            self.wfile.write(published)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Visit)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/keys"
-    server.shutdown()
-    server.server_close()
+    with published_keys() as url:
+        yield url
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class World:
     def __init__(self, database: Database, chance: random.Random) -> None:
         self.database, self.chance = database, chance
         self.store = MortalStore(database.pool("operations"))
-        self.admin = AdminStore(database.pool("admin"))
+        self.admin = AdminStore(database.pool("founder"))
         self.tenants: dict[str, int] = {}
         self.ages: dict[str, list[float]] = {}
         self.gone: dict[str, int] = {}
