@@ -20,7 +20,7 @@ import aws_cdk as cdk
 
 from handlers.catalog.loading import load_catalog
 from stacks.region import Region, build_region
-from stacks.settings import ROUTER_REGION, SettingError, parse
+from stacks.settings import DOORS, ROUTER_REGION, SettingError, parse
 
 PROJECT = Path(__file__).parent
 
@@ -47,6 +47,7 @@ def _settings(app: cdk.App) -> dict[str, object]:
         "alarm_email",
         "administrators",
         "providers",
+        *DOORS,
     )
     given = {name: app.node.try_get_context(name) for name in names}
     if not given["account"]:

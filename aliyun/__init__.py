@@ -21,6 +21,7 @@ What code cannot do is a checklist; each line names the setting that it fills (e
     certificate           the origin's certificate for the domain, in Certificate Management Service
     registry, image       a purchased container registry in cn-hangzhou; push from inside the mainland, deploy by digest
     alarm_email           a mailbox of the China team
+    issuer                the identity provider of the tenants' people; optional
     (not a setting)       a DirectMail sender notices@zone_name in cn-hangzhou; notices about spending and leaked keys come from it
     (not a setting)       MLPS (dengbao) grading, a WeChat Pay merchant account, the values of the secrets
 """
@@ -168,6 +169,20 @@ DIFFERENCES: tuple[Difference, ...] = (
         "handlers/operations/hangzhou",
         "other APIs; the events, the outcomes and the watchdog's decision are shared",
         "what decides is one function, tested once",
+    ),
+    Difference(
+        "who notices may come from",
+        "SES: one sender, named in the grant with its address and its domain",
+        "DirectMail: the grant names the call alone; the sender is in the room's settings",
+        "DirectMail authorises by operation and knows no resource",
+        "the account of this region has no other senders, and DirectMail refuses those that it has not verified",
+    ),
+    Difference(
+        "keys found in public",
+        "GitHub's scanner tells the global region",
+        "a scanner in the mainland, if the operator names one",
+        "GitHub is outside; a key says by its first letter which region made it",
+        "a china key in a public place elsewhere is revoked by its owner, or by the rules of its own region",
     ),
     Difference(
         "sizes and alarms as values",

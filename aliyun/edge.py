@@ -10,6 +10,7 @@ from aliyun.manifests import EDGE_HEADER
 from aliyun.settings import REGION, Settings
 from aliyun.waf import build_web_acl
 from aliyun.workloads import EDGE_TOKEN
+from handlers.settings import EDGE_HEADERS
 
 LOG_FIELDS = {
     "date": "EdgeStartTimestamp",
@@ -138,8 +139,10 @@ class EdgeStack(RouterStack):
                 "RuleName": "origin-token",
                 "RuleEnable": "on",
                 "Rule": "true",
+                # Over whatever the client wrote there: keys may be bound to addresses.
                 "RequestHeaderModification": [
-                    {"Name": EDGE_HEADER, "Operation": "modify", "Type": "static", "Value": token}
+                    {"Name": EDGE_HEADER, "Operation": "modify", "Type": "static", "Value": token},
+                    {"Name": EDGE_HEADERS["china"], "Operation": "modify", "Type": "dynamic", "Value": "ip.src"},
                 ],
             },
         )

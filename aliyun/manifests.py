@@ -37,6 +37,8 @@ def deployed_cluster(
         ingress_ranges=tuple(network.networks("ingress")),
         database_ranges=tuple(network.networks("database")),
         relay_block=RELAY_BLOCK,
+        doors=settings.doors,
+        archive=settings.archive,
         namespace_labels={"pod-identity.alibabacloud.com/injection": "on"},
         account_annotations={
             name: {"pod-identity.alibabacloud.com/role-name": role} for name, role in (roles or {}).items()

@@ -191,6 +191,10 @@ def _secret(resource: dict[str, Any], _policy: Policy) -> Iterator[Problem]:
         yield Problem("EncryptionKeyId", "is missing: each owner's secrets have that owner's key")
 
 
+UNNARROWED = {"dm:SingleSendMail"}
+"""Actions whose service knows no resource: https://www.alibabacloud.com/help/en/direct-mail/api-dm-2015-11-23-ram."""
+
+
 def _role(resource: dict[str, Any], _policy: Policy) -> Iterator[Problem]:
     properties = resource["Properties"]
     for index, policy in enumerate(properties.get("Policies", ())):
@@ -199,7 +203,7 @@ def _role(resource: dict[str, Any], _policy: Policy) -> Iterator[Problem]:
             wide = [action for action in statement["Action"] if "*" in action]
             if wide:
                 yield Problem(f"{path}.Action", f"allows {', '.join(wide)}; name each action")
-            if "*" in statement["Resource"]:
+            if "*" in statement["Resource"] and not set(statement["Action"]) <= UNNARROWED:
                 yield Problem(f"{path}.Resource", "allows everything; name the resources")
             if "kms:GetSecretValue" in statement["Action"] and any("*" in str(arn) for arn in statement["Resource"]):
                 yield Problem(f"{path}.Resource", "lets a role read secrets that are not in its row")

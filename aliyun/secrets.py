@@ -191,6 +191,8 @@ class SecretsStack(RouterStack):
         secrets_here = f"acs:kms:{here}:secret"
         database = f"acs:rds:{here}:dbinstance/*"
         duties = {
+            # It adds copies, and reads and removes none.
+            "checkpoint": [allow(["oss:PutObject"], [f"acs:oss:*:*:{self.settings.archive}/checkpoints/*"])],
             "rotation": [
                 allow(["kms:ListSecrets"], [secrets_here, f"{secrets_here}/{store_name(self.settings.stage, '*')}"])
             ],
@@ -223,7 +225,8 @@ class SecretsStack(RouterStack):
         }
         rows = duties.get(workload.name, [])
         if Variable.MAIL in workload.variables:
-            rows = [*rows, allow(["dm:SingleSendMail"], [f"acs:dm:{here}:*"])]
+            # DirectMail authorises by operation alone; a narrower resource would allow nothing.
+            rows = [*rows, allow(["dm:SingleSendMail"], ["*"])]
         return rows
 
 

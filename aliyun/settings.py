@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import IPv4Network
 
+from handlers import settings as handlers_settings
 from handlers.catalog.entries import Provider
-from handlers.workloads import Workload, deployable, host_of, workloads
+from handlers.settings import NO_DOORS, Doors
+from handlers.workloads import Workload, archive_name, deployable, host_of, workloads
 from stacks.policy import STAGES, Policy, check
 
 REGION = "cn-hangzhou"
@@ -87,11 +89,17 @@ class Settings:
     kubernetes: str
     providers: Mapping[str, Provider]
     policy: Policy
+    doors: Doors = NO_DOORS
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
         """Everything that runs."""
-        return workloads(ROUTER_REGION, self.providers)
+        return workloads(ROUTER_REGION, self.providers, self.doors)
+
+    @property
+    def archive(self) -> str:
+        """The bucket that copies of audit checkpoints are locked in."""
+        return archive_name(self.stage, self.account)
 
     @property
     def mail_sender(self) -> str:
@@ -137,13 +145,14 @@ _FORMS: dict[str, tuple[str, str]] = {
     "alarm_email": (r"[^@\s]{1,64}@[^@\s]{3,253}", "give the address that alarms are sent to"),
     "kubernetes": (r"1\.\d+\.\d+-aliyun\.\d+", "give a version that ACK offers, as in 1.34.1-aliyun.1"),
 }
-_FOREIGN = re.compile(r"amazonaws|cloudfront|\b(us|eu|ap|ca|sa|me|af)-[a-z]+-\d|\bglobal\b", re.IGNORECASE)
+_DOORS = tuple(field.name for field in fields(Doors))
+_FOREIGN = re.compile(r"amazonaws|cloudfront|github|\b(us|eu|ap|ca|sa|me|af)-[a-z]+-\d|\bglobal\b", re.IGNORECASE)
 
 
 def parse(context: Mapping[str, object], catalogue: Mapping[str, Provider]) -> Settings:
     """Read one deployment from the operator's values, or raise SettingError. `catalogue` holds the china region's providers."""
     given = DEFAULTS | dict(context)
-    unknown = given.keys() - _FORMS.keys() - {"stage", "zones", "esa_origin_ranges", "providers"}
+    unknown = given.keys() - _FORMS.keys() - {"stage", "zones", "esa_origin_ranges", "providers", *_DOORS}
     if unknown:
         raise SettingError(f"{', '.join(sorted(unknown))}: no such setting")
     stage = _text(given, "stage", "choose production, staging or small")
@@ -160,8 +169,20 @@ def parse(context: Mapping[str, object], catalogue: Mapping[str, Provider]) -> S
         esa_origin_ranges=_ranges(given),
         zones=_zones(given, policy),
         providers=_providers(given, catalogue),
+        doors=_doors(given),
         **texts,
     )
+
+
+def _doors(context: Mapping[str, object]) -> Doors:
+    """Who vouches for people and who tells us of keys in public; what is not named is nobody."""
+    given = {name: _text(context, name, "") for name in _DOORS if context.get(name)}
+    try:
+        return Doors(**given).checked()
+    except handlers_settings.SettingError as refused:
+        # The room's name of the variable is the deployment's name of the setting.
+        name, _, complaint = str(refused).removeprefix("THEROUTER_").partition(" ")
+        raise SettingError(f"{name.lower()} {complaint}") from refused
 
 
 def _text(context: Mapping[str, object], name: str, remedy: str) -> str:

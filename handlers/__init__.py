@@ -1,7 +1,7 @@
 """TheRouter's request handlers: an LLM gateway cut into rooms.
 
 Nouns
-    *Room*: one deployable with one identity, one set of secrets and one database role. A bug in one room must not open
+    *Room*: one deployable with one identity, one set of secrets and at most one database role. A bug in one room must not open
     another, so rooms never import rooms; what they share lies below them.
     *Dialect*: an API format that clients speak. *Adapter*: an upstream wire format that providers speak.
     *Provider*: a company or server we call. *Endpoint*: one model at one provider, with its price and abilities.

@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
+from urllib.parse import urlsplit
 
 REGIONS = ("global", "china")
 CLOUDS = ("aws", "aliyun", "local")
 ENVIRONMENTS = ("production", "staging", "small", "local")
 SECRETS_REFRESH_S = 300
 """Rotation waits three times as long before it relies on a new version being known (operations/renewal.py)."""
+EDGE_HEADERS = {"global": "cloudfront-viewer-address", "china": "x-therouter-client"}
+"""Region -> the header in which its edge says where a client is: CloudFront as address:port, our rule at ESA as the address."""
 
 
 class Variable(StrEnum):
@@ -64,6 +67,8 @@ class Variable(StrEnum):
     """File of outcomes of operations on one machine, beside the database and not in it; in the clouds their log is that."""
     PUBLIC_URL = "THEROUTER_PUBLIC_URL"
     """What clients type: scheme and host."""
+    ARCHIVE = "THEROUTER_ARCHIVE"
+    """Bucket whose objects nobody can change or remove for years, or on one machine a folder: copies of audit checkpoints."""
     ISSUER = "THEROUTER_ISSUER"
     """Address of the OpenID Connect provider whose people may sign in; empty: keys alone."""
     ISSUER_CLIENT = "THEROUTER_ISSUER_CLIENT"
@@ -74,6 +79,8 @@ class Variable(StrEnum):
     """The sender's address of notices, or on one machine a folder for them; empty: no mail."""
     ISSUER_GROUPS = "THEROUTER_ISSUER_GROUPS"
     """Its groups and our roles, as in `engineers=member,finance=billing`; empty: roles are set here."""
+    ISSUER_HOSTS = "THEROUTER_ISSUER_HOSTS"
+    """Further hosts on which the issuer has its keys and hands out tokens, separated by commas; empty: its own alone."""
 
 
 class SettingError(ValueError):
@@ -253,6 +260,80 @@ class PodSettings:
             base_url=_read(environment, Variable.BASE_URL, ""),
             models=_read(environment, Variable.MODELS, ""),
         )
+
+
+_HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,63}")
+_GROUPS = re.compile(r"([^=,\s]+=(owner|admin|billing|member|viewer|auditor))(,[^=,\s]+=[a-z]+)*")
+ISSUER_CLIENT = "therouter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """Who vouches for people, and who tells us of keys in public; each may be nobody.
+
+    Part of the admin room's settings and of a deployment's: `variables` writes what `parse` reads.
+    """
+
+    issuer: str = ""
+    issuer_client: str = ISSUER_CLIENT
+    issuer_groups: str = ""
+    issuer_hosts: str = ""
+    scanning_keys: str = ""
+
+    @classmethod
+    def parse(cls, environment: Mapping[str, str], deployment: Deployment) -> Self:
+        """Read them, or raise SettingError: in a cloud addresses are https."""
+        doors = cls(
+            issuer=_read(environment, Variable.ISSUER, ""),
+            issuer_client=_read(environment, Variable.ISSUER_CLIENT, ISSUER_CLIENT),
+            issuer_groups=_read(environment, Variable.ISSUER_GROUPS, ""),
+            issuer_hosts=_read(environment, Variable.ISSUER_HOSTS, ""),
+            scanning_keys=_read(environment, Variable.SCANNING_KEYS, ""),
+        )
+        return doors if deployment.cloud == "local" else doors.checked()
+
+    def checked(self) -> Self:
+        """These, if a cloud may have them; SettingError names the one that it may not."""
+        for variable, address in ((Variable.ISSUER, self.issuer), (Variable.SCANNING_KEYS, self.scanning_keys)):
+            if address and not _is_public(address):
+                raise SettingError(
+                    f"{variable} of a cloud is an https address; the development issuer is for one machine alone"
+                )
+        if self.issuer_groups and not _GROUPS.fullmatch(self.issuer_groups):
+            raise SettingError(f"{Variable.ISSUER_GROUPS} is group=role, separated by commas, as in finance=billing")
+        if any(not _HOST.fullmatch(host) for host in self.issuer_hosts.split(",") if host):
+            raise SettingError(f"{Variable.ISSUER_HOSTS} are names of hosts, separated by commas")
+        return self
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Group at the issuer -> our role."""
+        pairs = [pair.partition("=") for pair in self.issuer_groups.split(",") if pair]
+        return {group.strip(): role.strip() for group, _, role in pairs}
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that the admin room calls because of them, on port 443."""
+        addresses = [urlsplit(address).hostname for address in (self.issuer, self.scanning_keys) if address]
+        return tuple(dict.fromkeys(host for host in (*addresses, *self.issuer_hosts.split(",")) if host))
+
+    def variables(self) -> dict[Variable, str]:
+        """What tells a process of them."""
+        return {
+            Variable.ISSUER: self.issuer,
+            Variable.ISSUER_CLIENT: self.issuer_client,
+            Variable.ISSUER_GROUPS: self.issuer_groups,
+            Variable.ISSUER_HOSTS: self.issuer_hosts,
+            Variable.SCANNING_KEYS: self.scanning_keys,
+        }
+
+
+NO_DOORS = Doors()
+
+
+def _is_public(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme == "https" and parts.port in {None, 443} and bool(_HOST.fullmatch(parts.hostname or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

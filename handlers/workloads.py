@@ -11,7 +11,7 @@ Secrets
         provider/<provider>     our shared credential at the provider            that provider's pod alone
         seal/<provider>         private half of the provider's sealing key       that provider's pod alone
         seal/public             public halves of all sealing keys                admin
-        database/<role>         password of one database role                    the one room with that role
+        database/<role>         password of one database role                    the one room with that role; founder: none
         audit/checkpoint        signing key of audit checkpoints                 checkpoint, purge receipts
         audit/digest            HMAC key of secrets' digests in the audit log    admin
         restore/epoch           number of the last restore; gateways wait for it  gateway, restore
@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 from zlib import crc32
 
 from handlers.catalog.entries import Provider
-from handlers.settings import Variable
+from handlers.settings import NO_DOORS, Doors, Variable
 
 SECRET_ROOT = "therouter"  # noqa: S105 - the first part of names, not a secret
 GATEWAY_PORT = 8080
@@ -94,13 +94,18 @@ _GATEWAY = (
 RENEWED_KINDS = frozenset({"keys", "wire", "seal", "database"})
 """Kinds of secrets of which `renewal` puts new versions."""
 PAYMENT_COMPANIES = {"global": ("stripe", "api.stripe.com"), "china": ("wechat", "api.mch.weixin.qq.com")}
-MAIL_HOSTS = {"global": "email.us-east-2.amazonaws.com", "china": "dm.cn-hangzhou.aliyuncs.com"}
-"""Where notices to people are handed over."""
 IDENTITY_HOSTS = {
     "global": ("secretsmanager.us-east-2.amazonaws.com",),
     "china": ("kms.cn-hangzhou.aliyuncs.com", "sts.cn-hangzhou.aliyuncs.com"),
 }
 """Where a room fetches its identity's secrets; every pod reaches these and, but for its own provider, nothing else."""
+MAIL_HOSTS = {"global": "email.us-east-2.amazonaws.com", "china": "dm.aliyuncs.com"}
+"""Where notices are handed over: SES, and DirectMail's endpoint in Hangzhou, which has the short name."""
+
+
+def archive_name(environment: str, account: str) -> str:
+    """The bucket that copies of audit checkpoints are locked in; named beforehand, because its room's role names it."""
+    return f"{SECRET_ROOT}-{environment}-audit-{account}"
 
 
 def store_name(environment: str, secret: str) -> str:
@@ -178,6 +183,7 @@ def _function(
     routes: tuple[str, ...] = (),
     folder: str = "",
     mail: str = "",
+    variables: Iterable[Variable] = (),
 ) -> Workload:
     name = module if room == "operations" else room
     return Workload(
@@ -190,6 +196,7 @@ def _function(
             *(_DATABASE if role else ()),
             Variable.PUBLIC_URL,
             *((Variable.MAIL,) if mail else ()),
+            *variables,
         ),
         secrets=(*secrets, *((f"database/{role}",) if role else ())),
         database_role=role,
@@ -198,7 +205,7 @@ def _function(
     )
 
 
-def functions(region: str) -> tuple[Workload, ...]:
+def functions(region: str, doors: Doors = NO_DOORS) -> tuple[Workload, ...]:
     """The Lambda-style rooms of a region. Those of operations run on schedules and events; the others behind the ALB."""
     company, company_host = PAYMENT_COMPANIES[region]
     return (
@@ -207,8 +214,10 @@ def functions(region: str) -> tuple[Workload, ...]:
             "function",
             role="admin",
             secrets=("keys/mint", "seal/public", "audit/digest"),
+            hosts=doors.hosts,
             routes=("/admin/*",),
             mail=MAIL_HOSTS[region],
+            variables=doors.variables(),
         ),
         _function(
             "payments",
@@ -218,12 +227,18 @@ def functions(region: str) -> tuple[Workload, ...]:
             hosts=(company_host,),
             routes=("/payments/*",),
         ),
-        _function("site", "function", role="site", routes=("/*",)),
+        _function("site", "function", routes=("/*",)),
         _function("operations", "purge", role="operations", secrets=("audit/checkpoint",)),
         _function("operations", "reap", role="operations"),
         _function("operations", "spending", role="operations", mail=MAIL_HOSTS[region]),
         _function("operations", "reconcile", role="operations"),
-        _function("operations", "checkpoint", role="operations", secrets=("audit/checkpoint",)),
+        _function(
+            "operations",
+            "checkpoint",
+            role="operations",
+            secrets=("audit/checkpoint",),
+            variables=(Variable.ARCHIVE,),
+        ),
         _function("operations", "restore", role="operations", secrets=("audit/checkpoint", "restore/epoch")),
         _function("operations", "renewal", role="rotation", secrets=("keys/mint", "seal/public")),
         # What these ask is the cloud itself, so each region has its own.
@@ -244,12 +259,12 @@ def relay(hosts: Iterable[str]) -> Workload:
     return Workload(name="relay", room="relay", kind=Kind.POD, entry="handlers.relay", hosts=names)
 
 
-def workloads(region: str, providers: Mapping[str, Provider]) -> tuple[Workload, ...]:
+def workloads(region: str, providers: Mapping[str, Provider], doors: Doors = NO_DOORS) -> tuple[Workload, ...]:
     """Everything that runs in a region, gateway first. `providers` are the enabled rows of the region's catalogue."""
     enabled = deployable(providers)
     pods = tuple(provider_pod(provider) for provider in enabled)
     hosts = (*IDENTITY_HOSTS[region], *(host for pod in pods for host in pod.hosts))
-    return (gateway(enabled), *pods, relay(hosts), *functions(region))
+    return (gateway(enabled), *pods, relay(hosts), *functions(region, doors))
 
 
 def renewed_secrets(region: str, providers: Mapping[str, Provider]) -> tuple[str, ...]:

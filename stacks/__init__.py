@@ -15,7 +15,8 @@ First deploy
        deployment), cloudfront:*VpcOrigin* and eks:*PodIdentity* beside the services that the stacks use.
     3. Put the settings into cdk.context.json or give each as -c name=value:
        account, domain, zone_name, zone_id, image, alarm_email, administrators; stage (production, staging, small) and
-       providers (all that have a fixed address) have defaults.
+       providers (all that have a fixed address) have defaults. issuer, issuer_groups, issuer_hosts and scanning_keys
+       may be left out: then only keys come in, and nobody tells us of keys in public.
     4. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use2-Registry', then build and push the image (below).
     5. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use2-*' --require-approval broadening
        EKS takes about 12 minutes, the database 15 to 20.
@@ -39,6 +40,7 @@ Secrets
 Database
     The owner's password is RDS's own secret (rds!db-...). From a host in the gateway subnets, with that password:
     apply the migrations, set each role's password to its secret database/<role>, and grant nobody else anything.
+    The first tenant: give founder a password, run python -m handlers.operations.founding, take the password away again.
     People sign in with IAM tokens (rds-db:connect), never with a shared password.
 
 Restore drill, each month; promised: lose at most 5 minutes, be back within 60

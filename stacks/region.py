@@ -64,6 +64,8 @@ def build_region(app: cdk.App, settings: Settings) -> Region:
         database_ranges=network.ranges("database"),
         relay_block=RELAY_BLOCK,
         identity_range=POD_IDENTITY_AGENT,
+        doors=settings.doors,
+        archive=settings.archive,
     )
     workloads = WorkloadsStack(
         app, settings=settings, cluster=cluster.cluster, manifests=manifests, targets=ingress.targets

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from handlers import settings as handlers_settings
 from handlers.catalog.entries import Provider
-from handlers.workloads import Workload, deployable, host_of, workloads
+from handlers.settings import NO_DOORS, Doors
+from handlers.workloads import Workload, archive_name, deployable, host_of, workloads
 from stacks.policy import STAGES, Policy, check
 
 REGION = "us-east-2"
 EDGE_REGION = "us-east-1"
 """CloudFront's certificates, web ACLs, log deliveries and Route 53's metrics exist only there."""
 ROUTER_REGION = "global"
+
+
+DOORS = tuple(field.name for field in fields(Doors))
+"""Settings that may be left out: who vouches for people, and who tells us of keys in public."""
 
 
 class SettingError(ValueError):
@@ -41,11 +47,17 @@ class Settings:
     """Names of the IAM roles whose holders may administer the cluster."""
     providers: Mapping[str, Provider]
     policy: Policy
+    doors: Doors = NO_DOORS
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
         """Everything that runs."""
-        return workloads(ROUTER_REGION, self.providers)
+        return workloads(ROUTER_REGION, self.providers, self.doors)
+
+    @property
+    def archive(self) -> str:
+        """The bucket that copies of audit checkpoints are locked in."""
+        return archive_name(self.stage, self.account)
 
     @property
     def mail_sender(self) -> str:
@@ -107,7 +119,19 @@ def parse(context: Mapping[str, object], catalogue: Mapping[str, Provider]) -> S
         administrators=_list(context, "administrators", "name the IAM roles of the operators, separated by commas"),
         providers=_providers(context, catalogue),
         policy=check(STAGES[stage]),
+        doors=_doors(context),
     )
+
+
+def _doors(context: Mapping[str, object]) -> Doors:
+    """Who vouches for people and who tells us of keys in public; what is not named is nobody."""
+    given = {name: _text(context, name, "") for name in DOORS if context.get(name)}
+    try:
+        return Doors(**given).checked()
+    except handlers_settings.SettingError as refused:
+        # The room's name of the variable is the deployment's name of the setting.
+        name, _, complaint = str(refused).removeprefix("THEROUTER_").partition(" ")
+        raise SettingError(f"{name.lower()} {complaint}") from refused
 
 
 def _text(context: Mapping[str, object], name: str, remedy: str) -> str:

@@ -61,7 +61,12 @@ class RunningSystem:
 
 @contextmanager
 def running_system(
-    addresses: Mapping[str, str], *, region: str = "global", log_level: str = "info", secrets_refresh_s: int = 60
+    addresses: Mapping[str, str],
+    *,
+    region: str = "global",
+    log_level: str = "info",
+    secrets_refresh_s: int = 60,
+    sign_in: bool = False,
 ) -> Iterator[RunningSystem]:
     """Start everything with these providers (slug -> base URL of the upstream that plays them); stop it at the end."""
     # Short and passable: the database's own user has to get to its sockets.
@@ -76,6 +81,7 @@ def running_system(
         durable=False,
         log_level=log_level,
         secrets_refresh_s=secrets_refresh_s,
+        sign_in=sign_in,
     )
     local = LocalSystem(Home(root / region), options)
     try:

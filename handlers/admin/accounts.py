@@ -29,7 +29,7 @@ NOT_COVERED = [
     "requests for inference: they are usage rows",
     "reads within the tenant, and sign-ins that failed",
     "health checks",
-    "acts of people on the infrastructure: they are in the cloud's own trail",
+    "acts of people on the infrastructure, and in the database past its functions: they are in the cloud's own trail",
 ]
 MEANINGS = {
     "ts": "when the request began, UTC",
@@ -144,7 +144,7 @@ def close_account(call: Call) -> Closed:
 
 
 def list_tenants(call: Call) -> list[Tenant]:
-    """All tenants."""
+    """All tenants; that they were listed is in the operators' own audit trail."""
     return call.ask("control_tenants", list[Tenant])
 
 

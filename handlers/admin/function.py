@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from handlers.admin.cookies import Cookies
 from handlers.admin.identity import Issuer
@@ -27,7 +26,7 @@ from handlers.keys.hashing import BcryptPool
 from handlers.keys.sealing import SealingKey, parse_public_keys
 from handlers.keys.verification import KeyVerifier
 from handlers.keys.waiting import WaitingVerifier
-from handlers.settings import FunctionSettings, SettingError, Variable
+from handlers.settings import Doors, FunctionSettings, SettingError
 from handlers.store.control import ControlStore
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.gateway import GatewayStore
@@ -61,6 +60,7 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
 
 def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mapping[str, str]) -> Deployed:
     deployment = settings.deployment
+    doors = Doors.parse(environment, deployment)
     mint_keys, sealing_keys = _read_keys(secrets)
     digest_key = secrets.get("audit/digest").reveal()
     if len(digest_key) < DIGEST_KEY_BYTES_MIN:
@@ -76,6 +76,7 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
     room = Room(
         region=deployment.region,
         environment=deployment.environment,
+        behind_edge=deployment.cloud != "local",
         public_url=settings.public_url,
         store=ControlStore(pool),
         verifier=WaitingVerifier(keys),
@@ -84,8 +85,8 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
         digest_key=digest_key,
         log=Log(Level(deployment.log_level)),
         cookies=Cookies(secure=not settings.public_url.startswith("http://127.0.0.1")),
-        issuer=open_issuer(environment, settings, digest_key),
-        scanner=Scanner(keys_url) if (keys_url := environment.get(Variable.SCANNING_KEYS, "")) else None,
+        issuer=open_issuer(doors, settings.public_url, digest_key),
+        scanner=Scanner(doors.scanning_keys) if doors.scanning_keys else None,
         mailbox=open_mailbox(deployment, environment),
     )
     return Deployed(room, open_resolver(room), pool, keys)
@@ -112,26 +113,17 @@ def _dsn(secrets: KeptSecrets, settings: FunctionSettings) -> Dsn:
     return dsn_of(settings.database, secret, local=settings.deployment.cloud == "local")
 
 
-def open_issuer(environment: Mapping[str, str], settings: FunctionSettings, key: bytes) -> Issuer | None:
-    """The identity provider, if one is set.
-
-    Raises:
-        SettingError: it is one of this machine and this process runs in a cloud, or a value is malformed.
-    """
-    address = environment.get(Variable.ISSUER, "")
-    if not address:
+def open_issuer(doors: Doors, public_url: str, key: bytes) -> Issuer | None:
+    """The identity provider, if one is set; SettingError for one that cannot be used."""
+    if not doors.issuer:
         return None
-    if settings.deployment.cloud != "local" and urlsplit(address).scheme != "https":
-        raise SettingError(
-            f"{Variable.ISSUER} of a cloud is an https address; the development issuer is for one machine"
-        )
-    pairs = [pair.partition("=") for pair in environment.get(Variable.ISSUER_GROUPS, "").split(",") if pair]
     return Issuer(
-        address,
-        environment.get(Variable.ISSUER_CLIENT, "therouter"),
-        callback=f"{settings.public_url}/admin/sign-in/callback",
+        doors.issuer,
+        doors.issuer_client,
+        callback=f"{public_url}/admin/sign-in/callback",
         key=key,
-        groups={group.strip(): role.strip() for group, _, role in pairs},
+        groups=doors.groups,
+        hosts=doors.hosts,
     )
 
 

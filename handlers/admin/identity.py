@@ -5,6 +5,8 @@ Rules
     An address counts only when the issuer says that it is verified; after the first sign-in the subject alone counts.
     Between the two requests the browser keeps the state, signed by us; nothing of a sign-in is kept here.
     A person whose sign-in is older than STEP_UP_S is asked again by the issuer before dangerous acts (`prompt=login`).
+    Keys and tokens are fetched from the issuer's own host and from those that the deployment names, whatever its
+    discovery document says: it cannot send this room anywhere else.
     What the issuer says is never quoted; that it cannot be reached is an outage.
 """
 
@@ -14,7 +16,7 @@ import base64
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -94,6 +96,7 @@ class Issuer:
         callback: where it sends people back to.
         key: signs what browsers keep for us.
         groups: its groups -> our roles.
+        hosts: where else its keys and tokens may be.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Issuer:
         callback: str,
         key: bytes,
         groups: Mapping[str, str],
+        hosts: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         address = urlsplit(issuer)
@@ -114,6 +118,7 @@ class Issuer:
         self._issuer, self._client, self._callback, self._clock = issuer.rstrip("/"), client, callback, clock
         self._key = hmac.digest(key, b"therouter sign-in", "sha256")
         self._groups = dict(groups)
+        self._scheme, self._hosts = address.scheme, {address.hostname, *hosts}
         self._configuration: _Configuration | None = None
         self._keys: tuple[float, Any] = (0.0, None)
 
@@ -213,7 +218,9 @@ class Issuer:
                 found = msgspec.json.decode(answer.content, type=_Configuration)
             except msgspec.MsgspecError:
                 raise _unreachable() from None
-            if found.issuer.rstrip("/") != self._issuer:
+            addresses = [urlsplit(address) for address in (found.token_endpoint, found.jwks_uri)]
+            abroad = any(part.hostname not in self._hosts or part.scheme != self._scheme for part in addresses)
+            if found.issuer.rstrip("/") != self._issuer or abroad:
                 raise _unreachable()
             self._configuration = found
         return self._configuration

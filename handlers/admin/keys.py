@@ -144,8 +144,6 @@ def _role_of(call: Call, new: KeyNew) -> str | None:
         if new.role is not None:
             raise InvalidRequest("Only a management key has a role.", param="role")
         return None
-    if new.ip_ranges:
-        raise InvalidRequest("A management key cannot be bound to IP ranges.", param="ip_ranges")
     return new.role or call.standing.role
 
 

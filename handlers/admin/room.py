@@ -26,6 +26,8 @@ class Room:
 
     region: str
     environment: str
+    behind_edge: bool = False
+    """Whether clients come through the region's edge, which says where they are; else their own address is the last hop's."""
     public_url: str
     store: ControlStore
     verifier: WaitingVerifier

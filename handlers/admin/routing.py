@@ -31,7 +31,9 @@ from handlers.errors import (
     Unauthenticated,
     Unavailable,
 )
+from handlers.keys.addresses import inside, told_address
 from handlers.messages import told
+from handlers.settings import EDGE_HEADERS
 from handlers.store.control import Caller, Standing
 from handlers.telemetry.logs import Log
 from handlers.telemetry.logs import Room as Speaker
@@ -106,7 +108,7 @@ def authenticate(room: Room, event: Mapping[str, Any], headers: Mapping[str, str
 
     Raises:
         Unauthenticated: nobody we know.
-        PermissionDenied: a key for inference, or a request that another site may have made the browser send.
+        PermissionDenied: a key for inference, a key of another address, or a request that another site may have made the browser send.
     """
     reason = headers.get("x-audit-reason", "")
     if _REASON.fullmatch(reason) is None:
@@ -122,7 +124,15 @@ def authenticate(room: Room, event: Mapping[str, Any], headers: Mapping[str, str
         raise PermissionDenied(
             "This key is for inference; the admin API takes management keys.", code="management_key_required"
         )
+    if principal.limits.ip_ranges and not inside(_address_of(room, headers), principal.limits.ip_ranges):
+        raise PermissionDenied("This key may not be used from this address.", code="ip_not_allowed")
     return Caller(f"key:{principal.key_id}", request, reason)
+
+
+def _address_of(room: Room, headers: Mapping[str, str]) -> str:
+    if room.behind_edge:
+        return told_address(room.region, headers.get(EDGE_HEADERS[room.region], ""))
+    return headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
 
 
 def _authorize(room: Room, caller: Caller, route: Route) -> Standing:

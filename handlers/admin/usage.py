@@ -58,7 +58,7 @@ def show_credits(call: Call) -> CreditsAnswer:
 
 
 def list_budgets(call: Call) -> list[Budget]:
-    """The budgets and what of them is spent."""
+    """The budgets and what of them is spent; a member sees its own."""
     return call.ask("control_budgets", list[Budget])
 
 
@@ -175,7 +175,7 @@ def _csv_cell(value: object) -> str:
 
 ROUTES = (
     Route("GET", "/admin/credits", "credits:read", "Show the credit", show_credits, CreditsAnswer),
-    Route("GET", "/admin/budgets", "budgets:read", "List budgets", list_budgets, list[Budget]),
+    Route("GET", "/admin/budgets", "usage:read", "List budgets", list_budgets, list[Budget]),
     Route("PUT", "/admin/budgets", "budgets:write", "Set or remove a budget", set_budget, list[Budget], BudgetChange),
     Route(
         "GET", "/admin/activity", "usage:read", "Show use by day", show_activity, ActivityAnswer, query=ActivityQuery

@@ -91,6 +91,7 @@ class _Invocation(BaseHTTPRequestHandler):
             return
         path, _, query = self.path.partition("?")
         headers = [(name, value) for name, value in self.headers.items() if not name.lower().startswith("x-fc-")]
+        headers.append(("x-forwarded-for", self.client_address[0]))
         event = http_event(self.command, path, query, headers, body, request_id=self.headers.get("x-fc-request-id", ""))
         status, fields, answer = read_answer(type(self).handler(event, self._context()))
         self._answer(status, fields, answer)

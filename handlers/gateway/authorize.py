@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-
 import msgspec
 
 from handlers.errors import PaymentRequired, PermissionDenied
 from handlers.gateway.byok import NO_RECORDS, ByokChoice
+from handlers.keys.addresses import inside
 from handlers.keys.principal import Principal
 
 _STRICTNESS = {"any": 0, "no_training": 1, "zero_retention": 2}
@@ -37,7 +35,7 @@ def authorize(principal: Principal, peer: str, byok: ByokChoice = NO_RECORDS) ->
         )
     if principal.account_state != "active":
         _refuse_account(principal.account_state)
-    if limits.ip_ranges and not _inside(peer, limits.ip_ranges):
+    if limits.ip_ranges and not inside(peer, limits.ip_ranges):
         raise PermissionDenied(
             "This key may not be used from this address; change its IP ranges.", code="ip_not_allowed"
         )
@@ -57,16 +55,3 @@ def _refuse_account(state: str) -> None:
     if state == "frozen":
         raise PaymentRequired("This account is frozen after a payment dispute; contact support.", code="account_frozen")
     raise PermissionDenied("This account is closed.", code="account_closed")
-
-
-@lru_cache(maxsize=4096)
-def _network(cidr: str) -> IPv4Network | IPv6Network:
-    return ip_network(cidr, strict=False)
-
-
-def _inside(peer: str, ranges: tuple[str, ...]) -> bool:
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return False
-    return any(address.version == _network(cidr).version and address in _network(cidr) for cidr in ranges)

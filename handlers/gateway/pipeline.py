@@ -72,7 +72,7 @@ def _admit(gateway: Gateway, exchange: Exchange, call: Call, principal: Principa
     if not gateway.recorder.can_write:
         raise Unavailable("Usage cannot be recorded at the moment, so nothing is admitted; retry shortly.")
     arrival = gateway.arrival(exchange.head)
-    grant = arrival.grant(principal, exchange.head.peer, gateway.byok.choice(principal))
+    grant = arrival.grant(principal, gateway.address_for(principal, exchange.head), gateway.byok.choice(principal))
     name = arrival.idempotency_key
     if name is None:
         _count(gateway, exchange, call, grant, request_id)
@@ -221,7 +221,7 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
 
     async def stage() -> None:
         principal = await gateway.recognise(token)
-        grant = authorize(principal, exchange.head.peer, gateway.byok.choice(principal))
+        grant = authorize(principal, gateway.address_for(principal, exchange.head), gateway.byok.choice(principal))
         made = await gateway.makers.find(principal.account, call) if carries_material(call) else None
         plan = plan_for(gateway, exchange, msgspec.structs.replace(call, made=made), grant)
         body = msgspec.json.encode(

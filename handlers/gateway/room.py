@@ -38,8 +38,10 @@ from handlers.gateway.routes import Route, find_route
 from handlers.gateway.spool import Spool
 from handlers.gateway.sticky import Sticky
 from handlers.gateway.usage_line import UsageLine
+from handlers.keys.addresses import told_address
 from handlers.keys.principal import Principal
 from handlers.keys.verification import KeyVerifier
+from handlers.settings import EDGE_HEADERS
 from handlers.store.gateway import GatewayStore
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, Room, Started, Stopped, identifier
 from handlers.transport.server import Exchange, HttpServer, RequestHead
@@ -245,6 +247,15 @@ class Gateway:
         return exchange.head.peer.startswith(_LOOPBACK) or not exchange.head.peer
 
     # What the stages ask for
+
+    def address_for(self, principal: Principal, head: RequestHead) -> str:
+        """Where the client is, for a key that is bound to addresses; empty for any other and when the edge did not say."""
+        if not principal.limits.ip_ranges:
+            return ""
+        if not self.behind_edge:
+            return head.peer
+        told = head.get(EDGE_HEADERS[self.catalog.region].encode()) or b""
+        return told_address(self.catalog.region, told.decode("latin-1"))
 
     def next_seed(self) -> int:
         """A new seed for each plan; the plan can be made again from it."""

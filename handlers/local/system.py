@@ -18,6 +18,7 @@ import msgspec
 
 from handlers.catalog.entries import Catalog
 from handlers.catalog.loading import load_catalog
+from handlers.local.admin_beside import AdminBeside
 from handlers.local.aws import AwsStandIn, ensure_secrets
 from handlers.local.home import Home
 from handlers.local.payments_beside import PaymentsBeside
@@ -26,7 +27,7 @@ from handlers.local.probes import accepts, answers, serves
 from handlers.local.processes import Child, plain_environment
 from handlers.settings import Variable
 from handlers.store.logins import read_login
-from handlers.store.migrate import ROOMS, apply_migrations, set_passwords
+from handlers.store.migrate import LOGINS, apply_migrations, set_passwords
 
 DATABASE = "therouter"
 START_TIMEOUT_S = 30.0
@@ -64,6 +65,8 @@ class Options:
     """Run the payments room and a stand-in of its company, so that a person can try a top-up."""
     site: bool = False
     """Serve the trust page and the documentation."""
+    sign_in: bool = False
+    """Run an identity provider for development, so that a person can sign in."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -94,8 +97,7 @@ class LocalSystem:
         self.replicas: list[Child] = []
         """Further gateways, for those who want to see several at work."""
         self.schedules: Child | None = None
-        self.admin: Child | None = None
-        self.admin_port = 0
+        self.admin: AdminBeside | None = None
         self.site: Child | None = None
         self.site_url = ""
         self.payments: PaymentsBeside | None = None
@@ -109,7 +111,7 @@ class LocalSystem:
     @property
     def admin_url(self) -> str:
         """Where the control plane answers."""
-        return f"http://127.0.0.1:{self.admin_port}/admin"
+        return self.admin.url if self.admin is not None else ""
 
     @property
     def enabled(self) -> list[str]:
@@ -181,9 +183,10 @@ class LocalSystem:
 
     def children(self) -> list[Child]:
         """The processes to watch, the gateway last."""
-        optional = [child for child in (self.model, self.schedules, self.admin, self.site) if child is not None]
+        optional = [child for child in (self.model, self.schedules, self.site) if child is not None]
+        admin = self.admin.children if self.admin is not None else []
         payments = self.payments.children if self.payments is not None else []
-        return [*optional, *payments, *self.pods.values(), self.gateway]
+        return [*optional, *admin, *payments, *self.pods.values(), self.gateway]
 
     def _claim_port(self) -> int:
         if not self.options.port:
@@ -217,7 +220,7 @@ class LocalSystem:
     def _start_secrets(self) -> None:
         self._progress("secrets")
         secrets = ensure_secrets(self.home.secrets, self.options.region, ENVIRONMENT, self.enabled)
-        logins = [read_login(role, secrets[f"database/{role}"]) for role in ROOMS]
+        logins = [read_login(role, secrets[f"database/{role}"]) for role in LOGINS]
         set_passwords(self.postgres.superuser(DATABASE), {login.user: login.password for login in logins})
         if self.options.region == "global":
             self.aws = AwsStandIn(self.home.secrets, log=self.home.logs / "aws.log")
@@ -321,26 +324,22 @@ class LocalSystem:
     def _start_schedules(self) -> None:
         # Every few seconds all is well: only what is not well is worth a line here.
         quiet = {"POWERTOOLS_LOG_LEVEL": "WARNING", "POWERTOOLS_METRICS_DISABLED": "true"}
-        quiet[Variable.DIARY] = str(self.home.diary)
-        variables = {**self._deployment_variables(), **self._database_variables("operations"), **quiet, **self._mail()}
+        kept: dict[str, str] = {Variable.DIARY: str(self.home.diary), Variable.ARCHIVE: str(self.home.root / "archive")}
+        own: dict[str, str] = {**quiet, **self._mail(), **kept}
+        variables = {**self._deployment_variables(), **self._database_variables("operations"), **own}
         command = [sys.executable, "-m", "handlers.local.schedules"]
         self.schedules = Child("schedules", command, plain_environment(variables), self.home.logs / "schedules.log")
         self.schedules.start()
 
     def _start_admin(self) -> None:
         self._progress("control plane")
-        self.admin_port = free_port()
-        variables = {
-            **self._deployment_variables(),
-            **self._database_variables("admin"),
-            Variable.PUBLIC_URL: f"http://127.0.0.1:{self.admin_port}",
-            **self._mail(),
-        }
-        entry = "handlers.admin.function.handler"
-        command = [sys.executable, "-m", "handlers.local.functions", entry, "--port", str(self.admin_port)]
-        self.admin = Child("admin", command, plain_environment(variables), self.home.logs / "admin.log")
+        self.admin = AdminBeside(
+            self.home.root,
+            self._deployment_variables(),
+            self._database_variables("admin"),
+            sign_in=self.options.sign_in,
+        )
         self.admin.start()
-        self.admin.await_ready(lambda: answers(f"{self.admin_url}/openapi.json"), START_TIMEOUT_S)
 
     def _start_site(self) -> None:
         if not self.options.site:

@@ -11,7 +11,7 @@ from types import FrameType
 
 from handlers.catalog.elsewhere import hosts_elsewhere
 from handlers.catalog.loading import load_catalog
-from handlers.local.access import Access
+from handlers.local.access import LOCAL_EMAIL, Access
 from handlers.local.discovery import find_model_servers, foreign_keys_in_environment, keys_in_environment
 from handlers.local.home import Home
 from handlers.local.postgres_identity import PostgresFailed
@@ -87,6 +87,7 @@ def _options(options: argparse.Namespace, tell: object) -> Options:
         models=models,
         payments=True,
         site=True,
+        sign_in=True,
     )
 
 
@@ -101,6 +102,7 @@ def _say_how_to_use(system: LocalSystem, home: Home, *, new_key: bool) -> None:
     key = token or "$THEROUTER_API_KEY"
     print(f"\nReady: {system.url}   models: {system.url}/v1/models   logs: {home.logs}\n")
     print(f"Admin API: {system.admin_url}   first key for it: therouter keys create --management --name NAME\n")
+    print(f"Sign in as the owner: {system.admin_url}/sign-in?goal=/admin/me   (type {LOCAL_EMAIL})\n")
     print(f"Trust page: {system.site_url}/trust   API documentation: {system.site_url}/docs\n")
     if token:
         print(f"Your API key, shown once and stored only as a hash:\n\n  {token}\n")

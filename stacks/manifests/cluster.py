@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
 
+from handlers.settings import NO_DOORS, Doors
 from handlers.workloads import IDENTITY_HOSTS, RELAY_PORT_FIRST, Workload, relay_slot
 
 Document = dict[str, Any]
@@ -43,6 +44,9 @@ class Cluster:
     """The address that notices to people come from."""
     account_annotations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Workload -> what binds its service account to its cloud identity."""
+    doors: Doors = NO_DOORS
+    archive: str = ""
+    """The bucket for copies of audit checkpoints."""
 
 
 def metadata(name: str, **more: object) -> Document:

@@ -141,6 +141,8 @@ def environment(cluster: Cluster, workload: Workload) -> dict[str, str]:
         Variable.DATABASE_NAME: "therouter",
         Variable.DATABASE_ROLE: workload.database_role,
         Variable.DATABASE_CA: AUTHORITIES_FILE,
+        Variable.ARCHIVE: cluster.archive,
+        **cluster.doors.variables(),
     }
     return {variable.value: values[variable] for variable in workload.variables}
 

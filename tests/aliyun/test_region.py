@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aliyun.region import build_region
 from aliyun.rules import judge
 from aliyun.settings import Settings, parse
 from handlers.catalog.loading import load_catalog
+from handlers.settings import EDGE_HEADERS
 from handlers.workloads import Kind
 from tests.aliyun.conftest import PROVIDERS
 
@@ -146,3 +148,43 @@ def test_everything_that_can_carry_tags_does(stacks: dict[str, RouterStack]) -> 
         for name, row in stack.template()["Resources"].items():
             if "Tags" in row["Properties"]:
                 assert "therouter:stage" in str(row["Properties"]["Tags"]), name
+
+
+def test_the_admin_function_alone_is_told_who_vouches_for_people(stacks: dict[str, RouterStack]) -> None:
+    told: dict[str, dict[str, str]] = {}
+    for stack in stacks.values():
+        for row in stack.template()["Resources"].values():
+            if row["Type"] == "ALIYUN::FC3::Function":
+                variables = row["Properties"]["EnvironmentVariables"]
+                doors = {name: value for name, value in variables.items() if re.search("ISSUER|SCANNING|MAIL", name)}
+                told[row["Properties"]["FunctionName"].removeprefix("therouter-production-")] = doors
+    admin = told.pop("admin")
+    assert (admin["THEROUTER_ISSUER"], admin["THEROUTER_SCANNING_KEYS"]) == ("https://login.example.cn", "")
+    assert admin["THEROUTER_ISSUER_GROUPS"] == "founders=owner,finance=billing"
+    assert told.pop("spending") == {"THEROUTER_MAIL": admin["THEROUTER_MAIL"]}
+    assert not any(told.values())
+
+
+def test_two_roles_may_send_notices_and_nothing_else_of_direct_mail(stacks: dict[str, RouterStack]) -> None:
+    senders = {
+        row["Properties"]["RoleName"]: statement["Action"]
+        for row in stacks["secrets"].template()["Resources"].values()
+        if row["Type"] == "ALIYUN::RAM::Role"
+        for policy in row["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("dm:") for action in statement["Action"])
+    }
+    assert set(senders) == {"therouter-production-admin", "therouter-production-spending"}
+    assert all(actions == ["dm:SingleSendMail"] for actions in senders.values())
+
+
+def test_the_edge_writes_where_a_client_is_over_what_the_client_wrote(stacks: dict[str, RouterStack]) -> None:
+    (rule,) = [
+        row["Properties"]
+        for row in stacks["edge"].template()["Resources"].values()
+        if row["Type"] == "ALIYUN::ESA::HttpRequestHeaderModificationRule"
+    ]
+    assert {
+        "Name": EDGE_HEADERS["china"], "Operation": "modify", "Type": "dynamic", "Value": "ip.src",
+    } in rule["RequestHeaderModification"]  # fmt: skip
+    assert rule["Rule"] == "true"

@@ -6,6 +6,7 @@ import pytest
 
 from aliyun.settings import SettingError, parse
 from handlers.catalog.entries import Provider
+from handlers.settings import NO_DOORS
 from tests.aliyun.conftest import PROVIDERS
 
 CHECKLIST = (
@@ -103,3 +104,15 @@ def test_c46_a_provider_outside_the_mainland_is_refused(context: dict[str, objec
 
 def test_providers_can_be_chosen(context: dict[str, object]) -> None:
     assert list(parse({**context, "providers": "zhipu"}, PROVIDERS).providers) == ["zhipu"]
+
+
+def test_who_vouches_for_people_is_optional_and_checked(context: dict[str, object]) -> None:
+    nobody = {name: value for name, value in context.items() if name not in {"issuer", "issuer_groups"}}
+    assert parse(nobody, PROVIDERS).doors == NO_DOORS
+    assert parse(context, PROVIDERS).doors.hosts == ("login.example.cn",)
+    for name, value in (
+        ("issuer", "http://127.0.0.1:8094"), ("issuer_groups", "a=emperor"),
+        ("scanning_keys", "https://api.github.com/meta/public_keys/secret_scanning"),
+    ):  # fmt: skip
+        with pytest.raises(SettingError, match=f"^{name} "):
+            parse({**context, name: value}, PROVIDERS)

@@ -7,6 +7,7 @@ import pytest
 from handlers.settings import (
     DatabaseSettings,
     Deployment,
+    Doors,
     FunctionSettings,
     GatewaySettings,
     PodSettings,
@@ -134,3 +135,17 @@ def test_pods_and_functions_read_their_own() -> None:
     assert (pod.provider, pod.base_url) == ("openai", "")
     function = FunctionSettings.parse({Variable.DATABASE_HOST: "/run", Variable.DATABASE_ROLE: "admin"})
     assert isinstance(function.database, DatabaseSettings)
+
+
+def test_the_doors_of_a_cloud_are_public_addresses_and_say_what_they_mean() -> None:
+    cloud = Deployment.parse({Variable.CLOUD: "aws", Variable.REGION: "global"})
+    for variable, value in (
+        (Variable.ISSUER, "http://127.0.0.1:8094"), (Variable.ISSUER, "https://127.0.0.1"),
+        (Variable.SCANNING_KEYS, "http://keys.example.com"), (Variable.ISSUER_GROUPS, "staff=god"),
+        (Variable.ISSUER_HOSTS, "*.example.com"),
+    ):  # fmt: skip
+        with pytest.raises(SettingError, match=variable):
+            Doors.parse({variable: value}, cloud)
+    local = Doors.parse({Variable.ISSUER: "http://127.0.0.1:8094"}, Deployment.parse({}))
+    assert local.hosts == ("127.0.0.1",)
+    assert Doors.parse({str(name): value for name, value in local.variables().items()}, Deployment.parse({})) == local

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from handlers.catalog.entries import Provider
-from handlers.settings import Variable
+from handlers.settings import Doors, Variable
 from handlers.workloads import (
     IDENTITY_HOSTS,
     RELAY_SLOTS,
@@ -139,3 +139,29 @@ def test_names_are_unique_and_the_lists_agree() -> None:
 
 def test_a_secrets_name_carries_its_environment() -> None:
     assert store_name("staging", "provider/openai") == "therouter/staging/provider/openai"
+
+
+def test_the_admin_room_reaches_the_hosts_of_its_doors_and_no_others() -> None:
+    doors = Doors(issuer="https://login.example.com", issuer_hosts="tokens.example.com")
+    rows = {row.name: row for row in functions("global", doors)}
+    assert rows["admin"].hosts == ("login.example.com", "tokens.example.com", "email.us-east-2.amazonaws.com")
+    assert rows["spending"].hosts == ("email.us-east-2.amazonaws.com",)
+    assert {name for name, row in rows.items() if row.hosts} == {"admin", "payments", "spending"}
+    assert {row.name: row.hosts for row in functions("china", doors)}["spending"] == ("dm.aliyuncs.com",)
+    assert {row.name: row.hosts for row in functions("global")}["admin"] == ("email.us-east-2.amazonaws.com",)
+
+
+@pytest.mark.claim("C56")
+def test_c56_the_site_has_no_way_to_the_database_and_no_secret() -> None:
+    for region in ("global", "china"):
+        (site,) = [row for row in functions(region) if row.name == "site"]
+        assert (site.database_role, site.secrets, site.hosts) == ("", (), ())
+        assert not any("DATABASE" in name for name in site.variables)
+    assert "database/site" not in secrets("global", PROVIDERS)
+
+
+@pytest.mark.claim("A11")
+def test_a11_no_workload_is_the_founder() -> None:
+    for region in ("global", "china"):
+        assert all(row.database_role != "founder" for row in workloads(region, PROVIDERS))
+        assert "database/founder" not in secrets(region, PROVIDERS)

@@ -22,6 +22,10 @@ CONTEXT: dict[str, object] = {
     "alarm_email": "operators@therouter.example",
     "administrators": "Founder",
     "image": IMAGE,
+    "issuer": "https://login.therouter.example",
+    "issuer_groups": "founders=owner,finance=billing",
+    "issuer_hosts": "tokens.therouter.example",
+    "scanning_keys": "https://api.github.com/meta/public_keys/secret_scanning",
 }
 
 Template = dict[str, Any]

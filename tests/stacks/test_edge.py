@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from handlers.settings import EDGE_HEADERS
+
 pytestmark = pytest.mark.xdist_group("cdk")
 
 
@@ -70,6 +72,8 @@ def test_the_origin_learns_the_country_from_the_edge(production: Any) -> None:
     (policy,) = production.properties("AWS::CloudFront::OriginRequestPolicy")
     headers = policy["OriginRequestPolicyConfig"]["HeadersConfig"]
     assert "CloudFront-Viewer-Country" in headers["Headers"]
+    # Keys may be bound to addresses; CloudFront writes this one itself, over whatever the client sent.
+    assert EDGE_HEADERS["global"] in {name.lower() for name in headers["Headers"]}
 
 
 @pytest.mark.claim("C67")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from handlers.catalog.loading import load_catalog
+from handlers.settings import NO_DOORS
 from stacks.settings import SettingError, parse
 
 PROVIDERS = load_catalog("global").providers
@@ -66,3 +67,18 @@ def test_a_provider_without_a_fixed_address_is_refused_by_name(context: Any) -> 
     assert unfixed, "the catalogue has no provider with a placeholder; the test needs one"
     with pytest.raises(SettingError, match=f"providers: provider {unfixed[0]}: base_url must be https"):
         parse(given(context, providers=unfixed[0]), PROVIDERS)
+
+
+def test_who_vouches_for_people_is_optional_and_checked(context: Any) -> None:
+    nobody = dict.fromkeys(("issuer", "issuer_groups", "issuer_hosts", "scanning_keys"), "")
+    assert parse(given(context, **nobody), PROVIDERS).doors == NO_DOORS
+    doors = parse(given(context), PROVIDERS).doors
+    assert doors.hosts == ("login.therouter.example", "api.github.com", "tokens.therouter.example")
+    assert doors.groups == {"founders": "owner", "finance": "billing"}
+    for name, value in (
+        ("issuer", "http://127.0.0.1:8094"), ("issuer", "https://localhost"), ("scanning_keys", "http://keys.example.com"),
+        ("issuer", "https://login.example.com:8443"), ("issuer_groups", "a=emperor"),
+        ("issuer_hosts", "https://tokens.example.com"), ("issuer", "https://login.cn-hangzhou.aliyuncs.com"),
+    ):  # fmt: skip
+        with pytest.raises(SettingError, match=f"^{name} "):
+            parse(given(context, **{name: value}), PROVIDERS)
