@@ -93,6 +93,10 @@ class Ledger:
 
     lease_for_key = lease
 
+    async def watch(self) -> tuple[int, int]:
+        """The latest change and the epoch: no restore was ever made."""
+        return 0, 0
+
     def __getattr__(self, _: str) -> Any:
         """Whatever else a gateway asks in the background finds nothing."""
 
@@ -185,6 +189,7 @@ class Chain:
 
 async def first_answer(path: Chain, request: bytes) -> None:
     """The first request waits for the key and the credit; the rest never does."""
+    await path.gateway.revocation.poll()
     path.client_end.data_received(request)
     while not path.to_pod.kept:  # noqa: ASYNC110 - nobody in the code under test would set an event
         await asyncio.sleep(0.01)

@@ -53,9 +53,12 @@ def fingerprint(piece: str) -> str:
 
 
 def may_hold_material(dialect: str, body: bytes) -> bool:
-    """Whether the body names a field that holds such material."""
+    """Whether the body names a field that holds such material.
+
+    Backwards: over a long prompt that search is several times faster than the one from the front.
+    """
     sign = _SIGNS.get(dialect)
-    return sign is not None and sign in body and any(field in body for field in _FIELDS)
+    return sign is not None and body.rfind(sign) >= 0 and any(body.rfind(field) >= 0 for field in _FIELDS)
 
 
 def fingerprints_in(body: bytes) -> tuple[str, ...]:
