@@ -329,7 +329,7 @@ def test_a62_a_million_steps_of_the_ledger_are_those_of_its_reference(database: 
         run_state_machine_as_test(
             lambda: LedgerMachine(player),  # type: ignore[arg-type]  # any callable that makes one will do
             settings=settings(
-                max_examples=min(EXAMPLES_AT_ONCE, 1 + left // STEPS_PER_EXAMPLE), stateful_step_count=STEPS_PER_EXAMPLE, deadline=None,
+                max_examples=min(EXAMPLES_AT_ONCE, 10 + left // STEPS_PER_EXAMPLE), stateful_step_count=STEPS_PER_EXAMPLE, deadline=None,
                 database=None, suppress_health_check=list(HealthCheck),
             ),
         )  # fmt: skip
