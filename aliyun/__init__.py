@@ -4,7 +4,13 @@
     python -m aliyun synth                     write the templates to aliyun.out
     python -m aliyun deploy                    validate -> change set -> execute -> wait, stack by stack
     python -m aliyun secrets --values DIR      put the values of secrets, from 0600 files, where there is none yet
+    therouter bootstrap aliyun --values DIR    make every secret that is ours, take the rest from files, migrate, first key
+    therouter verify aliyun                    compare the live account with what the trust page promises; reading calls alone
     python -m aliyun differences               where the mirror is not one, and why that is acceptable
+
+First deploy: `deploy` with THEROUTER_DATABASE_OWNER_PASSWORD and THEROUTER_EDGE_TOKEN in the environment, then `therouter bootstrap
+aliyun --values DIR --owner YOU@DOMAIN --key-file FILE`, where DIR/database/owner holds that password and DIR/provider/<name>,
+DIR/payments/wechat what comes from outside. After an image that brings migrations: deploy, and bootstrap again.
 
 Reading order: region.py (what receives what), then one file for each stack beside the file of that name in stacks/. A ROS template is
 a plain dict (base.py); schema.json holds what ROS accepts (extract.py), check.py and rules.py judge, client.py, deploy.py and values.py deploy.
@@ -43,18 +49,16 @@ class Difference(NamedTuple):
     """Modules that only one side has."""
     classes: tuple[str, ...] = ()
     """`module.Class` that only one side has."""
-    numbers: tuple[str, ...] = ()
-    """Fields of the policy that the Aliyun templates cannot show."""
 
 
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "synthesis and deployment",
         "app.py and the CDK's command line",
-        "app.py, base.py, __main__.py, client.py, deploy.py",
+        "app.py, base.py, texts.py, __main__.py, client.py, deploy.py",
         "we write templates and drive change sets ourselves",
         "ROS's CDK cannot share an environment with the AWS CDK; the client is small and tested against signatures",
-        modules=("__main__", "app", "client", "deploy"),
+        modules=("__main__", "app", "client", "deploy", "texts"),
         classes=("base.Resource", "base.Export"),
     ),
     Difference(
@@ -87,7 +91,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "security groups with networks (Purpose, Rule), and vSwitches by purpose; the relay has its own",
         "the database's whitelist takes networks only, so pods get addresses by room (PodNetworking)",
         "an address says what may run there; provider pods have no way to the internet or the database at all",
-        classes=("network.Groups", "network.Purpose", "network.Rule"),
+        classes=("network.Groups", "network.Purpose"),
     ),
     Difference(
         "way in",
@@ -98,8 +102,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "listener and routes",
-        "ingress.py and functions.py",
-        "manifests.py: AlbConfig and Ingress",
+        "ingress.py, door.py and functions.py",
+        "manifests.py, parts/routes.py: AlbConfig, Ingress, and the door's Service",
         "ACK's controller owns the listener of a load balancer that it serves",
         "the same numbers, in the manifests",
     ),
@@ -112,11 +116,10 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "pieces of a stack",
-        "parts/: node pools, findings, error page, access logs, node alarms",
-        "in the file of the stack that they belong to",
-        "the CDK needs a page for what is a few lines of a plain dict here",
-        "a reader finds them in the stack of the same name",
-        modules=("parts",),
+        "parts/: also findings, statements of the web ACL, identities of pods",
+        "parts/: also security groups, ways out, routes, roles of functions",
+        "each side has a page for what takes more than a few lines there",
+        "node pools, access logs and the error page have the same names",
     ),
     Difference(
         "value of a new secret",
@@ -149,19 +152,17 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "idle connections from the edge",
-        "60 s",
-        "no such setting",
-        "ESA keeps origin connections as it sees fit",
-        "a new connection costs a handshake and nothing else",
-        numbers=("edge_keepalive_s",),
+        "the edge ends them (edge_keepalive_s)",
+        "the load balancer ends them (idleTimeout); its wait within a request is requestTimeout",
+        "ESA has no such setting, and this load balancer has two",
+        "the same seconds; a connection that ends as a request comes is opened anew by the edge",
     ),
     Difference(
         "recovery of a node",
         "two alarms for each node, with periods and counts of ours",
-        "the maintenance attribute AutoRecover, kept on each node by the alarms function, and the node pool's repair",
-        "ECS decides by itself when a node is moved or restarted",
-        "the same outcome; the watchdog stands behind both",
-        numbers=("status_check_period_s", "recover_after_failures", "restart_after_failures"),
+        "a check of ours each period (hangzhou/status_check.py), the maintenance attribute AutoRecover, the pool's repair",
+        "no alarm acts on a node here, so a function counts",
+        "the same periods and counts lead to the same two steps; at most one node in a check",
     ),
     Difference(
         "duties that ask the cloud",
@@ -187,9 +188,10 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "sizes and alarms as values",
         "literals of the CDK",
-        "Sizes (settings.py), Condition (alerts.py)",
+        "Sizes (sizes.py), Condition (alerts.py)",
         "plain dicts need a name for what the CDK has classes for",
         "they hold no behaviour",
-        classes=("settings.Sizes", "alerts.Condition"),
+        modules=("sizes",),
+        classes=("alerts.Condition",),
     ),
 )

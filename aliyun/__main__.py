@@ -17,9 +17,10 @@ from aliyun import DIFFERENCES, app, check, rules
 from aliyun.base import RouterStack
 from aliyun.client import KMS_ENDPOINT, ROS_ENDPOINT, CloudError, Kms, Ros
 from aliyun.deploy import DeployError, Deployment, environment_name
+from aliyun.reading import SettingError
 from aliyun.region import build_region
 from aliyun.secrets import PLACEHOLDER
-from aliyun.settings import REGION, ROUTER_REGION, SettingError, Settings, parse
+from aliyun.settings import REGION, ROUTER_REGION, Settings, parse
 from aliyun.values import PLACEHOLDER_VALUE, put_values
 from handlers.catalog.loading import load_catalog
 from handlers.clouds.acs3 import Credentials

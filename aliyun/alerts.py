@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from aliyun.base import Export, Resource, RouterStack, as_json, camel
+from aliyun.base import Export, Resource, RouterStack
+from aliyun.texts import as_json, camel
 
 
 class Condition(NamedTuple):

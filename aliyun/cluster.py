@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from aliyun.base import RECOVERY_TAG, Resource, RouterStack, as_json, camel, sub
+from aliyun.base import Resource, RouterStack
 from aliyun.network import NetworkStack
+from aliyun.parts.nodes import build_pool
 from aliyun.secrets import SecretsStack
 from aliyun.settings import REGION, Settings
+from aliyun.texts import as_json, camel, sub
 from handlers.workloads import Kind, Workload
-from stacks.manifests.cluster import NAMESPACE, POOL_LABEL
+from stacks.manifests.cluster import NAMESPACE
 
 SERVICE_ADDRESSES = "172.20.0.0/16"
 RELAY_BLOCK = "172.20.128.0/17"
 """Within the service addresses: where the relay's names point."""
-NODE_DISK_GB = 50
 ADDONS: dict[str, dict[str, object]] = {
     "terway-eniip": {"IPVlan": "false", "NetworkPolicy": "true", "ENITrunking": "true"},
     "ack-pod-identity-webhook": {},
@@ -36,7 +37,7 @@ class ClusterStack(RouterStack):
         self._cluster = self._control_plane(secrets)
         self.cluster = self.export("ClusterId", self._cluster.att("ClusterId"), "The cluster")
         for pool in ("gateway", "provider"):
-            self._pool(pool)
+            build_pool(self, self._cluster, network, pool)
         self.roles = {row.name: self._role(row, secrets) for row in settings.workloads if row.kind is Kind.POD}
         """Pod workload -> the name of its role."""
 
@@ -83,51 +84,6 @@ class ClusterStack(RouterStack):
         """Pods of our namespace pull from our registry, without a password in the cluster."""
         registry = {"instanceId": self.settings.registry, "regionId": REGION}
         return {"AcrInstanceInfo": [registry], "watchNamespace": NAMESPACE, "serviceAccount": "*"}
-
-    def _pool(self, pool: str) -> None:
-        policy, network = self.settings.policy, self._network
-        self.add(
-            f"{pool.capitalize()}Pool",
-            "ALIYUN::CS::ClusterNodePool",
-            {
-                "ClusterId": self._cluster.att("ClusterId"),
-                "NodePoolInfo": {"Name": pool},
-                "AutoScaling": {
-                    "Enable": True,
-                    "MinInstances": getattr(policy, f"{pool}_nodes_min"),
-                    "MaxInstances": getattr(policy, f"{pool}_nodes_max"),
-                    "Type": "cpu",
-                },
-                "Management": {"Enable": True, "AutoRepair": True},
-                "KubernetesConfig": {
-                    "Runtime": "containerd",
-                    "RuntimeVersion": "2.1.3",
-                    "Labels": [{"Key": POOL_LABEL, "Value": pool}],
-                    # The controllers that come with the cluster (names, metrics, load balancer) run on the provider pool.
-                    **(
-                        {"Taints": [{"Key": POOL_LABEL, "Value": pool, "Effect": "NoSchedule"}]}
-                        if pool == "gateway"
-                        else {}
-                    ),
-                },
-                "ScalingGroup": {
-                    "VSwitchIds": [self.use(switch) for switch in network.switches[pool]],
-                    "InstanceTypes": [getattr(self.settings.sizes, f"{pool}_node")],
-                    "ImageType": "ContainerOS",
-                    "MultiAzPolicy": "BALANCE",
-                    "SecurityGroupId": self.use(network.groups[pool]),
-                    "SystemDiskCategory": "cloud_essd",
-                    "SystemDiskSize": NODE_DISK_GB,
-                    "SystemDiskEncrypted": True,
-                    "InternetMaxBandwidthOut": 0,
-                    "Tags": [
-                        {"Key": RECOVERY_TAG, "Value": "true"},
-                        {"Key": "therouter:pool", "Value": pool},
-                        {"Key": "therouter:stage", "Value": self.settings.stage},
-                    ],
-                },
-            },
-        )
 
     def _role(self, workload: Workload, secrets: SecretsStack) -> str:
         """One pod workload's role: assumable by its service account alone, and able to read its own secrets alone."""

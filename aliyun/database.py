@@ -1,4 +1,7 @@
-"""The database: PostgreSQL with a standby in another zone, reachable from the gateway's and the functions' networks alone."""
+"""The database: PostgreSQL with a standby in another zone, reachable from the gateway's networks alone.
+
+Functions that hold a database role come through the door, which stands in those networks (door.py).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ from aliyun.base import RouterStack
 from aliyun.network import NetworkStack
 from aliyun.secrets import SecretsStack
 from aliyun.settings import Settings
+from handlers.workloads import MASTER_USER
 
 ENGINE_VERSION = "17.0"
 DATABASE_NAME = "therouter"
-MASTER_USER = "therouter_owner"
 MASTER_PASSWORD = "DatabaseOwnerPassword"  # noqa: S105 - the name of a NoEcho parameter
 PARAMETERS = {
     "password_encryption": "scram-sha-256",
@@ -78,7 +81,7 @@ class DatabaseStack(RouterStack):
             "InstanceNetworkType": "VPC",
             "DBInstanceNetType": "Intranet",
             "AllocatePublicConnection": False,
-            "SecurityIPList": ",".join(network.networks("gateway", "function")),
+            "SecurityIPList": ",".join(network.networks("gateway")),
         }
 
     def _backups(self) -> dict[str, object]:

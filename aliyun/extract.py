@@ -79,6 +79,8 @@ TYPES = (
     "ALIYUN::KMS::Instance",
     "ALIYUN::KMS::Key",
     "ALIYUN::KMS::Secret",
+    "ALIYUN::NLB::LoadBalancer",
+    "ALIYUN::NLB::SecurityGroupAttachment",
     "ALIYUN::OOS::Parameter",
     "ALIYUN::OSS::Bucket",
     "ALIYUN::OSS::BucketWorm",

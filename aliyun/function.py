@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from aliyun.base import Resource, RouterStack, camel
+from aliyun.base import Resource, RouterStack
 from aliyun.database import DatabaseStack
+from aliyun.door import DoorStack
 from aliyun.network import FUNCTION_LOG, NetworkStack
 from aliyun.secrets import SecretsStack
+from aliyun.texts import camel
 from handlers.settings import Variable
 from handlers.workloads import Workload
 from stacks.manifests import Cluster
-from stacks.manifests.pods import environment
+from stacks.manifests.containers import environment
 
 RUNTIME_INTERFACE = "handlers.clouds.function_server"
 """Turns Function Compute's invocations into the events that handlers know."""
@@ -29,6 +31,7 @@ class Surroundings:
     network: NetworkStack
     secrets: SecretsStack
     database: DatabaseStack
+    door: DoorStack
     cluster: Cluster
 
 
@@ -40,7 +43,7 @@ def build_function(
     timeout_s: int,
     concurrency: int | None = None,
 ) -> Resource:
-    """Make the function of a row. It has no address of its own and reaches the database only if it has a role there.
+    """Make the function of a row. It has no address of its own and reaches the database, by the door, only if it has a role there.
 
     `concurrency` is the most that may run at once; None: as many as are asked for.
     """
@@ -91,4 +94,5 @@ def _environment(stack: RouterStack, workload: Workload, surroundings: Surroundi
     values: dict[str, Any] = dict(environment(surroundings.cluster, workload))
     if workload.database_role:
         values[Variable.DATABASE_HOST.value] = stack.use(surroundings.database.host)
+        values[Variable.DATABASE_DOOR.value] = stack.use(surroundings.door.host)
     return values

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from aliyun.alerts import filled, run_every
-from aliyun.base import Export, Resource, RouterStack, camel
+from aliyun.base import Export, Resource, RouterStack
 from aliyun.function import Surroundings, build_function
 from aliyun.settings import Settings
+from aliyun.texts import camel
 from handlers.workloads import Workload
 
 ROOMS = {"admin": 20, "payments": 30, "site": 40}

@@ -1,4 +1,7 @@
-"""Work on a clock: what is expired goes, what is lost is released, what is written is sealed, what is old is named."""
+"""Work on a clock: what is expired goes, what is lost is released, what is written is sealed, what is old is named.
+
+Beside them stands migrate, which no clock calls: `therouter bootstrap aliyun` does, at deployments.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from aliyun.settings import Settings
 from handlers.workloads import SECRET_ROOT
 
 JOB_S_MAX = 840
-ON_DEMAND = ("restore",)
+ON_DEMAND = ("restore", "migrate")
 """Functions that a person calls."""
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from aliyun.base import Export, Resource, RouterStack
-from aliyun.settings import REGION, Settings
-from handlers.workloads import DATABASE_PORT, GATEWAY_PORT
+from aliyun.parts.groups import Addresses, build_group
+from aliyun.parts.ways_out import build_storage_endpoint, build_ways_out
+from aliyun.settings import Settings
 
 
 class Purpose(NamedTuple):
@@ -32,19 +33,6 @@ FUNCTION_LOG = "functions"
 ADDRESSES = "10.64.0.0/16"
 
 
-class Rule(NamedTuple):
-    """One line of a security group: protocol, port range, and the network at the other end."""
-
-    protocol: str
-    ports: str
-    network: str
-
-
-HTTPS = Rule("tcp", "443/443", "0.0.0.0/0")
-CLOUD_SERVICES = Rule("all", "-1/-1", "100.64.0.0/10")
-"""Name servers, registries and APIs inside the cloud's own address range."""
-
-
 def cidr(purpose: Purpose, zone: int) -> str:
     """The network of a purpose in a zone."""
     step = 1 if purpose.prefix >= 24 else 1 << (24 - purpose.prefix)
@@ -65,9 +53,12 @@ class NetworkStack(RouterStack):
         self._local: dict[tuple[str, int], Resource] = {}
         for purpose in PURPOSES:
             self.switches[purpose.name] = tuple(self._switch(purpose, zone) for zone in range(len(settings.zones)))
-        self._ways_out()
-        self._storage_endpoint()
-        self.groups = {name: self._group(name) for name in ("gateway", "provider", "function", "relay")}
+        self._build_ways_out()
+        addresses = Addresses(*(self.networks(name) for name in Addresses._fields))
+        self.groups = {
+            name: build_group(self, self._vpc, name, addresses)
+            for name in ("gateway", "provider", "function", "relay", "door")
+        }
         self.log_project = self._logs()
 
     def networks(self, *purposes: str) -> list[str]:
@@ -90,116 +81,12 @@ class NetworkStack(RouterStack):
         self._local[purpose.name, zone] = switch
         return self.export(f"{logical_id}Id", switch.att("VSwitchId"), f"vSwitch for {purpose.name} in zone {zone}")
 
-    def _ways_out(self) -> None:
+    def _build_ways_out(self) -> None:
         """One NAT gateway for each zone, or one for all; only what may call out is translated."""
-        count = self.policy.nat_gateways
-        for index in range(count):
-            gateway = self.add(
-                f"Nat{index}",
-                "ALIYUN::VPC::NatGateway",
-                {
-                    "VpcId": self._vpc.ref,
-                    "VSwitchId": self._local["ingress", index].ref,
-                    "NatType": "Enhanced",
-                    "NetworkType": "internet",
-                    "InternetChargeType": "PayByLcu",
-                    "NatGatewayName": self.physical("nat", str(index)),
-                    "DeletionProtection": True,
-                },
-            )
-            address = self.add(
-                f"NatAddress{index}",
-                "ALIYUN::VPC::EIP",
-                {"Bandwidth": 200, "InternetChargeType": "PayByTraffic", "Name": self.physical("nat", str(index))},
-            )
-            bound = self.add(
-                f"NatBinding{index}",
-                "ALIYUN::VPC::EIPAssociation",
-                {"AllocationId": address.att("AllocationId"), "InstanceId": gateway.att("NatGatewayId")},
-            )
-            sources = [
-                self._local[purpose.name, zone].ref
-                for purpose in PURPOSES
-                if purpose.outbound
-                for zone in range(len(self.settings.zones))
-                if zone % count == index
-            ]
-            self.add(
-                f"Snat{index}",
-                "ALIYUN::VPC::SnatEntry",
-                {
-                    "SnatTableId": gateway.att("SNatTableId"),
-                    "SourceVSwitchIds": sources,
-                    "SnatIp": address.att("EipAddress"),
-                    "SnatEntryName": self.physical("snat", str(index)),
-                },
-                after=(bound,),
-            )
-
-    def _storage_endpoint(self) -> None:
-        self.add(
-            "StorageEndpoint",
-            "ALIYUN::VPC::VpcGatewayEndpoint",
-            {
-                "VpcId": self._vpc.ref,
-                "ServiceName": f"com.aliyun.{REGION}.oss",
-                "EndpointName": self.physical("oss"),
-            },
-        )
-
-    def _group(self, name: str) -> Export:
-        group = self.add(
-            f"{name.capitalize()}Group",
-            "ALIYUN::ECS::SecurityGroup",
-            {
-                "VpcId": self._vpc.ref,
-                "SecurityGroupName": self.physical(name),
-                "SecurityGroupType": "enterprise",
-                "Description": f"Whom a {name} talks with; nobody unless a rule here says so",
-                "SecurityGroupIngress": [
-                    {
-                        "IpProtocol": protocol,
-                        "PortRange": ports,
-                        "SourceCidrIp": source,
-                        "Policy": "accept",
-                        "Priority": 1,
-                    }
-                    for protocol, ports, source in self._admitted(name)
-                ],
-                "SecurityGroupEgress": [
-                    {
-                        "IpProtocol": protocol,
-                        "PortRange": ports,
-                        "DestCidrIp": target,
-                        "Policy": "accept",
-                        "Priority": 1,
-                    }
-                    for protocol, ports, target in self._reached(name)
-                ],
-            },
-        )
-        return self.export(f"{name.capitalize()}GroupId", group.att("SecurityGroupId"), f"Security group of {name}")
-
-    def _admitted(self, name: str) -> list[Rule]:
-        """Who may call: the cluster itself (narrowed further by network policies), and the load balancer the gateway."""
-        if name == "function":
-            return []
-        balancer = self.networks("ingress") if name == "gateway" else []
-        return [*self._cluster(), *(Rule("tcp", f"{GATEWAY_PORT}/{GATEWAY_PORT}", network) for network in balancer)]
-
-    def _reached(self, name: str) -> list[Rule]:
-        """Whom it may call: the cluster, the cloud's own services, and what its work needs."""
-        database = f"{DATABASE_PORT}/{DATABASE_PORT}"
-        more = {
-            "gateway": [Rule("tcp", database, network) for network in self.networks("database")],
-            "function": [*(Rule("tcp", database, network) for network in self.networks("database")), HTTPS],
-            "relay": [HTTPS],
-        }
-        cluster = [] if name == "function" else self._cluster()
-        return [*cluster, CLOUD_SERVICES, *more.get(name, ())]
-
-    def _cluster(self) -> list[Rule]:
-        return [Rule("all", "-1/-1", network) for network in self.networks("gateway", "provider", "relay")]
+        zones = range(len(self.settings.zones))
+        sources = [[self._local[p.name, zone] for p in PURPOSES if p.outbound] for zone in zones]
+        build_ways_out(self, self._vpc, [self._local["ingress", zone] for zone in zones], sources)
+        build_storage_endpoint(self, self._vpc)
 
     def _logs(self) -> Export:
         project = self.add(

@@ -1,6 +1,7 @@
-"""What brings nodes back: the cloud moves a node off failing hardware or restarts it; a watchdog reboots one when all else fails.
+"""What brings nodes back: a failing node is moved to other hardware or restarted; a watchdog reboots one when all else fails.
 
-When a node starts, and every hour, the alarms function makes sure that every node is set to recover by itself. The watchdog reboots
+When a node starts, and every hour, the alarms function makes sure that every node is set to recover by itself. Each minute it reads
+the status of all nodes and counts: no alarm of this cloud acts on a node. The watchdog reboots
 one node when nothing answers: it is told by the alarm on the public address (watchdog) and by the one on the load balancer's
 healthy targets, and looks again every few minutes while either sounds. Its guard rails are in the handler; the numbers are in
 its event.
@@ -77,7 +78,20 @@ class RecoveryStack(RouterStack):
         )
         event = filled({"stage": self.settings.stage}, {})
         run_every(self, "reconcile", function, self.policy.alarm_reconcile_minutes, event)
+        self._check_statuses(function)
         tell_of_errors(self, "alarms", function, self._told)
+
+    def _check_statuses(self, function: Resource) -> None:
+        policy = self.policy
+        failures = self._parameter("Failures", "failures", "{}", "how many checks in a row which node has failed")
+        event = {
+            "stage": self.settings.stage,
+            "period_s": policy.status_check_period_s,
+            "recover_after_failures": policy.recover_after_failures,
+            "restart_after_failures": policy.restart_after_failures,
+            "failures": failures,
+        }
+        run_every(self, "status-check", function, policy.status_check_period_s // 60, filled(event, {}))
 
     def _build_watchdog(self, ingress: IngressStack) -> Resource:
         function = build_function(
@@ -108,7 +122,7 @@ class RecoveryStack(RouterStack):
         return function
 
     def _parameter(self, logical_id: str, name: str, value: object, description: str) -> str:
-        """A value that the watchdog reads, and for the last reboot writes; its name."""
+        """A value that a function reads, and some of them write; its name."""
         full = self.physical("watchdog", name)
         properties = {"Name": full, "Type": "String", "Value": value, "Description": description}
         self.add(logical_id, "ALIYUN::OOS::Parameter", properties)

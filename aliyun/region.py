@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aliyun.base import RouterStack
 from aliyun.cluster import ClusterStack
 from aliyun.database import DatabaseStack
+from aliyun.door import DoorStack
 from aliyun.edge import EdgeStack
 from aliyun.function import Surroundings
 from aliyun.functions import FunctionsStack
@@ -39,15 +40,17 @@ def build_region(settings: Settings) -> Region:
     database = DatabaseStack(settings, network=network, secrets=secrets)
     cluster = ClusterStack(settings, network=network, secrets=secrets)
     ingress = IngressStack(settings, network=network)
+    door = DoorStack(settings, network=network)
     surroundings = Surroundings(
         network=network,
         secrets=secrets,
         database=database,
+        door=door,
         cluster=deployed_cluster(settings, network),
     )
     functions = FunctionsStack(settings, surroundings=surroundings)
     workloads = WorkloadsStack(
-        settings, network=network, database=database, cluster=cluster, ingress=ingress, functions=functions
+        settings, network=network, database=database, cluster=cluster, ingress=ingress, door=door, functions=functions
     )
     recovery = RecoveryStack(settings, surroundings=surroundings, ingress=ingress)
     jobs = JobsStack(settings, surroundings=surroundings, alerts=recovery.alerts)
@@ -62,6 +65,7 @@ def build_region(settings: Settings) -> Region:
             database,
             cluster,
             ingress,
+            door,
             functions,
             workloads,
             recovery,

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from aliyun.check import Finding, Problem, is_function, references
+from aliyun.network import PURPOSES, cidr
 from aliyun.settings import REGION, Settings
 from stacks.policy import Policy
 
 Rule = Callable[[dict[str, Any], Policy], Iterator[Problem]]
+(GATEWAY,) = (purpose for purpose in PURPOSES if purpose.name == "gateway")
 EVERYBODY = frozenset({"0.0.0.0/0", "::/0", "0.0.0.0"})
 FOREIGN = re.compile(
     r"amazonaws|cloudfront|\baws\b|arn:aws|\b(us|eu|ap|ca|sa|me|af)-(north|south|east|west|central|northeast|southeast)\w*-\d",
@@ -118,12 +120,12 @@ def _database(resource: dict[str, Any], policy: Policy) -> Iterator[Problem]:
     )
     if not properties.get("EncryptionKey"):
         yield Problem("EncryptionKey", "is missing: the database and its backups must be encrypted")
-    allowed = str(properties.get("SecurityIPList", "")).split(",")
-    for network in allowed:
-        if network in EVERYBODY or not network.startswith("10."):
-            yield Problem(
-                "SecurityIPList", f"admits {network or 'nothing we know'}; only our own networks may reach the database"
-            )
+    pool = {cidr(GATEWAY, zone) for zone in range(policy.availability_zones)}
+    for network in set(str(properties.get("SecurityIPList", "")).split(",")) ^ pool:
+        yield Problem(
+            "SecurityIPList",
+            f"{network or 'everybody'}: the gateway's networks, all of them and no other, are admitted",
+        )
     if policy.database_standby and properties.get("ZoneId") in properties.get("SlaveZoneIds", []):
         yield Problem("SlaveZoneIds", "the standby must be in another zone")
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aliyun.base import RECOVERY_TAG, Export, Resource, RouterStack, camel, sub
-from aliyun.network import FUNCTION_LOG, NetworkStack
+from aliyun.base import Export, Resource, RouterStack
+from aliyun.network import NetworkStack
+from aliyun.parts.duties import allow, build_role, policy
+from aliyun.parts.key_store import build_key_store
 from aliyun.settings import REGION, ROUTER_REGION, Settings
-from handlers.settings import Variable
+from aliyun.texts import camel, sub
 from handlers.workloads import Kind, Workload, renewed_secrets, secrets, store_name
 
 PLACEHOLDER = "Placeholder"
@@ -31,7 +33,7 @@ class SecretsStack(RouterStack):
     def __init__(self, settings: Settings, *, network: NetworkStack) -> None:
         super().__init__(settings)
         self._log_project = self.use(network.log_project)
-        self._store = self._build_store(network)
+        self._store = build_key_store(self, network)
         self._placeholder = self.operator_value(
             PLACEHOLDER, "What a new secret holds until the operator puts its value"
         )
@@ -57,32 +59,6 @@ class SecretsStack(RouterStack):
                 allow(["kms:Decrypt"], [stack.use(arn) for arn in keys]),
             )
         ]
-
-    def _build_store(self, network: NetworkStack) -> Resource:
-        return self.add(
-            "KeyStore",
-            "ALIYUN::KMS::Instance",
-            {
-                "ProductVersion": self.settings.sizes.key_store,
-                "KeyNum": 1_000,
-                "SecretNum": 1_000,
-                "Spec": 1_000,
-                "VpcNum": 1,
-                "Log": True,
-                "LogStorage": 1_000,
-                "Connection": {
-                    "VpcId": self.use(network.vpc),
-                    "VSwitchIds": [self.use(network.switches["function"][0])],
-                    "ZoneIds": list(self.settings.zones[:2]),
-                },
-                "InstanceChargeType": "Subscription",
-                "Period": 1,
-                "PeriodUnit": "Month",
-                "RenewStatus": "AutoRenewal",
-                "RenewPeriod": 1,
-            },
-            retain=True,
-        )
 
     def _key(self, subject: str, purpose: str) -> Resource:
         key = self.add(
@@ -134,41 +110,10 @@ class SecretsStack(RouterStack):
         return self.export(f"{camel(name)}SecretArn", secret.att("Arn"), f"The secret {name}")
 
     def _role(self, workload: Workload) -> Export:
-        """A function's role: its log, its secrets, and for operations what its duty needs."""
-        name = self.physical(workload.name)
-        account = self.settings.account
-        log = sub(f"acs:log:*:{account}:project/${{Project}}/logstore/{FUNCTION_LOG}", Project=self._log_project)
-        role = self.add(
-            f"{camel(workload.name)}Role",
-            "ALIYUN::RAM::Role",
-            {
-                "RoleName": name,
-                "Description": f"The function {workload.name} and nothing else",
-                "AssumeRolePolicyDocument": {
-                    "Version": "1",
-                    "Statement": [
-                        {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": ["fc.aliyuncs.com"]}}
-                    ],
-                },
-                "Policies": [
-                    policy(f"{name}-log", allow(["log:PostLogStoreLogs"], [log])),
-                    policy(f"{name}-image", *self._pulling()),
-                    *self.reading(workload, self),
-                    *(policy(f"{name}-duty", *rows) for rows in [self._duty(workload)] if rows),
-                ],
-            },
-        )
+        """A function's role: its log, its image, its secrets, and for operations what its duty needs."""
+        more = self._replacing() if workload.name == "renewal" else []
+        role = build_role(self, workload, self.reading(workload, self), more, log_project=self._log_project)
         return self.export(f"{camel(workload.name)}RoleArn", role.att("Arn"), f"The role of {workload.name}")
-
-    def _pulling(self) -> list[dict[str, Any]]:
-        """A function's image comes from our repository alone."""
-        here = f"acs:cr:{REGION}:{self.settings.account}"
-        namespace, repository = self.settings.repository
-        instance = f"{here}:instance/{self.settings.registry}"
-        return [
-            allow(["cr:GetAuthorizationToken", "cr:ListInstanceEndpoint"], [instance]),
-            allow(["cr:PullRepository"], [f"{here}:repository/{self.settings.registry}/{namespace}/{repository}"]),
-        ]
 
     def _replacing(self) -> list[dict[str, Any]]:
         """Put new versions and name their stages; of what it puts it can read nothing back."""
@@ -179,62 +124,3 @@ class SecretsStack(RouterStack):
             allow(calls, [self.use(self.secrets[name]) for name in names]),
             allow(["kms:Decrypt", "kms:GenerateDataKey"], [self.use(arn) for arn in keys]),
         ]
-
-    def _ours(self) -> dict[str, list[str]]:
-        """The tags of our nodes."""
-        return {f"ecs:tag/{RECOVERY_TAG}": ["true"], "ecs:tag/therouter:stage": [self.settings.stage]}
-
-    def _duty(self, workload: Workload) -> list[dict[str, Any]]:
-        """What operations may do beyond reading secrets: look, and for the watchdog reboot a node that carries our tag."""
-        here = f"{REGION}:{self.settings.account}"
-        nodes: list[Any] = [f"acs:ecs:{here}:instance/*"]
-        secrets_here = f"acs:kms:{here}:secret"
-        database = f"acs:rds:{here}:dbinstance/*"
-        duties = {
-            # It adds copies, and reads and removes none.
-            "checkpoint": [allow(["oss:PutObject"], [f"acs:oss:*:*:{self.settings.archive}/checkpoints/*"])],
-            "rotation": [
-                allow(["kms:ListSecrets"], [secrets_here, f"{secrets_here}/{store_name(self.settings.stage, '*')}"])
-            ],
-            "renewal": self._replacing() if workload.name == "renewal" else [],
-            "snapshot-check": [
-                allow(
-                    ["rds:DescribeBackups", "rds:DescribeBackupPolicy", "rds:DescribeDBInstanceEncryptionKey"],
-                    [database],
-                )
-            ],
-            "alarms": [
-                allow(["ecs:DescribeInstances", "ecs:DescribeInstanceMaintenanceAttributes"], nodes),
-                allow(["ecs:ModifyInstanceMaintenanceAttributes"], nodes, Condition={"StringEquals": self._ours()}),
-            ],
-            "watchdog": [
-                allow(["ecs:DescribeInstances"], nodes),
-                allow(["ecs:DescribeNetworkInterfaces"], [f"acs:ecs:{here}:networkinterface/*"]),
-                allow(["ecs:RebootInstance"], nodes, Condition={"StringEquals": self._ours()}),
-                allow(
-                    ["alb:ListListeners", "alb:GetListenerHealthStatus", "alb:ListServerGroupServers"],
-                    [f"acs:alb:{here}:{kind}/*" for kind in ("loadbalancer", "listener", "servergroup")],
-                ),
-                allow(["cms:DescribeMetricRuleList"], [f"acs:cms:{here}:*"]),
-                allow(["rds:DescribeDBInstanceAttribute"], [database]),
-                allow(
-                    ["oos:GetParameter", "oos:UpdateParameter"],
-                    [f"acs:oos:{here}:parameter/{self.physical('watchdog')}-*"],
-                ),
-            ],
-        }
-        rows = duties.get(workload.name, [])
-        if Variable.MAIL in workload.variables:
-            # DirectMail authorises by operation alone; a narrower resource would allow nothing.
-            rows = [*rows, allow(["dm:SingleSendMail"], ["*"])]
-        return rows
-
-
-def allow(actions: list[str], resources: list[Any], **more: object) -> dict[str, Any]:
-    """One statement of a policy."""
-    return {"Effect": "Allow", "Action": actions, "Resource": resources, **more}
-
-
-def policy(name: str, *statements: dict[str, Any]) -> dict[str, Any]:
-    """A policy that belongs to one role."""
-    return {"PolicyName": name, "PolicyDocument": {"Version": "1", "Statement": list(statements)}}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from aliyun.base import RouterStack, sub
+from aliyun.base import RouterStack
 from aliyun.network import NetworkStack
 from aliyun.settings import REGION, Settings
+from aliyun.texts import sub
 
 
 class TrailStack(RouterStack):

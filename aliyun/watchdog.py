@@ -6,9 +6,10 @@ The probe goes through the edge, so it tests name, certificate, firewall, origin
 from __future__ import annotations
 
 from aliyun.alerts import Condition, call_on_alarm, watch, watch_certificate
-from aliyun.base import Resource, RouterStack, as_json
+from aliyun.base import Resource, RouterStack
 from aliyun.recovery import UNRESPONSIVE, RecoveryStack
 from aliyun.settings import Settings
+from aliyun.texts import as_json
 from aliyun.waf import HEALTH_PATH
 
 PROBE_MINUTES = 1

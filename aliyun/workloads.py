@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from aliyun.base import Resource, RouterStack, as_json, camel
+from aliyun.base import Resource, RouterStack
 from aliyun.cluster import ClusterStack
 from aliyun.database import DatabaseStack
+from aliyun.door import DoorStack
 from aliyun.functions import FunctionsStack
 from aliyun.ingress import IngressStack
-from aliyun.manifests import deployed_cluster, function_route, gateway_route, load_balancer, pod_network
+from aliyun.manifests import deployed_cluster, door_balancer, pod_network
 from aliyun.network import NetworkStack
+from aliyun.parts.routes import function_route, gateway_route, load_balancer
 from aliyun.settings import Settings
+from aliyun.texts import as_json, camel
 from handlers.workloads import Kind, Workload
 from stacks import manifests
 from stacks.manifests import Document
@@ -32,6 +35,7 @@ class WorkloadsStack(RouterStack):
         database: DatabaseStack,
         cluster: ClusterStack,
         ingress: IngressStack,
+        door: DoorStack,
         functions: FunctionsStack,
     ) -> None:
         super().__init__(settings)
@@ -45,7 +49,11 @@ class WorkloadsStack(RouterStack):
         for workload in rows:
             if workload.kind is Kind.POD:
                 documents = manifests.documents(self._manifests, settings.policy, workload)
-                self._apply(camel(workload.name), documents, host if workload.database_role else {}, after=(base,))
+                values = host if workload.database_role else {}
+                if workload.room == "door":
+                    documents.append(door_balancer(workload))
+                    values = {**host, "DoorBalancerId": self.use(door.balancer)}
+                self._apply(camel(workload.name), documents, values, after=(base,))
         self._apply("Routes", *self._routes(rows, ingress, functions), after=(base,))
 
     def _apply(
@@ -67,15 +75,15 @@ class WorkloadsStack(RouterStack):
         )
 
     def _pod_networks(self) -> list[Document]:
-        """The gateway's pods live where the database admits them, the relay's where a way out begins."""
+        """The gateway's pods and the door's live where the database admits them, the relay's where a way out begins."""
         return [
             pod_network(
                 room,
                 room,
-                group=f"${{{room}Group}}",
-                switches=[f"${{{room}Switch{zone}}}" for zone in range(len(self.settings.zones))],
+                group=f"${{{purpose}Group}}",
+                switches=[f"${{{purpose}Switch{zone}}}" for zone in range(len(self.settings.zones))],
             )
-            for room in ("gateway", "relay")
+            for room, purpose in (("gateway", "gateway"), ("door", "gateway"), ("relay", "relay"))
         ]
 
     def _pod_network_values(self) -> dict[str, Any]:

@@ -1,20 +1,24 @@
-"""`python -m handlers.relay PORT=HOST ...`: the only way out of the cluster, one port for each host.
+"""`python -m handlers.relay [--within NETWORK ...] PORT=HOST[:PORT] ...`: a port for each host, bytes passed through.
+
+Two rooms run it. *relay* is the only way out of the cluster: its ports lead to hosts in the internet, on port 443. *door* is the
+functions' only way to the database: its one port leads to the database's host, `--within` the database's networks.
 
 Theory of operation
     A network policy knows pods, ports and addresses, not host names. So each host has a port here, and the policy of a pod allows the
-    ports of its own hosts. A connection to a port is joined with one to its host on port 443, and bytes go both ways
+    ports of its own hosts. A connection to a port is joined with one to its host, and bytes go both ways
     unread: TLS, with its certificate check, is between the caller and the host. The relay holds no secret and no key.
 
 Rules
     A port leads to its host and nowhere else; what the caller sends has no say in it.
     A name that resolves to a private, link-local or loopback address is refused, so that nobody's name server can turn a
-    port into a way inside.
+    port into a way inside. With `--within` it is the other way round: only addresses in those networks are called.
     Each side is read only as fast as the other takes it. When one side ends, the other gets what is left and is closed.
     On SIGTERM no more connections are taken, and those that are there may finish.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import ipaddress
 import signal
@@ -22,7 +26,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import cast
+from typing import NamedTuple, cast
 
 import uvloop
 
@@ -31,28 +35,54 @@ CONNECT_S_MAX = 10.0
 CONNECTIONS_MAX = 20_000
 BUFFER_BYTES_MAX = 64 * 1024
 DRAIN_S_MAX = 600.0
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class RouteError(ValueError):
-    """A route on the command line is malformed; the message names it and the form."""
+    """A word on the command line is malformed; the message names it and the form."""
 
 
-def parse_routes(words: Sequence[str]) -> dict[int, str]:
-    """`PORT=HOST` words as port -> host."""
-    routes: dict[int, str] = {}
+class Target(NamedTuple):
+    """Where a port leads."""
+
+    host: str
+    port: int = TLS_PORT
+
+
+def parse_routes(words: Sequence[str]) -> dict[int, Target]:
+    """`PORT=HOST` and `PORT=HOST:PORT` words as port -> target."""
+    routes: dict[int, Target] = {}
     for word in words:
-        port, _, host = word.partition("=")
-        if not port.isdecimal() or not 0 < int(port) < 65_536 or not host or int(port) in routes:
+        port, _, target = word.partition("=")
+        host, _, upstream = target.partition(":")
+        if not _is_port(port) or not host or int(port) in routes or not (_is_port(upstream) or target == host):
             raise RouteError(f"route {word!r}: write PORT=HOST, each port once, as in 10443=api.example.com")
-        routes[int(port)] = host
+        routes[int(port)] = Target(host, int(upstream or TLS_PORT))
     if not routes:
         raise RouteError("no route is given: write PORT=HOST, as in 10443=api.example.com")
     return routes
 
 
+def parse_networks(words: Sequence[str]) -> tuple[Network, ...]:
+    """The networks of `--within`."""
+    try:
+        return tuple(ipaddress.ip_network(word) for word in words)
+    except ValueError:
+        raise RouteError("--within names no network: write it as in 10.64.80.0/26") from None
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and 0 < int(text) < 65_536
+
+
 def is_public(address: str) -> bool:
     """Whether an address lies in the public internet."""
     return ipaddress.ip_address(address).is_global
+
+
+def inside(networks: Sequence[Network]) -> Callable[[str], bool]:
+    """Whether an address lies in one of the networks."""
+    return lambda address: any(ipaddress.ip_address(address) in network for network in networks)
 
 
 class Half(asyncio.Protocol):
@@ -129,12 +159,9 @@ class Half(asyncio.Protocol):
 class Relay:
     """Listens on the routes' ports. `reachable` says which addresses may be connected to."""
 
-    def __init__(
-        self, routes: Mapping[int, str], *, reachable: Callable[[str], bool] = is_public, upstream_port: int = TLS_PORT
-    ) -> None:
+    def __init__(self, routes: Mapping[int, Target], *, reachable: Callable[[str], bool] = is_public) -> None:
         self._routes = routes
         self._reachable = reachable
-        self._upstream_port = upstream_port
         self._servers: list[asyncio.Server] = []
         self._callers: set[Half] = set()
         self._empty = asyncio.Event()
@@ -148,8 +175,8 @@ class Relay:
     async def start(self, address: str = "0.0.0.0") -> list[int]:
         """Listen; returns the ports, which are the routes' own unless a route names port 0."""
         loop = asyncio.get_running_loop()
-        for port, host in self._routes.items():
-            self._servers.append(await loop.create_server(self._accepting(host), address, port, backlog=1024))
+        for port, target in self._routes.items():
+            self._servers.append(await loop.create_server(self._accepting(target), address, port, backlog=1024))
         return [server.sockets[0].getsockname()[1] for server in self._servers]
 
     async def drain(self, seconds_max: float = DRAIN_S_MAX) -> None:
@@ -170,21 +197,21 @@ class Relay:
         if not self._callers:
             self._empty.set()
 
-    def _accepting(self, host: str) -> Callable[[], Half]:
+    def _accepting(self, target: Target) -> Callable[[], Half]:
         def dial(caller: Half) -> None:
             self._callers.add(caller)
-            task = asyncio.get_running_loop().create_task(self._dial(caller, host))
+            task = asyncio.get_running_loop().create_task(self._dial(caller, target))
             self._dials.add(task)
             task.add_done_callback(self._dials.discard)
 
         return lambda: Half(dial, self._forget)
 
-    async def _dial(self, caller: Half, host: str) -> None:
+    async def _dial(self, caller: Half, target: Target) -> None:
         try:
             if len(self._callers) > CONNECTIONS_MAX:
                 raise ConnectionRefusedError
             async with asyncio.timeout(CONNECT_S_MAX):
-                upstream = await self._connect(host)
+                upstream = await self._connect(target)
         except (OSError, TimeoutError):
             if caller.transport is not None:
                 caller.transport.abort()
@@ -195,14 +222,14 @@ class Relay:
             return
         caller.join(upstream)
 
-    async def _connect(self, host: str) -> Half:
-        """A connection to the host, at the first of its public addresses that answers."""
+    async def _connect(self, target: Target) -> Half:
+        """A connection to the host, at the first of its addresses that may be called and answers."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, self._upstream_port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         error: OSError = ConnectionRefusedError()
         for address in [row[4][0] for row in found if self._reachable(str(row[4][0]))]:
             try:
-                _, half = await loop.create_connection(Half, str(address), self._upstream_port)
+                _, half = await loop.create_connection(Half, str(address), target.port)
             except OSError as failed:
                 error = failed
             else:
@@ -210,12 +237,12 @@ class Relay:
         raise error
 
 
-async def serve(routes: Mapping[int, str]) -> None:
+async def serve(routes: Mapping[int, Target], reachable: Callable[[str], bool]) -> None:
     """Run until SIGTERM, then drain."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    relay = Relay(routes)
+    relay = Relay(routes, reachable=reachable)
     await relay.start()
     await stop.wait()
     await relay.drain()
@@ -223,12 +250,16 @@ async def serve(routes: Mapping[int, str]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The process."""
+    parser = argparse.ArgumentParser(prog="python -m handlers.relay")
+    parser.add_argument("routes", nargs="*", metavar="PORT=HOST[:PORT]")
+    parser.add_argument("--within", action="append", default=[], metavar="NETWORK", help="call these networks alone")
+    options = parser.parse_args(argv)
     try:
-        routes = parse_routes(sys.argv[1:] if argv is None else argv)
+        routes, networks = parse_routes(options.routes), parse_networks(options.within)
     except RouteError as refused:
         sys.stderr.write(f"{refused}\n")
         return 2
-    uvloop.run(serve(routes))
+    uvloop.run(serve(routes, inside(networks) if networks else is_public))
     return 0
 
 

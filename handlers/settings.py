@@ -65,6 +65,8 @@ class Variable(StrEnum):
     """File with the authorities that sign the database's certificate; empty only when the cloud is `local`."""
     DIARY = "THEROUTER_DIARY"
     """File of outcomes of operations on one machine, beside the database and not in it; in the clouds their log is that."""
+    DATABASE_DOOR = "THEROUTER_DATABASE_DOOR"
+    """Host where a room that the database does not admit itself connects instead; the certificate is still the database's."""
     PUBLIC_URL = "THEROUTER_PUBLIC_URL"
     """What clients type: scheme and host."""
     ARCHIVE = "THEROUTER_ARCHIVE"
@@ -158,16 +160,24 @@ class Deployment:
         return "u" if self.region == "global" else "c"
 
 
-DATABASE_DOMAINS = {"aws": ".us-east-2.rds.amazonaws.com", "aliyun": ".rds.aliyuncs.com"}
+DATABASE_DOMAINS = {"aws": (".us-east-2.rds.amazonaws.com",), "aliyun": (".rds.aliyuncs.com",)}
 """Where a cloud's databases are named; on one machine any host will do."""
+DOOR_DOMAINS = {
+    "aws": (".elb.us-east-2.amazonaws.com",),
+    "aliyun": (".cn-hangzhou.nlb.aliyuncsslb.com", ".cn-hangzhou.nlb.aliyuncs.com"),
+}
+"""Where the doors to them are named."""
 
 
-def _database_host(environment: Mapping[str, str], deployment: Deployment) -> str:
-    host = _read(environment, Variable.DATABASE_HOST)
-    domain = DATABASE_DOMAINS.get(deployment.cloud, "")
-    if not host.endswith(domain):
+def _own_host(
+    environment: Mapping[str, str], deployment: Deployment, variable: Variable, domains: Mapping[str, tuple[str, ...]]
+) -> str:
+    """A host of this region; empty if the variable is not set and may be left out."""
+    host = _read(environment, variable, "" if variable is Variable.DATABASE_DOOR else None)
+    own = domains.get(deployment.cloud, ("",))
+    if host and not host.endswith(own):
         raise SettingError(
-            f"{Variable.DATABASE_HOST} must end in {domain}: the {deployment.region} region reaches its own database "
+            f"{variable} must end in {' or '.join(own)}: the {deployment.region} region reaches its own database "
             "and no other (region_restricted)"
         )
     return host
@@ -182,6 +192,8 @@ class DatabaseSettings:
     name: str
     role: str
     authorities: str
+    door: str = ""
+    """Host to connect to in the database's place; empty: the database admits this room itself."""
 
     @classmethod
     def parse(cls, environment: Mapping[str, str], deployment: Deployment) -> Self:
@@ -190,11 +202,12 @@ class DatabaseSettings:
         if not authorities and deployment.cloud != "local":
             raise SettingError(f"{Variable.DATABASE_CA} is not set: the database is only reached over verified TLS")
         return cls(
-            host=_database_host(environment, deployment),
+            host=_own_host(environment, deployment, Variable.DATABASE_HOST, DATABASE_DOMAINS),
             port=_port(environment, Variable.DATABASE_PORT, 5432),
             name=_read(environment, Variable.DATABASE_NAME, "therouter"),
             role=_read(environment, Variable.DATABASE_ROLE),
             authorities=authorities,
+            door=_own_host(environment, deployment, Variable.DATABASE_DOOR, DOOR_DOMAINS),
         )
 
 

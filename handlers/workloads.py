@@ -11,7 +11,8 @@ Secrets
         provider/<provider>     our shared credential at the provider            that provider's pod alone
         seal/<provider>         private half of the provider's sealing key       that provider's pod alone
         seal/public             public halves of all sealing keys                admin
-        database/<role>         password of one database role                    the one room with that role; founder: none
+        database/<role>         password of one database role                    the one room with that role; migrate; founder: none
+        database/owner          the master user's (china; AWS keeps its own)     migrate
         audit/checkpoint        signing key of audit checkpoints                 checkpoint, purge receipts
         audit/digest            HMAC key of secrets' digests in the audit log    admin
         restore/epoch           number of the last restore; gateways wait for it  gateway, restore
@@ -83,6 +84,7 @@ _DATABASE = (
     Variable.DATABASE_ROLE,
     Variable.DATABASE_CA,
 )
+_DATABASE_BY_DOOR = (*_DATABASE, Variable.DATABASE_DOOR)
 _GATEWAY = (
     Variable.LISTEN,
     Variable.OPERATOR_LISTEN,
@@ -93,6 +95,9 @@ _GATEWAY = (
 )
 RENEWED_KINDS = frozenset({"keys", "wire", "seal", "database"})
 """Kinds of secrets of which `renewal` puts new versions."""
+DATABASE_ROLES = ("gateway", "admin", "payments", "operations", "rotation")
+MASTER_USER = "therouter_master"
+"""Migrates, and is nobody else: therouter_owner, which owns everything, never logs in."""
 PAYMENT_COMPANIES = {"global": ("stripe", "api.stripe.com"), "china": ("wechat", "api.mch.weixin.qq.com")}
 IDENTITY_HOSTS = {
     "global": ("secretsmanager.us-east-2.amazonaws.com",),
@@ -193,7 +198,7 @@ def _function(
         entry=f"handlers.{room}.{folder}{module}.handler",
         variables=(
             *_DEPLOYMENT,
-            *(_DATABASE if role else ()),
+            *(_DATABASE_BY_DOOR if role else ()),
             Variable.PUBLIC_URL,
             *((Variable.MAIL,) if mail else ()),
             *variables,
@@ -202,6 +207,20 @@ def _function(
         database_role=role,
         hosts=(*hosts, *((mail,) if mail else ())),
         routes=routes,
+    )
+
+
+def migrate(region: str) -> Workload:
+    """Called at deployments alone: it signs in as the master user, applies migrations and sets the roles' passwords."""
+    owner = ("database/owner",) if region == "china" else ()
+    return Workload(
+        name="migrate",
+        room="operations",
+        kind=Kind.FUNCTION,
+        entry=f"handlers.operations.{'hangzhou.' if region == 'china' else ''}migrate.handler",
+        variables=(*_DEPLOYMENT, *_DATABASE_BY_DOOR, Variable.PUBLIC_URL),
+        secrets=(*(f"database/{role}" for role in DATABASE_ROLES), *owner),
+        database_role=MASTER_USER,
     )
 
 
@@ -246,6 +265,7 @@ def functions(region: str, doors: Doors = NO_DOORS) -> tuple[Workload, ...]:
             _function("operations", module, folder="hangzhou." if region == "china" else "")
             for module in ("rotation", "snapshot_check", "alarms", "watchdog")
         ),
+        migrate(region),
     )
 
 
@@ -259,12 +279,17 @@ def relay(hosts: Iterable[str]) -> Workload:
     return Workload(name="relay", room="relay", kind=Kind.POD, entry="handlers.relay", hosts=names)
 
 
+def door() -> Workload:
+    """The functions' only way to the database, which admits the gateway's pool and nobody else: bytes passed through."""
+    return Workload(name="database-door", room="door", kind=Kind.POD, entry="handlers.relay", port=DATABASE_PORT)
+
+
 def workloads(region: str, providers: Mapping[str, Provider], doors: Doors = NO_DOORS) -> tuple[Workload, ...]:
     """Everything that runs in a region, gateway first. `providers` are the enabled rows of the region's catalogue."""
     enabled = deployable(providers)
     pods = tuple(provider_pod(provider) for provider in enabled)
     hosts = (*IDENTITY_HOSTS[region], *(host for pod in pods for host in pod.hosts))
-    return (gateway(enabled), *pods, relay(hosts), *functions(region, doors))
+    return (gateway(enabled), *pods, relay(hosts), door(), *functions(region, doors))
 
 
 def renewed_secrets(region: str, providers: Mapping[str, Provider]) -> tuple[str, ...]:

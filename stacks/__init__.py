@@ -1,7 +1,7 @@
 """AWS, one file one stack. This page is the runbook.
 
 The stacks, in the order of their deployment (`region.py` wires them)
-    us-east-2   Network  Registry  Secrets  Database  Cluster  Ingress  Workloads  Functions  Recovery  Jobs
+    us-east-2   Network  Registry  Secrets  Database  Cluster  Ingress  Door  Workloads  Functions  Recovery  Jobs
     us-east-1   Edge (CloudFront, web ACL, logs)  Watchdog (probe and its alarm)
     Network, Registry, Secrets and Database hold state: they are protected from deletion and change rarely.
     policy.py holds every promised number; settings.py what one deployment is told; manifests/ what runs in the cluster.
@@ -20,8 +20,9 @@ First deploy
     4. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use2-Registry', then build and push the image (below).
     5. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use2-*' --require-approval broadening
        EKS takes about 12 minutes, the database 15 to 20.
-    6. Put the secrets (below), migrate the database (below).
-    7. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use1-*': the VPC origin takes up to 15 minutes, CloudFront 5.
+    6. npx aws-cdk@2.1148.1 deploy 'TheRouter-production-use1-*': the VPC origin takes up to 15 minutes, CloudFront 5.
+    7. therouter bootstrap aws --stage production --values DIR --owner YOU@DOMAIN --key-file FILE: first secrets, migrations, and
+       the first management key (below). Everything that waited for its secret starts by itself.
     8. Confirm the two mails of the alarm topics. therouter verify aws --stage production
     `npx aws-cdk@2.1148.1 diff` belongs into every change's review.
 
@@ -30,18 +31,23 @@ Image
     the digest, deploy with -c image=ACCOUNT.dkr.ecr.us-east-2.amazonaws.com/therouter@sha256:... Rolling back is deploying the
     digest before. Pods are replaced one by one and finish their streams; a node's reboot waits for nobody and is a last resort.
 
-Secrets
-    The stacks make the containers with random text; what each must hold stands in handlers/workloads.py and, word by word, beside
-    the code that reads it. By hand: provider/* (the provider's console), payments/stripe, seal/* and seal/public (one X25519
-    pair for each provider), keys/mint, audit/checkpoint. Randomly made and already fit: wire/*, database/*, audit/digest.
-        aws secretsmanager put-secret-value --secret-id therouter/production/provider/openai --secret-string file:///dev/stdin
-    Pods and functions read them when they start and each 5 minutes; payments/* and audit/* when they start.
+Secrets and database: therouter bootstrap aws
+    The stacks make containers with a placeholder that no room accepts. The command makes the first version of keys/mint, wire/*,
+    seal/*, seal/public, database/*, audit/*; it takes what comes from outside from DIR/<kind>/<subject>, files of mode 0600:
+    provider/<name> (the provider's console) and payments/stripe. What each must hold stands in handlers/workloads.py. It prints
+    names and never a value, overwrites nothing, says what is still missing (exit 1), and may be repeated.
+    Then it calls the migrate function, which signs in with RDS's own secret of the master user, applies the migrations and sets
+    each role's password. Run it again after deploying an image that brings migrations, before Workloads and Functions:
+    deploy Jobs, bootstrap, deploy the rest. With --owner and --key-file it makes the first tenant and its one first management
+    key (by the role founder, which has a password for that moment alone), whose hash alone leaves the machine; later keys come from the admin API.
+    Pods and functions read secrets when they start and each 5 minutes; payments/* and audit/* when they start.
+    The deploying identity needs secretsmanager:ListSecrets, GetSecretValue, PutSecretValue and UpdateSecretVersionStage below
+    therouter/STAGE/, cloudformation:ListStackResources, rds:DescribeDBInstances and lambda:InvokeFunction on that one function.
 
-Database
-    The owner's password is RDS's own secret (rds!db-...). From a host in the gateway subnets, with that password:
-    apply the migrations, set each role's password to its secret database/<role>, and grant nobody else anything.
-    The first tenant: give founder a password, run python -m handlers.operations.founding, take the password away again.
-    People sign in with IAM tokens (rds-db:connect), never with a shared password.
+Who reaches the database
+    Its group admits the gateway's nodes and nobody else. Functions with a database role go through the door: a load balancer
+    that only functions may call, and pods on the gateway's nodes that pass bytes on to that one port (door.py). TLS ends at the
+    database. People sign in with IAM tokens (rds-db:connect) from a host in the gateway's group, never with a shared password.
 
 Restore drill, each month; promised: lose at most 5 minutes, be back within 60
     1. aws rds restore-db-instance-to-point-in-time into the database subnets, under another name, same parameter group and key.
@@ -89,11 +95,12 @@ What it costs (USD a month; list prices from memory, 730 hours; recompute before
     database, two zones                                269                        1,634
     NAT                                                 99                        6,248
     load balancer                                       22                        1,110
+    door to the database (load balancer)                18                           20
     CloudFront requests, egress, upload                  0       2,628 + 7,988 + 420
     web ACL                                             12                        1,589
     internet egress, between zones                       0               1,787 + 1,822
     keys (one for each provider), secrets, logs        100                          450
-    together                                         ~ 830                     ~ 27,700
+    together                                         ~ 850                     ~ 27,700
     The load: 8 KB prompts, 44 KB answers, four of five streamed. Trimming stream framing and taking upstream traffic off NAT bring
-    it to 16,000 to 18,000. The small stage idles near 330.
+    it to 16,000 to 18,000. The small stage idles near 350.
 """

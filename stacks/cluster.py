@@ -17,11 +17,10 @@ from aws_cdk import aws_kms as kms
 from aws_cdk.lambda_layer_kubectl_v36 import KubectlV36Layer
 from constructs import Construct
 
-from handlers.workloads import Kind
 from stacks.base import RouterStack, log_group
-from stacks.manifests.cluster import NAMESPACE
 from stacks.network import Groups
 from stacks.parts.findings import accept_cluster_parts
+from stacks.parts.identities import admit_operators, bind_identities
 from stacks.parts.nodes import Pool, build_pool
 from stacks.settings import Settings
 
@@ -75,9 +74,9 @@ class ClusterStack(RouterStack):
             ),
         ):
             build_pool(self, self.cluster, pool)
-        self._admit_operators()
         accept_cluster_parts(self, self.cluster)
-        self._bind_identities(roles)
+        admit_operators(self, self.cluster)
+        bind_identities(self, self.cluster, roles)
 
     def _build_key(self) -> kms.Key:
         return kms.Key(
@@ -129,30 +128,3 @@ class ClusterStack(RouterStack):
                 addon_name=name,
                 configuration_values=values or None,
             )
-
-    def _admit_operators(self) -> None:
-        for name in self.settings.administrators:
-            eks.AccessEntry(
-                self,
-                f"Operator-{name}",
-                cluster=self.cluster,
-                principal=f"arn:{self.partition}:iam::{self.account}:role/{name}",
-                access_policies=[
-                    eks.AccessPolicy.from_access_policy_name(
-                        "AmazonEKSClusterAdminPolicy", access_scope_type=eks.AccessScopeType.CLUSTER
-                    )
-                ],
-            )
-
-    def _bind_identities(self, roles: Mapping[str, iam.Role]) -> None:
-        """Each pod's service account gets its own role, and only that account gets it."""
-        for workload in self.settings.workloads:
-            if workload.kind is Kind.POD:
-                eks.CfnPodIdentityAssociation(
-                    self,
-                    f"Identity-{workload.name}",
-                    cluster_name=self.cluster.cluster_name,
-                    namespace=NAMESPACE,
-                    service_account=workload.name,
-                    role_arn=roles[workload.name].role_arn,
-                )

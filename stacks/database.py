@@ -1,4 +1,6 @@
-"""PostgreSQL: one instance with a standby in another zone, reachable from the gateway's nodes and the functions alone.
+"""PostgreSQL: one instance with a standby in another zone, reachable from the gateway's nodes alone.
+
+Functions that hold a database role come through the door, which stands on those nodes (door.py).
 
 The instance kind of Multi-AZ and not the cluster kind: readable standbys broke snapshot isolation where the instance kind did
 not. Fourteen days of automated backups are also fourteen days of point-in-time recovery.
@@ -12,7 +14,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
-from handlers.workloads import DATABASE_PORT
+from handlers.workloads import DATABASE_PORT, MASTER_USER
 from stacks.base import RouterStack, accept
 from stacks.network import Groups
 from stacks.settings import Settings
@@ -45,8 +47,7 @@ class DatabaseStack(RouterStack):
 
     def _build_group(self, vpc: ec2.Vpc, groups: Groups) -> ec2.SecurityGroup:
         group = ec2.SecurityGroup(self, "Group", vpc=vpc, description="the database", allow_all_outbound=False)
-        for caller in (groups.gateway_nodes, groups.functions):
-            group.add_ingress_rule(caller, ec2.Port.tcp(DATABASE_PORT), "rooms with a database role")
+        group.add_ingress_rule(groups.gateway_nodes, ec2.Port.tcp(DATABASE_PORT), "the gateway's pool and nobody else")
         return group
 
     def _build_parameters(self) -> rds.ParameterGroup:
@@ -84,7 +85,7 @@ class DatabaseStack(RouterStack):
             publicly_accessible=False,
             multi_az=self.policy.database_standby,
             database_name="therouter",
-            credentials=rds.Credentials.from_username("therouter_owner", encryption_key=key),
+            credentials=rds.Credentials.from_username(MASTER_USER, encryption_key=key),
             manage_master_user_password=True,
             iam_authentication=True,
             parameter_group=self._build_parameters(),
@@ -107,7 +108,7 @@ class DatabaseStack(RouterStack):
         return instance
 
     def _accept_findings(self, instance: rds.DatabaseInstance) -> None:
-        accept(instance, "RDS11", "the default port is reachable from two security groups alone; another hides nothing")
+        accept(instance, "RDS11", "the default port is reachable from one security group alone; another hides nothing")
         if not self.policy.database_standby:
             accept(instance, "RDS3", "the small stage has no standby, which its policy says")
         if not self.policy.database_deletion_protected:

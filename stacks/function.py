@@ -14,7 +14,7 @@ from aws_cdk import aws_lambda as lambda_
 from handlers.workloads import Workload
 from stacks.base import RouterStack, log_group
 from stacks.manifests import Cluster
-from stacks.manifests.pods import environment
+from stacks.manifests.containers import environment
 
 RUNTIME_INTERFACE = "awslambdaric"
 """The client of Lambda's runtime interface; part of the image."""

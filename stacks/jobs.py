@@ -1,4 +1,7 @@
-"""Work on a clock: what is expired goes, what is lost is released, what is written is sealed, what is old is named."""
+"""Work on a clock: what is expired goes, what is lost is released, what is written is sealed, what is old is named.
+
+Beside them stands migrate, which no clock calls: `therouter bootstrap aws` does, at deployments.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from stacks.parts.bucket import closed_bucket
 from stacks.settings import Settings
 
 JOB_S_MAX = 840
-ON_DEMAND = ("restore",)
+ON_DEMAND = ("restore", "migrate")
 """Functions that a person calls."""
 
 
@@ -44,6 +47,7 @@ class JobsStack(RouterStack):
                 nightly = cdk.Duration.hours(self.policy.rebuild_interval_hours)
                 run_every(self, "Nightly-checkpoint", function, nightly, {"rebuild": True})
             tell_of_errors(self, function, topic)
+        self._let_migrate(surroundings.roles["migrate"], database)
         for name in ON_DEMAND:
             (workload,) = (row for row in settings.workloads if row.name == name)
             tell_of_errors(
@@ -104,6 +108,16 @@ class JobsStack(RouterStack):
         accept(
             policy, "IAM5[Resource::<ArchiveDA4CB258.Arn>/checkpoints/*]", "it adds copies, and reads and removes none"
         )
+
+    def _let_migrate(self, role: iam.Role, database: rds.DatabaseInstance) -> None:
+        """The master's password, which the database service made and rotates."""
+        instance = database.node.default_child
+        assert isinstance(instance, rds.CfnDBInstance)  # noqa: S101 - narrows a type at synthesis
+        master = iam.PolicyStatement(
+            actions=["secretsmanager:GetSecretValue"], resources=[instance.attr_master_user_secret_secret_arn]
+        )
+        key = iam.PolicyStatement(actions=["kms:Decrypt"], resources=[instance.kms_key_id or ""])
+        iam.Policy(self, "May-migrate", roles=[role], statements=[master, key])
 
     def _let_read(self, surroundings: Surroundings) -> None:
         reads = {

@@ -1,8 +1,8 @@
 """The network: five kinds of subnet in each zone, so that an address already says what may run there.
 
 public      ways out of the cluster (NAT), nothing else
-ingress     the internal load balancer; no way out
-gateway     nodes of the gateway pool, and the functions
+ingress     the internal load balancers; no way out
+gateway     nodes of the gateway pool, and the functions (which have another group)
 provider    nodes of the provider pool
 database    PostgreSQL; no way out
 """

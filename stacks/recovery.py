@@ -13,18 +13,16 @@ from __future__ import annotations
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from handlers.workloads import Workload
-from stacks.alerts import build_topic, run_every, tell_of_errors, watch_certificate
-from stacks.base import RECOVERY_TAG, RouterStack, accept
-from stacks.function import Surroundings, build_function
+from stacks.alerts import build_topic, watch_certificate
+from stacks.base import RouterStack
+from stacks.function import Surroundings
 from stacks.ingress import IngressStack
+from stacks.parts.guarded_reboot import build_watchdog, last_reboot
 from stacks.parts.node_alarms import build_node_alarms
 from stacks.settings import EDGE_REGION, Settings
 
@@ -47,61 +45,37 @@ class RecoveryStack(RouterStack):
         database: rds.DatabaseInstance,
     ) -> None:
         super().__init__(scope, "Recovery", settings=settings)
-        self._surroundings = surroundings
         self.topic = build_topic(self)
         build_node_alarms(self, self._workload("alarms"), surroundings, self.topic)
-        self._build_watchdog(ingress, database)
+        alarms = {unresponsive_alarm(settings): EDGE_REGION, self._healthy_count_alarm(ingress): self.region}
+        event = self._watched(alarms, ingress, database)
+        build_watchdog(self, self._workload("watchdog"), surroundings, self.topic, alarms=list(alarms), event=event)
         watch_certificate(self, ingress.certificate.certificate_arn, self.topic)
 
     def _workload(self, name: str) -> Workload:
         return next(row for row in self.settings.workloads if row.name == name)
 
-    def _build_watchdog(self, ingress: IngressStack, database: rds.DatabaseInstance) -> None:
-        function = build_function(self, self._workload("watchdog"), self._surroundings, timeout_s=60, concurrency=1)
+    def _watched(
+        self, alarms: dict[str, str], ingress: IngressStack, database: rds.DatabaseInstance
+    ) -> dict[str, object]:
+        """What the watchdog looks at; `alarms` maps names to regions."""
         memory = ssm.StringParameter(
             self,
             "LastReboot",
-            parameter_name=f"/{_last_reboot(self)}",
+            parameter_name=f"/{last_reboot(self)}",
             string_value="never",
             description="when the watchdog last rebooted a node, and which",
         )
-        unhealthy = self._healthy_count_alarm(ingress)
-        policy = iam.Policy(
-            self,
-            "May-watchdog",
-            roles=[self._surroundings.roles["watchdog"]],
-            statements=list(self._watchdog_statements()),
-        )
-        accept(policy, "IAM5[Resource::*]", "these read-only calls know no narrower resource")
-        accept(policy, f"IAM5[Resource::{_instances(self)}]", "any node, if it carries the recovery tag")
-        settings = {
+        return {
             "stage": self.settings.stage,
-            "alarms": [
-                {"name": unresponsive_alarm(self.settings), "region": EDGE_REGION},
-                {"name": unhealthy.alarm_name, "region": self.region},
-            ],
+            "alarms": [{"name": name, "region": region} for name, region in alarms.items()],
             "target_group": ingress.targets.target_group_arn,
             "database": database.instance_identifier,
             "memory": memory.parameter_name,
             "cooldown_minutes": self.policy.reboot_cooldown_minutes,
         }
-        events.Rule(
-            self,
-            "SomethingStopsAnswering",
-            event_pattern=events.EventPattern(
-                source=["aws.cloudwatch"],
-                detail_type=["CloudWatch Alarm State Change"],
-                detail={
-                    "alarmName": [unresponsive_alarm(self.settings), unhealthy.alarm_name],
-                    "state": {"value": ["ALARM"]},
-                },
-            ),
-            targets=[targets.LambdaFunction(function, event=events.RuleTargetInput.from_object(settings))],
-        )
-        run_every(self, "LookAgain", function, cdk.Duration.minutes(self.policy.watchdog_interval_minutes), settings)
-        tell_of_errors(self, function, self.topic)
 
-    def _healthy_count_alarm(self, ingress: IngressStack) -> cloudwatch.Alarm:
+    def _healthy_count_alarm(self, ingress: IngressStack) -> str:
         metric = cloudwatch.Metric(
             namespace="AWS/ApplicationELB",
             metric_name="HealthyHostCount",
@@ -112,10 +86,11 @@ class RecoveryStack(RouterStack):
             statistic="Maximum",
             period=cdk.Duration.minutes(1),
         )
+        name = f"therouter-{self.settings.stage}-no-healthy-target"
         alarm = metric.create_alarm(
             self,
             "NoHealthyTarget",
-            alarm_name=f"therouter-{self.settings.stage}-no-healthy-target",
+            alarm_name=name,
             comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             threshold=1,
             evaluation_periods=self.policy.health_check_failures,
@@ -123,45 +98,4 @@ class RecoveryStack(RouterStack):
             treat_missing_data=cloudwatch.TreatMissingData.IGNORE,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
-        return alarm
-
-    def _watchdog_statements(self) -> tuple[iam.PolicyStatement, ...]:
-        return (
-            iam.PolicyStatement(
-                actions=["ec2:RebootInstances"],
-                resources=[_instances(self)],
-                conditions={
-                    "StringEquals": {
-                        f"aws:ResourceTag/{RECOVERY_TAG}": "true",
-                        "aws:ResourceTag/therouter:stage": self.settings.stage,
-                    }
-                },
-            ),
-            iam.PolicyStatement(
-                actions=["ssm:GetParameter", "ssm:PutParameter"],
-                resources=[
-                    self.format_arn(
-                        service="ssm",
-                        resource="parameter",
-                        resource_name=_last_reboot(self),
-                    )
-                ],
-            ),
-            iam.PolicyStatement(
-                actions=[
-                    "cloudwatch:DescribeAlarms",
-                    "ec2:DescribeInstances",
-                    "elasticloadbalancing:DescribeTargetHealth",
-                    "rds:DescribeDBInstances",
-                ],
-                resources=["*"],
-            ),
-        )
-
-
-def _instances(stack: RouterStack) -> str:
-    return f"arn:aws:ec2:{stack.region}:{stack.account}:instance/*"
-
-
-def _last_reboot(stack: RouterStack) -> str:
-    return f"therouter/{stack.settings.stage}/watchdog/last-reboot"
+        return alarm.alarm_name

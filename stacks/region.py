@@ -9,6 +9,7 @@ import aws_cdk as cdk
 from stacks.base import RouterStack
 from stacks.cluster import RELAY_BLOCK, ClusterStack
 from stacks.database import DatabaseStack
+from stacks.door import DoorStack
 from stacks.edge import EdgeStack
 from stacks.function import Surroundings
 from stacks.functions import FunctionsStack
@@ -52,23 +53,14 @@ def build_region(app: cdk.App, settings: Settings) -> Region:
     ingress = IngressStack(
         app, settings=settings, vpc=network.vpc, subnets=network.subnets("ingress"), groups=network.groups
     )
-    manifests = Cluster(
-        region=ROUTER_REGION,
-        cloud="aws",
-        environment=settings.stage,
-        image=settings.image,
-        public_url=f"https://{settings.domain}",
-        mail_sender=settings.mail_sender,
-        database_host=database.host,
-        ingress_ranges=network.ranges("ingress"),
-        database_ranges=network.ranges("database"),
-        relay_block=RELAY_BLOCK,
-        identity_range=POD_IDENTITY_AGENT,
-        doors=settings.doors,
-        archive=settings.archive,
-    )
+    door = DoorStack(app, settings=settings, vpc=network.vpc, subnets=network.subnets("ingress"), groups=network.groups)
+    manifests = _manifests(settings, network, database, door)
     workloads = WorkloadsStack(
-        app, settings=settings, cluster=cluster.cluster, manifests=manifests, targets=ingress.targets
+        app,
+        settings=settings,
+        cluster=cluster.cluster,
+        manifests=manifests,
+        targets={"gateway": ingress.targets, "database-door": door.targets},
     )
     surroundings = Surroundings(
         roles=secrets.roles,
@@ -94,6 +86,7 @@ def build_region(app: cdk.App, settings: Settings) -> Region:
             database,
             cluster,
             ingress,
+            door,
             workloads,
             functions,
             recovery,
@@ -101,4 +94,24 @@ def build_region(app: cdk.App, settings: Settings) -> Region:
             edge,
             watchdog,
         )
+    )
+
+
+def _manifests(settings: Settings, network: NetworkStack, database: DatabaseStack, door: DoorStack) -> Cluster:
+    """What the shared manifests need to know about this deployment."""
+    return Cluster(
+        region=ROUTER_REGION,
+        cloud="aws",
+        environment=settings.stage,
+        image=settings.image,
+        public_url=f"https://{settings.domain}",
+        mail_sender=settings.mail_sender,
+        database_host=database.host,
+        database_door=door.host,
+        ingress_ranges=network.ranges("ingress"),
+        database_ranges=network.ranges("database"),
+        relay_block=RELAY_BLOCK,
+        identity_range=POD_IDENTITY_AGENT,
+        doors=settings.doors,
+        archive=settings.archive,
     )

@@ -1,8 +1,8 @@
 """Identities beside their secrets: this file says who may read what.
 
 Each workload has one role and may read the secrets of its row and no others. Each provider has its own key, so that a
-provider's role can decrypt nothing of another. Values are put by an operator after the first deployment (`provider/*`,
-`payments/*`, `seal/*`); the rest starts with random bytes made by Secrets Manager.
+provider's role can decrypt nothing of another. A new secret holds a placeholder that no room accepts; `therouter bootstrap aws`
+puts the first versions, and a later deployment leaves them alone.
 
 A role stands beside the secrets that it reads because a grant across stacks would make the key's policy and the role wait for
 one another; whoever runs under a role receives it from here.
@@ -21,6 +21,8 @@ from handlers.workloads import Kind, Workload, renewed_secrets, secrets, store_n
 from stacks.base import RouterStack, accept
 from stacks.settings import ROUTER_REGION, Settings
 
+PLACEHOLDER = '{"placeholder":""}'
+"""What Secrets Manager adds a random `value` to."""
 _BY_HAND = "its value comes from outside AWS and is rotated by hand; the rotation function watches its age"
 
 
@@ -63,7 +65,12 @@ class SecretsStack(RouterStack):
             f"Secret-{name.replace('/', '-')}",
             secret_name=store_name(self.settings.stage, name),
             encryption_key=self._key_of(name),
-            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template=PLACEHOLDER,
+                generate_string_key="value",
+                password_length=64,
+                exclude_punctuation=True,
+            ),
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
         accept(secret, "SMG4", _BY_HAND)

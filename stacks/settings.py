@@ -8,26 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from handlers import settings as handlers_settings
 from handlers.catalog.entries import Provider
 from handlers.settings import NO_DOORS, Doors
 from handlers.workloads import Workload, archive_name, deployable, host_of, workloads
 from stacks.policy import STAGES, Policy, check
+from stacks.reading import SettingError, doors, matching, names, text
 
 REGION = "us-east-2"
 EDGE_REGION = "us-east-1"
 """CloudFront's certificates, web ACLs, log deliveries and Route 53's metrics exist only there."""
 ROUTER_REGION = "global"
-
-
-DOORS = tuple(field.name for field in fields(Doors))
-"""Settings that may be left out: who vouches for people, and who tells us of keys in public."""
-
-
-class SettingError(ValueError):
-    """A setting is missing or malformed; the message names it and the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,75 +83,38 @@ _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{3,253}")
 _IMAGE = re.compile(
     r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([a-z0-9][a-z0-9/_.-]{1,255})@sha256:[0-9a-f]{64}"
 )
-_FOREIGN = re.compile(r"aliyun|aliyuncs|cn-[a-z]+|china", re.IGNORECASE)
 
 
 def parse(context: Mapping[str, object], catalogue: Mapping[str, Provider]) -> Settings:
     """Read one deployment from the CDK's context, or raise SettingError. `catalogue` holds the global region's providers."""
-    stage = _text(context, "stage", "choose production, staging or small")
+    stage = text(context, "stage", "choose production, staging or small")
     if stage not in STAGES:
         raise SettingError(f"stage is {stage!r}: choose one of {', '.join(STAGES)}")
-    domain = _matching(context, "domain", _DOMAIN, "give the public name, as in -c domain=api.example.com")
-    zone_name = _matching(
-        context, "zone_name", _DOMAIN, "give the Route 53 zone's name, as in -c zone_name=example.com"
-    )
+    domain = matching(context, "domain", _DOMAIN, "give the public name, as in -c domain=api.example.com")
+    zone_name = matching(context, "zone_name", _DOMAIN, "give the Route 53 zone's name, as in -c zone_name=example.com")
     if domain != zone_name and not domain.endswith(f".{zone_name}"):
         raise SettingError(
             f"domain is {domain!r}, which is not in zone_name {zone_name!r}: name the zone that holds it"
         )
-    account = _matching(context, "account", _ACCOUNT, "give the 12-digit AWS account")
+    account = matching(context, "account", _ACCOUNT, "give the 12-digit AWS account")
     return Settings(
         stage=stage,
         account=account,
         domain=domain,
         zone_name=zone_name,
-        zone_id=_matching(context, "zone_id", _ZONE, "give the Route 53 zone's id, as in -c zone_id=Z0123456789ABC"),
+        zone_id=matching(context, "zone_id", _ZONE, "give the Route 53 zone's id, as in -c zone_id=Z0123456789ABC"),
         image=_image(context, account),
-        alarm_email=_matching(context, "alarm_email", _EMAIL, "give the address that alarms are sent to"),
-        administrators=_list(context, "administrators", "name the IAM roles of the operators, separated by commas"),
+        alarm_email=matching(context, "alarm_email", _EMAIL, "give the address that alarms are sent to"),
+        administrators=names(context, "administrators", "name the IAM roles of the operators, separated by commas"),
         providers=_providers(context, catalogue),
         policy=check(STAGES[stage]),
-        doors=_doors(context),
+        doors=doors(context),
     )
-
-
-def _doors(context: Mapping[str, object]) -> Doors:
-    """Who vouches for people and who tells us of keys in public; what is not named is nobody."""
-    given = {name: _text(context, name, "") for name in DOORS if context.get(name)}
-    try:
-        return Doors(**given).checked()
-    except handlers_settings.SettingError as refused:
-        # The room's name of the variable is the deployment's name of the setting.
-        name, _, complaint = str(refused).removeprefix("THEROUTER_").partition(" ")
-        raise SettingError(f"{name.lower()} {complaint}") from refused
-
-
-def _text(context: Mapping[str, object], name: str, remedy: str) -> str:
-    value = context.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise SettingError(f"{name} is missing: {remedy}")
-    value = value.strip()
-    if _FOREIGN.search(value):
-        raise SettingError(
-            f"{name} is {value!r}, a name of the china region: these stacks are the global region's alone"
-        )
-    return value
-
-
-def _matching(context: Mapping[str, object], name: str, grammar: re.Pattern[str], remedy: str) -> str:
-    value = _text(context, name, remedy)
-    if not grammar.fullmatch(value):
-        raise SettingError(f"{name} is {value!r}: {remedy}")
-    return value
-
-
-def _list(context: Mapping[str, object], name: str, remedy: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in _text(context, name, remedy).split(",") if part.strip())
 
 
 def _image(context: Mapping[str, object], account: str) -> str:
     remedy = f"give repository and digest, as in {account}.dkr.ecr.{REGION}.amazonaws.com/therouter@sha256:..."
-    value = _matching(context, "image", _IMAGE, remedy)
+    value = matching(context, "image", _IMAGE, remedy)
     match = _IMAGE.fullmatch(value)
     if match is None or match[1] != account or match[2] != REGION:
         raise SettingError(f"image is {value!r}: it must lie in account {account} in {REGION}, where it runs")
@@ -170,12 +125,12 @@ def _providers(context: Mapping[str, object], catalogue: Mapping[str, Provider])
     """The providers named in `providers`, or all that can have a pod."""
     if not context.get("providers"):
         return {provider.slug: provider for provider in deployable(catalogue)}
-    names = _list(context, "providers", "name providers of the catalogue, separated by commas")
-    for name in names:
+    chosen = names(context, "providers", "name providers of the catalogue, separated by commas")
+    for name in chosen:
         if name not in catalogue:
             raise SettingError(f"providers names {name!r}: choose from {', '.join(sorted(catalogue))}")
         try:
             host_of(catalogue[name])
         except ValueError as refused:
             raise SettingError(f"providers: {refused}") from refused
-    return {name: catalogue[name] for name in names}
+    return {name: catalogue[name] for name in chosen}

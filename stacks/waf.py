@@ -11,14 +11,13 @@ from __future__ import annotations
 from aws_cdk import aws_wafv2 as wafv2
 
 from stacks.base import RouterStack
+from stacks.parts.web_acl_statements import all_of, any_of, header_matches, labelled, none_of, path_begins, rate_above
 
 Acl = wafv2.CfnWebACL
 PROMPT_PATHS = ("/v1/", "/v1beta/")
 KEY_HEADERS = ("authorization", "x-api-key")
 """Where clients of the different dialects put their key."""
 HEALTH_PATH = "/healthz"
-_PLAIN = Acl.TextTransformationProperty(priority=0, type="NONE")
-_PATH = Acl.FieldToMatchProperty(uri_path={})
 
 MANAGED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("AWSManagedRulesAmazonIpReputationList", "", ()),
@@ -50,6 +49,8 @@ def build_web_acl(stack: RouterStack) -> wafv2.CfnWebACL:
     policy = stack.policy
     window_s = policy.edge_rate_window_s
     digits = len(str(policy.edge_body_bytes_max)) + 1
+    marked = labelled(*(namespace for _, namespace, _ in MANAGED if namespace))
+    prompts = any_of(*map(path_begins, PROMPT_PATHS))
     return Acl(
         stack,
         "WebAcl",
@@ -57,14 +58,21 @@ def build_web_acl(stack: RouterStack) -> wafv2.CfnWebACL:
         default_action=Acl.DefaultActionProperty(allow={}),
         visibility_config=_visible("WebAcl"),
         rules=[
-            _rule("HugeBody", 5, _header_matches("content-length", f"^[0-9]{{{digits},}}$")),
+            _rule("HugeBody", 5, header_matches("content-length", f"^[0-9]{{{digits},}}$")),
             *(_managed(10 + place, *group) for place, group in enumerate(MANAGED)),
-            _rule("BodyHitsOutsidePrompts", 50, _all(_any(*_labels()), _not(_any(*map(_path, PROMPT_PATHS))))),
+            _rule("BodyHitsOutsidePrompts", 50, all_of(marked, none_of(prompts))),
             *(
-                _rule(f"RatePerKey-{header}", 60 + place, _rate(policy.edge_requests_per_key_max, window_s, header))
+                # An office behind one address is many customers, so keys have a count of their own.
+                _rule(
+                    f"RatePerKey-{header}",
+                    60 + place,
+                    rate_above(policy.edge_requests_per_key_max, window_s, key_header=header, but_for=HEALTH_PATH),
+                )
                 for place, header in enumerate(KEY_HEADERS)
             ),
-            _rule("RatePerAddress", 65, _rate(policy.edge_requests_per_address_max, window_s)),
+            _rule(
+                "RatePerAddress", 65, rate_above(policy.edge_requests_per_address_max, window_s, but_for=HEALTH_PATH)
+            ),
         ],
     )
 
@@ -102,62 +110,3 @@ def _managed(priority: int, name: str, _namespace: str, counted: tuple[str, ...]
             )
         ),
     )
-
-
-def _labels() -> list[Acl.StatementProperty]:
-    return [
-        Acl.StatementProperty(
-            label_match_statement=Acl.LabelMatchStatementProperty(
-                scope="NAMESPACE", key=f"awswaf:managed:aws:{namespace}:"
-            )
-        )
-        for _, namespace, _ in MANAGED
-        if namespace
-    ]
-
-
-def _path(prefix: str) -> Acl.StatementProperty:
-    return Acl.StatementProperty(
-        byte_match_statement=Acl.ByteMatchStatementProperty(
-            field_to_match=_PATH,
-            positional_constraint="STARTS_WITH",
-            search_string=prefix,
-            text_transformations=[_PLAIN],
-        )
-    )
-
-
-def _header_matches(name: str, pattern: str) -> Acl.StatementProperty:
-    return Acl.StatementProperty(
-        regex_match_statement=Acl.RegexMatchStatementProperty(
-            field_to_match=Acl.FieldToMatchProperty(single_header={"Name": name}),
-            regex_string=pattern,
-            text_transformations=[_PLAIN],
-        )
-    )
-
-
-def _rate(limit: int, window_s: int, key_header: str = "") -> Acl.StatementProperty:
-    """Count per key (an office behind one address is many customers) or, without a header, per address; never probes."""
-    key = Acl.RateLimitHeaderProperty(name=key_header, text_transformations=[_PLAIN])
-    return Acl.StatementProperty(
-        rate_based_statement=Acl.RateBasedStatementProperty(
-            limit=limit,
-            evaluation_window_sec=window_s,
-            aggregate_key_type="CUSTOM_KEYS" if key_header else "IP",
-            custom_keys=[Acl.RateBasedStatementCustomKeyProperty(header=key)] if key_header else None,
-            scope_down_statement=_not(_path(HEALTH_PATH)),
-        )
-    )
-
-
-def _not(statement: Acl.StatementProperty) -> Acl.StatementProperty:
-    return Acl.StatementProperty(not_statement=Acl.NotStatementProperty(statement=statement))
-
-
-def _all(*statements: Acl.StatementProperty) -> Acl.StatementProperty:
-    return Acl.StatementProperty(and_statement=Acl.AndStatementProperty(statements=list(statements)))
-
-
-def _any(*statements: Acl.StatementProperty) -> Acl.StatementProperty:
-    return Acl.StatementProperty(or_statement=Acl.OrStatementProperty(statements=list(statements)))

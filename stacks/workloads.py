@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_eks_v2 as eks
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
-from handlers.workloads import GATEWAY_PORT, Kind
+from handlers.workloads import Kind, Workload
 from stacks.base import RouterStack
 from stacks.manifests import Cluster, Document, base, documents
 from stacks.manifests.cluster import NAMESPACE
@@ -15,7 +17,7 @@ from stacks.settings import Settings
 
 
 class WorkloadsStack(RouterStack):
-    """Applies the manifests and binds the gateway's pods to the load balancer."""
+    """Applies the manifests and binds pods to their load balancers."""
 
     def __init__(
         self,
@@ -24,7 +26,7 @@ class WorkloadsStack(RouterStack):
         settings: Settings,
         cluster: eks.ICluster,
         manifests: Cluster,
-        targets: elbv2.ApplicationTargetGroup,
+        targets: Mapping[str, elbv2.ITargetGroup],
     ) -> None:
         super().__init__(scope, "Workloads", settings=settings)
         self._cluster = cluster
@@ -33,7 +35,9 @@ class WorkloadsStack(RouterStack):
         for workload in settings.workloads:
             if workload.kind is Kind.POD:
                 self._apply(workload.name, *documents(manifests, self.policy, workload)).node.add_dependency(ground)
-        self._apply("binding", _binding(targets.target_group_arn)).node.add_dependency(ground)
+                if workload.name in targets:
+                    binding = _binding(workload, targets[workload.name].target_group_arn)
+                    self._apply(f"binding-{workload.name}", binding).node.add_dependency(ground)
 
     def _apply(
         self, name: str, *objects: Document, removal_policy: cdk.RemovalPolicy | None = None
@@ -47,15 +51,15 @@ class WorkloadsStack(RouterStack):
         )
 
 
-def _binding(target_group: str) -> Document:
-    """The gateway's pods, by their own addresses, as targets of the load balancer."""
+def _binding(workload: Workload, target_group: str) -> Document:
+    """A workload's pods, by their own addresses, as targets of a load balancer."""
     return {
         "apiVersion": "elbv2.k8s.aws/v1beta1",
         "kind": "TargetGroupBinding",
-        "metadata": {"name": "gateway", "namespace": NAMESPACE},
+        "metadata": {"name": workload.name, "namespace": NAMESPACE},
         "spec": {
             "targetGroupARN": target_group,
             "targetType": "ip",
-            "serviceRef": {"name": "gateway", "port": GATEWAY_PORT},
+            "serviceRef": {"name": workload.name, "port": workload.port},
         },
     }

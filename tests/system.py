@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -18,7 +19,11 @@ from handlers.local.aws import read_secret
 from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
 
-CREDENTIAL = "upstream-credential-of-the-tests"
+CANARY = os.environ.get("THEROUTER_TEST_CANARY", "")
+"""What only this region's run is told (tests/faults/sovereignty.py)."""
+KEPT = os.environ.get("THEROUTER_TEST_ROOT", "")
+"""Folder in which systems leave what they wrote; empty: nothing is left."""
+CREDENTIAL = f"upstream-credential-of-the-tests{CANARY}"
 
 
 @dataclass
@@ -40,7 +45,7 @@ class RunningSystem:
 
     def new_key(self, name: str = "test", limits: KeyLimits | None = None) -> str:
         """A fresh API key of the local tenant."""
-        return self.access.create_key(name, limits)
+        return self.access.create_key(f"{name}{CANARY}", limits)
 
     def new_account(self, name: str, credit_nano: int = 10**12) -> str:
         """A fresh API key of a tenant of its own."""
@@ -70,7 +75,7 @@ def running_system(
 ) -> Iterator[RunningSystem]:
     """Start everything with these providers (slug -> base URL of the upstream that plays them); stop it at the end."""
     # Short and passable: the database's own user has to get to its sockets.
-    root = Path(tempfile.mkdtemp(prefix="tr-", dir="/tmp"))
+    root = Path(tempfile.mkdtemp(prefix="tr-", dir=KEPT or "/tmp"))
     root.chmod(0o711)
     options = Options(
         region=region,
@@ -94,4 +99,5 @@ def running_system(
             access.close()
     finally:
         local.stop()
-        shutil.rmtree(root, ignore_errors=True)
+        if not KEPT:
+            shutil.rmtree(root, ignore_errors=True)

@@ -249,7 +249,7 @@ def scaled(pool: str, key: str) -> tuple[Place, Place]:
     )
 
 
-PLACES: dict[str, tuple[Place, Place | None]] = {
+PLACES: dict[str, tuple[Place, Place]] = {
     "edge_log_retention_days": (
         Look(
             "edge", "AWS::S3::Bucket", "LifecycleConfiguration.Rules.*.ExpirationInDays", "AccessLogs", lambda v: v - 2
@@ -337,9 +337,9 @@ PLACES: dict[str, tuple[Place, Place | None]] = {
     "reboot_cooldown_minutes": told("recovery", "cooldown_minutes", "LookAgain", "LookAgainSchedule"),
     "watchdog_interval_minutes": scheduled("recovery", "LookAgain", "LookAgainSchedule"),
     "alarm_reconcile_minutes": scheduled("recovery", "Reconcile", "ReconcileSchedule"),
-    "status_check_period_s": (Words("recovery", RULE, '"period_s":@[,}]', "Reconcile"), None),
-    "recover_after_failures": (Words("recovery", RULE, '"recover_after_failures":@[,}]', "Reconcile"), None),
-    "restart_after_failures": (Words("recovery", RULE, '"restart_after_failures":@[,}]', "Reconcile"), None),
+    "status_check_period_s": told("recovery", "period_s", "Reconcile", "StatusCheckSchedule"),
+    "recover_after_failures": told("recovery", "recover_after_failures", "Reconcile", "StatusCheckSchedule"),
+    "restart_after_failures": told("recovery", "restart_after_failures", "Reconcile", "StatusCheckSchedule"),
     "certificate_expiry_alarm_days": (
         Count("watchdog", "AWS::CloudWatch::Alarm", "CertificateEndsIn"),
         Count("watchdog", "ALIYUN::CMS::ResourceMetricRule", "CertificateEndsIn"),
@@ -357,10 +357,13 @@ PLACES: dict[str, tuple[Place, Place | None]] = {
         Look("edge", CLOUDFRONT, f"{ORIGIN}.VpcOriginConfig.OriginReadTimeout"),
         Look("edge", "ALIYUN::ESA::OriginRule", "OriginReadTimeout"),
     ),
-    "edge_keepalive_s": (Look("edge", CLOUDFRONT, f"{ORIGIN}.VpcOriginConfig.OriginKeepaliveTimeout"), None),
+    "edge_keepalive_s": (
+        Look("edge", CLOUDFRONT, f"{ORIGIN}.VpcOriginConfig.OriginKeepaliveTimeout"),
+        Words("workloads", APPLICATION, '"idleTimeout":@,', "Routes"),
+    ),
     "ingress_idle_s": (
         Words("ingress", "AWS::ElasticLoadBalancingV2::LoadBalancer", "idle_timeout.timeout_seconds@(?!\\d)"),
-        Words("workloads", APPLICATION, '"idleTimeout":@,', "Routes"),
+        Words("workloads", APPLICATION, '"requestTimeout":@,', "Routes"),
     ),
     "edge_retry_after_s": (
         Words("edge", "AWS::CloudFront::ResponseHeadersPolicy", "Retry-After@|@Retry-After", "ErrorHeaders"),
@@ -424,11 +427,8 @@ COUNTED: dict[str, Callable[[Any], object]] = {
 """How a number shows in a count on the Aliyun side."""
 
 
-def test_every_number_has_its_place_in_both_outputs_or_a_declared_reason() -> None:
+def test_every_number_has_its_place_in_both_outputs() -> None:
     assert set(PLACES) == set(FIELDS)
-    assert {name for name, (_, place) in PLACES.items() if place is None} == {
-        n for row in DIFFERENCES for n in row.numbers
-    }
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -439,12 +439,11 @@ def test_the_number_stands_in_the_aws_output(name: str, aws: Templates) -> None:
     assert place.sees(aws, wanted), f"{name} = {value!r} is not at {place}"
 
 
-@pytest.mark.parametrize("name", [name for name in FIELDS if PLACES[name][1]])
+@pytest.mark.parametrize("name", FIELDS)
 def test_the_number_stands_in_the_aliyun_output_and_moves_with_the_policy(
     name: str, settings: Settings, china: Templates
 ) -> None:
     place = PLACES[name][1]
-    assert place is not None
     shown: Callable[[Any], object] = COUNTED.get(name, same)
     value = getattr(PRODUCTION, name)
     assert place.sees(china, shown(value)), f"{name} = {value!r} is not at {place}"
@@ -519,7 +518,7 @@ def test_the_same_workload_gets_the_same_variables(aws: Templates, china: Templa
     entries = {_duty(row.entry) for row in rows if row.kind is Kind.FUNCTION}
     assert entries <= ours.keys()
     assert entries <= theirs.keys()
-    for name in {"gateway", "relay", *entries}:
+    for name in {"gateway", "relay", "database-door", *entries}:
         assert ours[name] == theirs[name], name
     pods = {
         frozenset(names) for found in (ours, theirs) for name, names in found.items() if name.startswith("provider-")
@@ -562,8 +561,10 @@ def schedules(templates: Templates, kind: str, function_of: Callable[[Template],
 def test_the_same_duties_run_as_often(aws: Templates, china: Templates) -> None:
     there = schedules(aws, RULE, lambda rule: rule["Targets"][0]["Arn"]["Fn::GetAtt"][0])
     here = schedules(china, TIMER, lambda timer: timer["FunctionName"]["Fn::GetAtt"][0])
+    # What the other cloud's alarms read each minute, a function reads here.
+    assert here.pop("handlers.operations.alarms.handler") == there.pop("handlers.operations.alarms.handler") | {1}
     assert here == there
-    assert len(here) >= 8
+    assert len(here) >= 7
 
 
 # Nothing between the two

@@ -20,16 +20,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 from handlers.clouds import acs3
-from handlers.clouds.http import Answer, send
+from handlers.clouds.http import TIMEOUT_S, Answer, send
 from handlers.clouds.secrets import SecretError
 
 REGION = "cn-hangzhou"
 STS_ENDPOINT = f"https://sts.{REGION}.aliyuncs.com"
 STS_VERSION = "2015-04-01"
-SHORT_NAMED = frozenset({"dm"})
+SHORT_NAMED = frozenset({"dm", "ram", "ros"})
 """Products whose endpoint in Hangzhou is `<product>.aliyuncs.com`."""
 _OURS = re.compile(
-    rf"([a-z0-9-]+\.)+{REGION}(\.[a-z]+)*\.aliyuncs\.com|(oss-{REGION}-internal|dm)\.aliyuncs\.com|127\.0\.0\.1|::1|localhost"
+    rf"([a-z0-9-]+\.)+{REGION}(\.[a-z]+)*\.aliyuncs\.com|(oss-{REGION}-internal|dm|ram|ros)\.aliyuncs\.com|127\.0\.0\.1|::1|localhost"
 )
 _RUN_OUT = frozenset(
     {"InvalidSecurityToken.Expired", "InvalidSecurityToken.MismatchWithAccessKey", "SecurityTokenExpired"}
@@ -80,18 +80,33 @@ class AliyunApi:
             answer = self._send(action, form)
         return answer
 
+    def post(self, path: str, action: str, body: bytes, *, timeout_s: float) -> Answer:
+        """One call of a product whose actions are paths; the body is JSON, and the call is sent once."""
+        return self._sign_and_send("POST", path, action, body, "application/json", timeout_s)
+
+    def get(self, path: str, action: str) -> Answer:
+        """One reading call of a product whose actions are paths."""
+        return self._sign_and_send("GET", path, action, b"", "", TIMEOUT_S)
+
     def _send(self, action: str, form: Mapping[str, str]) -> Answer:
+        return self._sign_and_send("POST", "/", action, acs3.encode_query(form).encode(), acs3.FORM, TIMEOUT_S)
+
+    def _sign_and_send(
+        self, method: str, path: str, action: str, body: bytes, content_type: str, timeout_s: float
+    ) -> Answer:
         # What an invocation was handed is newer than what we remember.
         self._identity = _provided[-1] if _provided else self._identity or find_identity(self._variables, self._sts)
         request = acs3.Request(
             host=urlsplit(self._endpoint).netloc,
             action=action,
             version=self._version,
-            body=acs3.encode_query(form).encode(),
-            content_type=acs3.FORM,
+            method=method,
+            path=path,
+            body=body,
+            content_type=content_type,
         )
         headers = acs3.sign(request, self._identity, now=datetime.now(UTC), nonce=secrets.token_hex(16))
-        return send("POST", f"{self._endpoint}/", {**headers, **_JSON}, request.body)
+        return send(method, f"{self._endpoint}{path}", {**headers, **_JSON}, request.body, timeout_s)
 
 
 _provided: list[acs3.Credentials] = []

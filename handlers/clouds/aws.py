@@ -25,6 +25,7 @@ from handlers.clouds.secrets import Secret, SecretError, SecretMissing, Stage, s
 
 SERVICE = "secretsmanager"
 REGION = "us-east-2"
+PLACEHOLDER_PREFIX = b'{"placeholder":'
 _OURS = re.compile(rf"([a-z0-9-]+\.)+{REGION}(\.[a-z]+)*\.amazonaws\.com|127\.0\.0\.1|::1|localhost")
 LABELS = {Stage.CURRENT: "AWSCURRENT", Stage.PREVIOUS: "AWSPREVIOUS", Stage.PENDING: "AWSPENDING"}
 NOT_FOUND = b"ResourceNotFoundException"
@@ -51,6 +52,11 @@ class _ContainerAnswer(msgspec.Struct, frozen=True, rename="pascal"):
 class _SecretAnswer(msgspec.Struct, frozen=True):
     text: str | None = msgspec.field(default=None, name="SecretString")
     binary: bytes | None = msgspec.field(default=None, name="SecretBinary")
+
+
+def is_placeholder(value: bytes) -> bool:
+    """Whether a value is what the deployment put into a new container: never a secret."""
+    return value.startswith(PLACEHOLDER_PREFIX)
 
 
 class AwsSecretStore:
@@ -82,6 +88,8 @@ class AwsSecretStore:
         except msgspec.MsgspecError:
             raise SecretError(f"Secrets Manager's answer about {name} cannot be read") from None
         value = found.text.encode() if found.text is not None else found.binary
+        if value and is_placeholder(value):
+            raise SecretError(f"the secret {name} has no value in Secrets Manager yet: run therouter bootstrap aws")
         if not value:
             raise SecretError(f"the secret {name} is empty in Secrets Manager: put a value")
         return Secret(value)

@@ -18,10 +18,11 @@ _PLAIN_HOSTS = frozenset({"127.0.0.1", "::1", "localhost", "169.254.170.2", "169
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Status and body."""
+    """Status, body and headers (names in lower case)."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Answer({self.status}, {len(self.body)} bytes)"
@@ -38,7 +39,8 @@ def send(method: str, url: str, headers: Mapping[str, str], body: bytes, timeout
     try:
         connection.request(method, target, body=body or None, headers=dict(headers))
         response = connection.getresponse()
-        return Answer(response.status, response.read(ANSWER_BYTES_MAX))
+        told = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, response.read(ANSWER_BYTES_MAX), told)
     except (OSError, http.client.HTTPException):
         raise SecretError(f"the secret store at {host} does not answer") from None
     finally:

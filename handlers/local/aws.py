@@ -11,7 +11,6 @@ Rules
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import secrets
@@ -19,18 +18,19 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from handlers.clouds.aws import LABELS
 from handlers.clouds.local import ORIGIN_FILE, LocalSecretStore, file_of, read_private
 from handlers.clouds.secrets import Origin, SecretError, SecretMissing, Stage, check_name, foreign_secrets, store_name
+from handlers.keys.first import first_version, public_halves
 from handlers.keys.grammar import MintKeys
 from handlers.keys.opening import parse_private_keys
-from handlers.keys.sealing import derive_public, generate_keypair, parse_public_keys
+from handlers.keys.sealing import parse_public_keys
 from handlers.local.processes import Child, plain_environment
 from handlers.store.migrate import LOGINS
 
@@ -75,38 +75,12 @@ def _claim(folder: Path, origin: Origin) -> None:
 
 
 def _wanted(slugs: list[str], region: str) -> dict[str, Callable[[], bytes]]:
-    wanted: dict[str, Callable[[], bytes]] = {
-        "keys/mint": _make_mint_key,
-        "audit/checkpoint": _make_signing_key,
-        "audit/digest": _make_text,
-        "restore/epoch": lambda: b"0",
-    }
-    wanted |= {f"database/{role}": _make_text for role in LOGINS}
-    wanted |= {f"wire/{slug}": _make_text for slug in slugs}
-    wanted |= {f"seal/{slug}": _make_sealing_key for slug in slugs}
+    names = ["keys/mint", "audit/checkpoint", "audit/digest", "restore/epoch", *(f"database/{role}" for role in LOGINS)]
+    names += [f"{kind}/{slug}" for kind in ("wire", "seal") for slug in slugs]
+    wanted: dict[str, Callable[[], bytes]] = {name: partial(first_version, name) for name in names}
     if region == "global":
         wanted["payments/stripe"] = _make_stripe_keys
     return wanted
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _make_text() -> bytes:
-    return secrets.token_urlsafe(32).encode()
-
-
-def _make_mint_key() -> bytes:
-    return msgspec.json.encode({"newest": "1", "keys": {"1": _encode(secrets.token_bytes(32))}})
-
-
-def _make_signing_key() -> bytes:
-    return _encode(Ed25519PrivateKey.generate().private_bytes_raw()).encode()
-
-
-def _make_sealing_key() -> bytes:
-    return msgspec.json.encode({"1": _encode(generate_keypair()[0])})
 
 
 def _make_stripe_keys() -> bytes:
@@ -127,16 +101,13 @@ def _write(path: Path, content: bytes) -> None:
 
 def _publish_sealing_keys(folder: Path) -> None:
     """`seal/public` follows from the private keys, so it is the one file that is written anew."""
-    public = {}
+    private = {}
     (folder / "seal").mkdir(mode=0o700, exist_ok=True)
     for path in sorted((folder / "seal").iterdir()):
         if path.name != "public" and not path.name.startswith("."):
-            secret = read_private(path, f"seal/{path.name}")
-            _refuse_weak(f"seal/{path.name}", secret)
-            keys = parse_private_keys(secret)
-            newest = max(keys)
-            public[path.name] = {"version": newest, "public": _encode(derive_public(keys[newest]))}
-    content = msgspec.json.encode(public)
+            private[path.name] = read_private(path, f"seal/{path.name}")
+            _refuse_weak(f"seal/{path.name}", private[path.name])
+    content = public_halves(private)
     target = folder / "seal" / "public"
     if target.exists() and read_private(target, "seal/public") == content:
         return

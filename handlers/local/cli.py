@@ -12,13 +12,13 @@ from handlers.local.audit import export_audit, show_key, verify_audit
 from handlers.local.claims import add_options as add_claims_options
 from handlers.local.claims import show_claims
 from handlers.local.commands import (
+    ask_cloud,
     check_ledger,
     create_key,
     list_keys,
     list_models,
     revoke_key,
     show_usage,
-    verify_aws,
 )
 from handlers.local.credit import REASONS, add_credit, confirm_key, list_alerts, list_credit, nano_of
 from handlers.local.home import HomeBusy
@@ -65,11 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     recorded.add_argument("folder", help="recordings: one gzipped JSON-lines file per provider")
     recorded.add_argument("--sample", type=int, default=0, help="at most so many of each kind (all)")
     recorded.add_argument("--dialects", choices=("all", "own"), default="all", help="ask in every dialect (all)")
-    verify = commands.add_parser("verify", help="compare a live cloud account with what the trust page promises")
-    live = verify.add_subparsers(metavar="CLOUD", required=True).add_parser(
-        "aws", add_help=False, help="us-east-2, read-only"
-    )
-    live.set_defaults(run=verify_aws)
+    _add_clouds(commands)
     add_claims_options(
         _command(
             commands, "claims", "run the tests behind the trust page, and say which claims have proof", show_claims
@@ -87,6 +83,18 @@ def build_parser() -> argparse.ArgumentParser:
     again.add_argument("--diary", default="", help="the diary, if it is not in its place")
     rotation.add_argument("name", help="keys/mint, seal/PROVIDER, wire/PROVIDER or database/ROLE")
     return parser
+
+
+def _add_clouds(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What is done to a cloud's account; the options are those of the operations room's own parsers."""
+    meanings = {
+        "verify": "compare a live cloud account with what the trust page promises; read-only",
+        "bootstrap": "a fresh deployment's first secrets, its migrations and its first key; nothing is overwritten",
+    }
+    for name, meaning in meanings.items():
+        clouds = commands.add_parser(name, help=meaning).add_subparsers(metavar="CLOUD", required=True)
+        for cloud, where in (("aws", "us-east-2"), ("aliyun", "cn-hangzhou")):
+            clouds.add_parser(cloud, add_help=False, help=where).set_defaults(run=ask_cloud, asked=(name, cloud))
 
 
 def _add_credit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,7 +180,7 @@ def _command(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 refused or failed, 2 misspelt."""
     options, rest = build_parser().parse_known_args(arguments)
-    if rest and options.run is not verify_aws:
+    if rest and options.run is not ask_cloud:
         build_parser().error(f"unknown argument: {rest[0]}")
     options.rest = rest
     run: Command = options.run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -156,8 +157,18 @@ def check_ledger(options: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def verify_aws(options: argparse.Namespace) -> int:
-    """`therouter verify aws`: everything behind it is handed on to the operations room."""
-    from handlers.operations import verify_aws as room  # noqa: PLC0415 - boto3 is loaded by this command alone
+CLOUD_COMMANDS = {
+    ("verify", "aws"): "handlers.operations.verify_aws",
+    ("verify", "aliyun"): "handlers.operations.hangzhou.verify",
+    ("bootstrap", "aws"): "handlers.operations.bootstrap_aws",
+    ("bootstrap", "aliyun"): "handlers.operations.hangzhou.bootstrap",
+}
 
-    return room.main(options.rest)
+
+def ask_cloud(options: argparse.Namespace) -> int:
+    """`therouter verify|bootstrap aws|aliyun`: everything behind it is handed on to the operations room.
+
+    Imported when asked for: boto3 is loaded by these commands alone.
+    """
+    room = importlib.import_module(CLOUD_COMMANDS[options.asked])
+    return int(room.main(options.rest))

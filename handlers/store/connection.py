@@ -67,7 +67,7 @@ def _connect(dsn: Dsn) -> socket.socket:
             local.close()
             raise
         return local
-    remote = socket.create_connection((dsn.host, dsn.port), CONNECT_TIMEOUT_S)
+    remote = socket.create_connection(dsn.address, CONNECT_TIMEOUT_S)
     remote.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     remote.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE.items():

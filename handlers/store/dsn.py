@@ -26,6 +26,8 @@ class Dsn(msgspec.Struct, frozen=True, kw_only=True):
     tls: str = ""
     """Path of the CA bundle that signs the server's certificate; the host name is checked against it."""
     local: bool = False
+    door: str = ""
+    """Host (and `:port`, if it is another) to connect to in the server's place; the certificate is still `host`'s."""
 
     def __post_init__(self) -> None:
         if bool(self.host) == bool(self.socket_dir):
@@ -33,6 +35,12 @@ class Dsn(msgspec.Struct, frozen=True, kw_only=True):
         stays_here = bool(self.socket_dir) or self.host in {"127.0.0.1", "::1", "localhost"}
         if not self.tls and not (self.local and stays_here):
             raise ValueError("a database connection without TLS is allowed on one machine only: set `tls`")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the connection is made: the door, or the server itself."""
+        host, _, port = self.door.partition(":")
+        return (host or self.host, int(port or self.port))
 
     def __repr__(self) -> str:
         return f"Dsn({self.user}@{self.host or self.socket_dir}:{self.port}/{self.database})"
@@ -62,4 +70,5 @@ def dsn_of(settings: DatabaseSettings, secret: str, *, local: bool) -> Dsn:
         port=settings.port,
         tls=settings.authorities,
         local=local,
+        door=settings.door,
     )

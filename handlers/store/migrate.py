@@ -29,6 +29,8 @@ LOGINS = (*ROOMS, "founder")
 """The roles that have a password."""
 ROLES = (*LOGINS, "site")
 SCRAM_ITERATIONS = 4096
+TAKEN = {"founder": "alter role founder password null"}
+"""Role -> what leaves it without a password."""
 
 
 class MigrationChanged(RuntimeError):
@@ -70,6 +72,15 @@ def set_passwords(dsn: Dsn, passwords: Mapping[str, str]) -> None:
                 role=role,
                 verifier=scram_verifier(password, os.urandom(16)),
             )
+    finally:
+        connection.close()
+
+
+def take_password(dsn: Dsn, role: str) -> None:
+    """Leave a role without a password: nobody signs in under it until it is given another."""
+    connection = open_connection(dsn, timeout_s=30)
+    try:
+        connection.run(TAKEN[role])
     finally:
         connection.close()
 

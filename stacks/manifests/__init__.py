@@ -24,7 +24,7 @@ The spool
 from __future__ import annotations
 
 from handlers.workloads import Kind, Workload
-from stacks.manifests import network, pods
+from stacks.manifests import network, pods, surroundings
 from stacks.manifests.cluster import Cluster, Document
 from stacks.policy import Policy
 
@@ -33,7 +33,7 @@ __all__ = ["Cluster", "Document", "base", "documents", "everything"]
 
 def base(cluster: Cluster) -> list[Document]:
     """What must exist before any pod: the namespace, and the policy that denies everything in it."""
-    return [pods.namespace(cluster), network.default_deny()]
+    return [surroundings.namespace(cluster), network.default_deny()]
 
 
 def documents(cluster: Cluster, policy: Policy, workload: Workload) -> list[Document]:
@@ -41,12 +41,12 @@ def documents(cluster: Cluster, policy: Policy, workload: Workload) -> list[Docu
     if workload.kind is not Kind.POD:
         raise ValueError(f"{workload.name} is a function and has no manifests")
     return [
-        pods.service_account(cluster, workload),
-        *pods.services(cluster, workload),
+        surroundings.service_account(cluster, workload),
+        *surroundings.services(cluster, workload),
         network.policy_of(cluster, workload),
         pods.deployment(cluster, policy, workload),
-        pods.disruption_budget(workload),
-        pods.autoscaler(policy, workload),
+        surroundings.disruption_budget(workload),
+        surroundings.autoscaler(policy, workload),
     ]
 
 

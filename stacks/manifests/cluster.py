@@ -17,8 +17,8 @@ NAMESPACE = "therouter"
 NAME_LABEL = "app.kubernetes.io/name"
 ROOM_LABEL = "therouter.ai/room"
 POOL_LABEL = "therouter.ai/pool"
-POOLS = {"gateway": "gateway", "provider": "provider", "relay": "provider"}
-"""Room -> the node pool that carries it. The gateway's nodes carry nothing else."""
+POOLS = {"gateway": "gateway", "door": "gateway", "provider": "provider", "relay": "provider"}
+"""Room -> the node pool that carries it. The database admits the gateway's pool alone, so the door to it is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,10 @@ class Cluster:
     """Repository and digest."""
     public_url: str
     database_host: str
+    database_door: str
+    """The load balancer in front of the door, for functions."""
     ingress_ranges: tuple[str, ...]
-    """Subnets of the load balancer."""
+    """Subnets of the load balancers."""
     database_ranges: tuple[str, ...]
     relay_block: str
     """A /17 within the cluster's range of service addresses; the relay's addresses lie in it."""
@@ -55,8 +57,8 @@ def metadata(name: str, **more: object) -> Document:
 
 
 def hosts_of(cluster: Cluster, workload: Workload) -> tuple[str, ...]:
-    """The hosts that a pod may reach: its own, and those where its identity's secrets are. The relay itself uses none."""
-    return (*IDENTITY_HOSTS[cluster.region], *workload.hosts) if workload.room != "relay" else ()
+    """The hosts that a pod may reach: its own, and those where its identity's secrets are. Relay and door use none."""
+    return (*IDENTITY_HOSTS[cluster.region], *workload.hosts) if workload.room not in {"relay", "door"} else ()
 
 
 def relay_address(cluster: Cluster, host: str) -> str:

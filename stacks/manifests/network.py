@@ -35,7 +35,9 @@ def default_deny() -> Document:
 
 def policy_of(cluster: Cluster, workload: Workload) -> Document:
     """The one policy of a workload."""
-    ingress, egress = {"gateway": _gateway, "provider": _provider, "relay": _relay}[workload.room](cluster, workload)
+    ingress, egress = {"gateway": _gateway, "provider": _provider, "relay": _relay, "door": _door}[workload.room](
+        cluster, workload
+    )
     return _policy(workload.name, {NAME_LABEL: workload.name}, ingress=ingress, egress=egress)
 
 
@@ -57,6 +59,12 @@ def _provider(cluster: Cluster, workload: Workload) -> tuple[list[Document], lis
 def _relay(_cluster: Cluster, workload: Workload) -> tuple[list[Document], list[Document]]:
     ingress = [_rule("from", [_pods({reach_label(host): "yes"})], relay_port(host)) for host in workload.hosts]
     return ingress, [_names(), _rule("to", [_range("0.0.0.0/0", NOT_THE_INTERNET)], 443)]
+
+
+def _door(cluster: Cluster, _workload: Workload) -> tuple[list[Document], list[Document]]:
+    """Called through its load balancer by the functions; it reaches the database and nothing else."""
+    ingress = [_rule("from", [_range(net) for net in cluster.ingress_ranges], DATABASE_PORT)]
+    return ingress, [_names(), _rule("to", [_range(net) for net in cluster.database_ranges], DATABASE_PORT)]
 
 
 def _ways_out(cluster: Cluster, workload: Workload) -> list[Document]:

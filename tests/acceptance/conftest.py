@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.acceptance.cast import CAST
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
@@ -18,8 +19,8 @@ def upstream() -> Iterator[ScriptedUpstream]:
 
 @pytest.fixture(scope="session")
 def system(upstream: ScriptedUpstream) -> Iterator[RunningSystem]:
-    addresses = {"openai": f"{upstream.url}/v1", "anthropic": f"{upstream.url}/v1", "groq": f"{upstream.url}/openai/v1"}
-    with running_system(addresses) as running:
+    addresses = dict.fromkeys(CAST.providers, f"{upstream.url}/v1")
+    with running_system(addresses, region=CAST.region) as running:
         yield running
 
 

@@ -15,12 +15,13 @@ from handlers.keys.grammar import MintKeys, generate_key
 from handlers.keys.principal import KeyLimits
 from handlers.local.access import LOCAL_TENANT
 from handlers.local.aws import read_secret
+from tests.acceptance.cast import CAST, OTHER
 from tests.system import CREDENTIAL, RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
 
 pytestmark = pytest.mark.xdist_group("system")
 CHAT = "/v1/chat/completions"
-BODY = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+BODY = {"model": CAST.first_model, "messages": [{"role": "user", "content": "hi"}]}
 
 
 def raw(system: RunningSystem, request: bytes) -> bytes:
@@ -129,7 +130,7 @@ def test_a07_a_key_anywhere_else_does_not_count_and_is_not_logged(system: Runnin
 @pytest.mark.claim("A08", "C45")
 def test_a08_a_key_of_the_other_region_is_refused_here(system: RunningSystem) -> None:
     mint_keys = MintKeys.parse(read_secret(system.local.home.secrets, "keys/mint"))
-    foreign = generate_key("china", "local", mint_keys).token
+    foreign = generate_key(OTHER.region, "local", mint_keys).token
     answer = post(system, {"Authorization": f"Bearer {foreign}"})
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "region_restricted"
@@ -138,7 +139,7 @@ def test_a08_a_key_of_the_other_region_is_refused_here(system: RunningSystem) ->
 @pytest.mark.claim("A18")
 def test_a18_unknown_and_wrong_and_revoked_look_the_same(system: RunningSystem) -> None:
     mint_keys = MintKeys.parse(read_secret(system.local.home.secrets, "keys/mint"))
-    unknown = generate_key("global", "local", mint_keys).token
+    unknown = generate_key(CAST.region, "local", mint_keys).token
     revoked = system.new_key("to be revoked")
     assert post(system, {"Authorization": f"Bearer {revoked}"}).status_code == 200
     system.access.store.revoke_key(str(LOCAL_TENANT), revoked.split("_")[1])
@@ -226,6 +227,6 @@ def test_a_models_allow_list_is_kept(system: RunningSystem) -> None:
 def test_metrics_count_and_name_nobody(system: RunningSystem, key: str) -> None:
     assert post(system, {"Authorization": f"Bearer {key}"}).status_code == 200
     text = httpx.get(f"{system.url}/metrics").text
-    assert 'therouter_requests_total{provider="openai",outcome="ok",stream="false"}' in text
+    assert f'therouter_requests_total{{provider="{CAST.first}",outcome="ok",stream="false"}}' in text
     assert key not in text
     assert "gpt-4o" not in text

@@ -13,9 +13,10 @@ import httpx
 import msgspec
 import pytest
 
+from tests.acceptance.cast import CAST
 from tests.system import CREDENTIAL, RunningSystem, running_system
 
-MODEL = "openai/gpt-4o-mini"
+MODEL = CAST.first_model
 OWN = "own-provider-key-of-a-customer"
 ANSWER = msgspec.json.encode(
     {
@@ -94,18 +95,18 @@ class Customer:
 def test_requests_go_out_under_the_customers_own_key_and_only_under_it() -> None:
     with (
         upstream() as (address, seen),
-        running_system({"openai": address}) as system,
+        running_system({CAST.first: address}, region=CAST.region) as system,
         closing(Customer(system, seen)) as customer,
     ):
         assert customer.credential() == CREDENTIAL
-        record = customer.manage("POST", "/byok", {"provider": "openai", "key": OWN})["record_id"]
+        record = customer.manage("POST", "/byok", {"provider": CAST.first, "key": OWN})["record_id"]
         until(lambda: customer.credential() == OWN)
         customer.manage("PATCH", f"/byok/{record}", {"key": OWN + "-2"})
         until(lambda: customer.credential() == OWN + "-2")
         customer.manage("PATCH", "/tenant", {"byok_mode": "only"})
-        customer.manage("PATCH", f"/byok/{record}", {"scope": {"models": ["openai/another"]}})
+        customer.manage("PATCH", f"/byok/{record}", {"scope": {"models": [f"{CAST.first}/another"]}})
         until(lambda: customer.credential() not in {OWN + "-2", CREDENTIAL})
-        customer.manage("PATCH", f"/byok/{record}", {"scope": {"models": ["openai/gpt-4o*"]}})
+        customer.manage("PATCH", f"/byok/{record}", {"scope": {"models": [f"{CAST.first_model[:-2]}*"]}})
         until(lambda: customer.credential() == OWN + "-2")
         customer.manage("DELETE", f"/byok/{record}")
         until(lambda: customer.credential() not in {OWN + "-2", CREDENTIAL})

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 
+from tests.acceptance.cast import CAST
 from tests.acceptance.test_byok import ANSWER
 from tests.system import RunningSystem, running_system
 
@@ -63,7 +64,7 @@ class Administrator:
         return self._client.request(method, f"{self._admin}{path}", json=body, headers=headers)
 
     def store(self, key: str) -> str:
-        answer = self.ask("POST", "/byok", {"provider": "openai", "key": key})
+        answer = self.ask("POST", "/byok", {"provider": CAST.first, "key": key})
         assert answer.status_code == 201, answer.text
         assert answer.json()["check"] == {"due": True, "verdict": None, "checked_at": None}
         return str(answer.json()["record_id"])
@@ -85,7 +86,7 @@ class Administrator:
 def test_a_stored_key_is_tried_and_the_providers_words_stay_with_the_provider() -> None:
     with (
         upstream() as (address, seen),
-        running_system({"openai": address}) as system,
+        running_system({CAST.first: address}, region=CAST.region) as system,
         closing(Administrator(system)) as me,
     ):
         records = {word: me.store(f"{word}-key-of-a-customer") for word in ANSWERS}

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from tests.acceptance.cast import global_alone
 from tests.acceptance.test_openai_client import eventually
 from tests.gateways import Haste, extra_gateway
 from tests.system import RunningSystem, running_system
 from tests.upstreams.answers import WORDS
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = [pytest.mark.xdist_group("system"), global_alone]
 MODEL = "meta-llama/llama-3.3-70b-instruct"
 
 

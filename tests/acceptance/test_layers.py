@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.acceptance.cast import CAST
 from tests.system import RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
 
 pytestmark = pytest.mark.xdist_group("system")
-MODEL = "openai/gpt-4o-mini"
-OTHER = "anthropic/claude-sonnet-4.5"
+MODEL = CAST.first_model
+OTHER = CAST.second_model
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_c24_no_answer_leaves_anything_with_the_client(client: httpx.Client) -> 
 def test_c33_the_answer_says_who_served_and_the_catalogue_says_where_and_how_long_they_keep_it(
     client: httpx.Client,
 ) -> None:
-    assert ask(client).headers["x-therouter-provider"] == "openai"
+    assert ask(client).headers["x-therouter-provider"] == CAST.first
     endpoints = client.get(f"/v1/models/{MODEL}/endpoints").json()["data"]["endpoints"]
     assert endpoints
     for endpoint in endpoints:
@@ -71,7 +72,7 @@ def test_c33_the_answer_says_who_served_and_the_catalogue_says_where_and_how_lon
 
 @pytest.mark.claim("C33")
 @pytest.mark.parametrize(
-    ("wish", "reason"), [({"zdr": True}, "data_policy:zdr"), ({"only": ["groq"]}, "allowed_providers")]
+    ("wish", "reason"), [({"zdr": True}, "data_policy:zdr"), ({"only": [CAST.third]}, "allowed_providers")]
 )
 def test_c33_what_a_restriction_excludes_is_named_and_nothing_is_sent(
     client: httpx.Client, upstream: ScriptedUpstream, wish: dict[str, object], reason: str
@@ -86,7 +87,7 @@ def test_c33_what_a_restriction_excludes_is_named_and_nothing_is_sent(
 @pytest.mark.claim("C33")
 def test_c33_fallback_does_not_relax_it(client: httpx.Client, upstream: ScriptedUpstream) -> None:
     before = len(upstream.received)
-    answer = ask(client, "{{play status code=500}}", models=[OTHER], provider={"only": ["openai"]})
+    answer = ask(client, "{{play status code=500}}", models=[OTHER], provider={"only": [CAST.first]})
     assert answer.status_code == 502
     asked = [received.target for received in upstream.received[before:]]
     assert asked
@@ -101,5 +102,5 @@ def test_c71_a_provider_that_fails_is_replaced_by_another(
     upstream.play("status", code=code)
     answer = ask(client, models=[OTHER])
     assert answer.status_code == 200, answer.text
-    assert answer.headers["x-therouter-provider"] in {"openai", "anthropic"}
+    assert answer.headers["x-therouter-provider"] in {CAST.first, CAST.second}
     assert int(answer.headers["x-therouter-attempts"]) == 2

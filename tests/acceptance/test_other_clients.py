@@ -12,12 +12,13 @@ from anthropic import Anthropic
 from google import genai
 from openai import OpenAI
 
+from tests.acceptance.cast import CAST, global_alone
 from tests.acceptance.test_openai_client import eventually
 from tests.system import RunningSystem
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
-CLAUDE = "anthropic/claude-sonnet-4.5"
-GPT = "openai/gpt-4o-mini"
+CLAUDE = CAST.second_model
+GPT = CAST.first_model
 
 
 @pytest.fixture
@@ -36,6 +37,7 @@ def test_messages_whole_and_streamed_say_the_same(claude: Anthropic, model: str)
         assert stream.get_final_message().usage.output_tokens == whole.usage.output_tokens
 
 
+@global_alone
 @pytest.mark.parametrize("model", [CLAUDE, GPT])
 def test_tokens_can_be_counted(claude: Anthropic, model: str) -> None:
     counted = claude.messages.count_tokens(model=model, messages=[{"role": "user", "content": "hello there"}])
@@ -115,6 +117,7 @@ def test_a_stream_is_neither_buffered_nor_compressed_on_its_way(system: RunningS
         assert b"[DONE]" in answer.read()
 
 
+@global_alone
 def test_embeddings(system: RunningSystem, key: str) -> None:
     with OpenAI(base_url=f"{system.url}/v1", api_key=key, max_retries=0) as client:
         raw = client.embeddings.with_raw_response.create(model="openai/text-embedding-3-small", input=["a", "b"])

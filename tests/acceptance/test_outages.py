@@ -13,12 +13,13 @@ import pytest
 
 from handlers.keys.grammar import MintKeys, generate_key
 from handlers.local.aws import read_secret
+from tests.acceptance.cast import CAST
 from tests.acceptance.test_openai_client import eventually
 from tests.system import RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
 
 pytestmark = pytest.mark.xdist_group("system")
-MODEL = "openai/gpt-4o-mini"
+MODEL = CAST.first_model
 
 
 def ask(system: RunningSystem, key: str, text: str = "hi", **more: object) -> httpx.Response:
@@ -46,7 +47,7 @@ def test_c66_without_the_database_known_keys_are_served_and_unknown_ones_are_nev
     time.sleep(1.5)  # the news that a key was made reaches the gateway, which then looks it up once more
     assert ask(system, key).status_code == 200
     stranger = generate_key(
-        "global", "local", MintKeys.parse(read_secret(system.local.home.secrets, "keys/mint"))
+        CAST.region, "local", MintKeys.parse(read_secret(system.local.home.secrets, "keys/mint"))
     ).token
     with database_down(system):
         known = [ask(system, key) for _ in range(5)]
@@ -65,20 +66,20 @@ def test_c66_without_the_database_known_keys_are_served_and_unknown_ones_are_nev
 def known_cost(answer: httpx.Response, system: RunningSystem) -> int:
     from tests.faults.crashes import price_again  # noqa: PLC0415 - the one independent price computation
 
-    return price_again(system, answer.json()["usage"])
+    return price_again(system, answer.json()["usage"], MODEL, CAST.first)
 
 
 def test_a_pod_that_is_gone_is_told_with_what_was_tried(system: RunningSystem, key: str) -> None:
-    pod = system.local.pods["openai"]
+    pod = system.local.pods[CAST.first]
     pod.kill()
     try:
         answer = ask(system, key)
         assert answer.status_code == 503, answer.text
         error = answer.json()["error"]
-        tried = {"provider": "openai", "code": "provider_unavailable", "status": 503}
+        tried = {"provider": CAST.first, "code": "provider_unavailable", "status": 503}
         assert error["previous_errors"] == [tried, tried], "what cannot be reached is tried once more"
     finally:
-        system.local.start_pod("openai")
+        system.local.start_pod(CAST.first)
     deadline = time.monotonic() + 10
     while ask(system, key).status_code != 200:
         assert time.monotonic() < deadline
@@ -131,7 +132,7 @@ def test_a_stream_that_breaks_ends_with_an_error_and_never_with_done(system: Run
 def test_a_failure_before_the_first_event_tries_the_next_and_tells_what_was_tried(
     system: RunningSystem, key: str, stream: bool
 ) -> None:
-    answer = ask(system, key, "{{play reset-at k=0}}", stream=stream, models=[MODEL, "anthropic/claude-sonnet-4.5"])
+    answer = ask(system, key, "{{play reset-at k=0}}", stream=stream, models=[MODEL, CAST.second_model])
     # Both providers read the same marker, so the second fails too: what was tried is told, and nothing was spliced.
     assert answer.status_code == 502, answer.text
-    assert [tried["provider"] for tried in answer.json()["error"]["previous_errors"]] == ["openai", "anthropic"]
+    assert [tried["provider"] for tried in answer.json()["error"]["previous_errors"]] == [CAST.first, CAST.second]

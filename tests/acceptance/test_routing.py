@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance.cast import CAST, global_alone
 from tests.system import RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
 
 pytestmark = pytest.mark.xdist_group("system")
-CLAUDE, GPT = "anthropic/claude-sonnet-4.5", "openai/gpt-4o-mini"
+CLAUDE, GPT = CAST.second_model, CAST.first_model
 
 
 def ask(system: RunningSystem, key: str, path: str = "/v1/chat/completions", **fields: Any) -> httpx.Response:
@@ -21,6 +22,7 @@ def ask(system: RunningSystem, key: str, path: str = "/v1/chat/completions", **f
     return httpx.post(f"{system.url}{path}", headers={"Authorization": f"Bearer {key}"}, json=body, timeout=30)
 
 
+@global_alone
 def test_a_parameter_that_would_be_dropped_is_named_or_refused_as_the_client_wishes(
     system: RunningSystem, key: str, upstream: ScriptedUpstream
 ) -> None:
@@ -35,7 +37,7 @@ def test_a_parameter_that_would_be_dropped_is_named_or_refused_as_the_client_wis
     assert availability["constraint"] == {"field": "provider.require_parameters", "detail": "seed"}
     assert len(upstream.received) == before, "nothing is sent that would be answered otherwise than asked"
     other = ask(system, key, model=CLAUDE, models=[GPT], seed=7, provider={"require_parameters": True})
-    assert (other.status_code, other.headers["x-therouter-provider"]) == (200, "openai")
+    assert (other.status_code, other.headers["x-therouter-provider"]) == (200, CAST.first)
     assert other.headers["x-therouter-attempts"] == "1", "decided before anything was tried"
     messages = ask(system, key, "/v1/messages", model=GPT, context_management={}, provider={"require_parameters": True})
     assert messages.json()["error"]["availability"]["constraint"]["detail"] == "context_management"
@@ -46,13 +48,13 @@ def test_a_failure_tells_who_was_tried_and_when_to_come_back(system: RunningSyst
     assert answer.status_code == 429, answer.text
     assert answer.headers["retry-after"] == "3"
     error = answer.json()["error"]
-    assert [row["provider"] for row in error["previous_errors"]] == ["openai", "anthropic"]
+    assert [row["provider"] for row in error["previous_errors"]] == [CAST.first, CAST.second]
     assert error["availability"] == {
         "code": "capacity_exhausted",
         "retryable": True,
         "retry_after": 3,
         "requested_models": [GPT, CLAUDE],
-        "affected_providers": ["anthropic", "openai"],
+        "affected_providers": sorted([CAST.first, CAST.second]),
         "excluded_by": error["availability"]["excluded_by"],
     }
     for model in (GPT, CLAUDE):
@@ -65,13 +67,13 @@ def test_what_excludes_every_endpoint_is_counted(system: RunningSystem, key: str
     availability = answer.json()["error"]["availability"]
     assert availability["code"] == "constraint_filtered"
     assert availability["excluded_by"] == {"max_price": 1}
-    assert availability["not_chosen"] == [{"endpoint": f"{GPT}@openai", "reason": "max_price"}]
+    assert availability["not_chosen"] == [{"endpoint": f"{GPT}@{CAST.first}", "reason": "max_price"}]
 
 
 def test_a_plan_is_told_with_the_condition_of_each_endpoint(system: RunningSystem, key: str) -> None:
     answer = ask(system, key, "/v1/route", models=[CLAUDE], provider={"sort": {"by": "price", "partition": "none"}})
     told = answer.json()["attempts"]
-    assert {row["provider"] for row in told} == {"openai", "anthropic"}
+    assert {row["provider"] for row in told} == {CAST.first, CAST.second}
     assert {row["condition"] for row in told} <= {"ok", "cooling"}, "other tests make them cool down"
 
 

@@ -56,6 +56,11 @@ def _first_rule(templates: Templates) -> dict[str, Any]:
     return found
 
 
+def _admit(templates: Templates, network: str) -> None:
+    database = properties(templates, "database", "Database")
+    database["SecurityIPList"] += f",{network}"
+
+
 # What ROS would refuse.
 STRUCTURAL = (
     Mistake(
@@ -180,6 +185,12 @@ PROMISES = (
     Mistake(
         "database for everybody",
         put("database", "Database", SecurityIPList="0.0.0.0/0"),
+        "database.json",
+        "Database.Properties.SecurityIPList",
+    ),
+    Mistake(
+        "database for functions",
+        lambda t: _admit(t, "10.64.16.0/24"),
         "database.json",
         "Database.Properties.SecurityIPList",
     ),

@@ -11,6 +11,7 @@ from aliyun.base import RouterStack
 from handlers.clouds.function_compute import read_event
 from handlers.operations.checkpoint import CheckpointEvent
 from handlers.operations.hangzhou.alarms import NodeEvent
+from handlers.operations.hangzhou.status_check import StatusEvent
 from handlers.operations.hangzhou.watchdog import settings_parameter
 from handlers.operations.purge import PurgeEvent
 from handlers.operations.renewal import RenewalEvent
@@ -44,6 +45,7 @@ def told(payload: Any) -> dict[str, Any]:
         ("jobs", "RotationSchedule", RotationEvent),
         ("jobs", "SnapshotCheckSchedule", CheckEvent),
         ("recovery", "ReconcileSchedule", NodeEvent),
+        ("recovery", "StatusCheckSchedule", StatusEvent),
         ("recovery", "LookAgainSchedule", WatchEvent),
     ],
 )

@@ -45,7 +45,7 @@ def test_deploy_deploys_and_shows_outputs(monkeypatch: pytest.MonkeyPatch, capsy
     with serve(RosStandin(KEYS["ALIBABA_CLOUD_ACCESS_KEY_ID"], KEYS["ALIBABA_CLOUD_ACCESS_KEY_SECRET"])) as standin:
         command = ["deploy", "--settings", str(EXAMPLE), "--region", "cn-hangzhou", "--ros-endpoint", standin.endpoint]
         assert main([*command, "--set", "providers=deepseek"], {**KEYS, **VALUES}) == 0
-        assert len(standin.stacks) == 13
+        assert len(standin.stacks) == 14
     shown = capsys.readouterr().out
     assert "edge.SiteId = therouter-production-edge/SiteId" in shown
     assert not any(value in shown for value in VALUES.values())

@@ -79,7 +79,8 @@ def test_the_listener_speaks_tls_with_our_certificate_and_never_compresses(
     (listener,) = config["spec"]["listeners"]
     assert (listener["port"], listener["protocol"]) == (443, "HTTPS")
     assert listener["certificates"][0]["CertificateId"] == settings.certificate
-    assert listener["idleTimeout"] == settings.policy.ingress_idle_s
+    assert listener["idleTimeout"] == settings.policy.edge_keepalive_s
+    assert listener["requestTimeout"] == settings.policy.ingress_idle_s
     assert listener["gzipEnabled"] is False
 
 
@@ -91,7 +92,28 @@ def test_the_gateways_and_the_relays_pods_have_addresses_of_their_own(
         for one in documents["Base"]
         if one["kind"] == "PodNetworking"
     }
-    assert rooms == {"gateway", "relay"}
+    assert rooms == {"gateway", "door", "relay"}
+
+
+@pytest.mark.claim("C57")
+def test_the_doors_pods_have_the_gateways_addresses_and_a_load_balancer_that_functions_alone_call(
+    documents: dict[str, list[dict[str, Any]]], stacks: dict[str, RouterStack]
+) -> None:
+    networks = {
+        one["spec"]["selector"]["podSelector"]["matchLabels"]["therouter.ai/room"]: one["spec"]["vSwitchOptions"]
+        for one in documents["Base"]
+        if one["kind"] == "PodNetworking"
+    }
+    assert networks["door"] == networks["gateway"] != networks["relay"]
+    (service,) = (one for one in documents["DatabaseDoor"] if one["metadata"]["name"] == "database-door-balancer")
+    prefix = "service.beta.kubernetes.io/alibaba-cloud-loadbalancer"
+    assert service["metadata"]["annotations"][f"{prefix}-id"] == "filled-DoorBalancerId"
+    assert service["metadata"]["annotations"][f"{prefix}-preserve-client-ip"] == "off"
+    assert (service["spec"]["loadBalancerClass"], service["spec"]["ports"][0]["port"]) == ("alibabacloud.com/nlb", 5432)
+    group = stacks["network"].template()["Resources"]["DoorGroup"]["Properties"]
+    assert {row["SourceCidrIp"] for row in group["SecurityGroupIngress"]} == {
+        f"10.64.{zone}.0/24" for zone in (16, 17, 18)
+    }
 
 
 def test_each_service_account_names_its_own_role(documents: dict[str, list[dict[str, Any]]]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aliyun.settings import SettingError, parse
+from aliyun.reading import SettingError
+from aliyun.settings import parse
 from handlers.catalog.entries import Provider
 from handlers.settings import NO_DOORS
 from tests.aliyun.conftest import PROVIDERS

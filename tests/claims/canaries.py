@@ -78,13 +78,13 @@ def windows(canaries: dict[str, str]) -> Windows:
     """What to look for: of each canary in each encoding, the first and the last characters."""
     found: Windows = {}
     for position, canary in canaries.items():
-        for encoding, needle in _needles(canary):
+        for encoding, needle in needles(canary):
             found.setdefault(len(needle), {})[needle] = (position, encoding)
     return found
 
 
-def _needles(canary: str) -> Iterator[tuple[str, bytes]]:
-    """Zero bytes are left out here and in what is searched, so that both UTF-16 forms look like the plain one."""
+def needles(canary: str) -> Iterator[tuple[str, bytes]]:
+    """(encoding, bytes) for both ends of a canary. Zero bytes are left out here and in what is searched, so that both UTF-16 forms look like the plain one."""
     for end in (canary[:END_CHARACTERS], canary[-END_CHARACTERS:]):
         raw = end.encode()
         yield "plain", raw

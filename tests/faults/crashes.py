@@ -141,9 +141,9 @@ async def run(system: RunningSystem, kills: int, database_crashes: int, seed: in
     return tally
 
 
-def price_again(system: RunningSystem, usage: dict[str, Any]) -> int:
+def price_again(system: RunningSystem, usage: dict[str, Any], model: str = "", provider: str = "openai") -> int:
     """Nano-units for a usage as the client was told it, from the catalogue's rates, by fractions."""
-    endpoint = next(e for e in system.local.catalog.models[MODEL].endpoints if e.provider == "openai")
+    endpoint = next(e for e in system.local.catalog.models[model or MODEL].endpoints if e.provider == provider)
     assert endpoint.price is not None
     rates = endpoint.price.rates_at(usage["prompt_tokens"])
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)

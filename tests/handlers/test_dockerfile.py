@@ -9,7 +9,8 @@ import pytest
 from handlers.catalog.loading import load_catalog
 from handlers.workloads import Kind, Workload, workloads
 from stacks.function import RUNTIME_INTERFACE
-from stacks.manifests.pods import AUTHORITIES_FILE, USER_ID
+from stacks.manifests.containers import AUTHORITIES_FILE
+from stacks.manifests.pods import USER_ID
 
 PROJECT = Path(__file__).parents[2]
 TEXT = (PROJECT / "handlers" / "Dockerfile").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from handlers.relay import Relay, RouteError, is_public, main, parse_routes
+from handlers.relay import Relay, RouteError, Target, inside, is_public, main, parse_networks, parse_routes
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -20,7 +20,7 @@ async def joined(
 ) -> AsyncIterator[tuple[Relay, Way]]:
     """A host, a relay in front of it, and a caller connected to the relay."""
     host = await asyncio.start_server(serve, "127.0.0.1", 0)
-    relay = Relay({0: "127.0.0.1"}, reachable=reachable, upstream_port=host.sockets[0].getsockname()[1])
+    relay = Relay({0: Target("127.0.0.1", host.sockets[0].getsockname()[1])}, reachable=reachable)
     (port,) = await relay.start("127.0.0.1")
     way = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -140,7 +140,8 @@ def test_draining_lets_a_stream_finish_and_takes_no_new_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["10443"], ["=host"], ["x=host"], ["0=host"], ["70000=host"], ["1=a", "1=b"], ["1="]]
+    "words",
+    [[], ["10443"], ["=host"], ["x=host"], ["0=host"], ["70000=host"], ["1=a", "1=b"], ["1="], ["1=a:"], ["1=a:x"]],
 )
 def test_a_bad_route_is_refused_with_the_form(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RouteError, match="PORT=HOST"):
@@ -150,4 +151,25 @@ def test_a_bad_route_is_refused_with_the_form(words: list[str], capsys: pytest.C
 
 
 def test_routes_are_read() -> None:
-    assert parse_routes(["10443=api.example.com", "10444=b"]) == {10443: "api.example.com", 10444: "b"}
+    routes = parse_routes(["10443=api.example.com", "10444=b", "5432=db.internal:5432"])
+    assert routes == {10443: Target("api.example.com", 443), 10444: Target("b", 443), 5432: Target("db.internal", 5432)}
+
+
+def test_within_networks_only_these_are_called(capsys: pytest.CaptureFixture[str]) -> None:
+    may = inside(parse_networks(["10.64.8.0/26", "10.64.9.0/26"]))
+    assert [may(address) for address in ("10.64.8.9", "10.64.9.1", "10.64.10.1", "104.18.7.192", "::1")] == [
+        True, True, False, False, False,
+    ]  # fmt: skip
+    assert main(["--within", "10.64.8.9/26", "5432=db.internal:5432"]) == 2
+    assert "--within" in capsys.readouterr().err
+
+
+@pytest.mark.claim("C57")
+def test_a_door_refuses_a_name_that_leads_out_of_its_networks() -> None:
+    async def run() -> None:
+        async with joined(echo, reachable=inside(parse_networks(["10.64.8.0/26"]))) as (_, (reader, writer)):
+            writer.write(b"anything")
+            with pytest.raises(ConnectionResetError):
+                await reader.readexactly(1)
+
+    uvloop.run(run())

@@ -94,6 +94,35 @@ def test_c46_the_other_regions_database_is_refused_at_start(cloud: str, region: 
         GatewaySettings.parse(environment)
 
 
+@pytest.mark.claim("C46", "C57")
+@pytest.mark.parametrize(
+    ("cloud", "region", "host", "door", "here"),
+    [
+        ("aws", "global", "t.x.us-east-2.rds.amazonaws.com", "door-1.elb.us-east-2.amazonaws.com", True),
+        ("aws", "global", "t.x.us-east-2.rds.amazonaws.com", "nlb-1.cn-hangzhou.nlb.aliyuncs.com", False),
+        ("aws", "global", "t.x.us-east-2.rds.amazonaws.com", "door.example.com", False),
+        ("aliyun", "china", "pgm-1.pg.rds.aliyuncs.com", "nlb-1.cn-hangzhou.nlb.aliyuncsslb.com", True),
+        ("aliyun", "china", "pgm-1.pg.rds.aliyuncs.com", "door-1.elb.us-east-2.amazonaws.com", False),
+    ],
+)
+def test_a_door_of_another_region_is_refused_at_start(
+    cloud: str, region: str, host: str, door: str, here: bool
+) -> None:
+    environment = {
+        Variable.CLOUD: cloud,
+        Variable.REGION: region,
+        Variable.DATABASE_CA: "/etc/ca.pem",
+        Variable.DATABASE_HOST: host,
+        Variable.DATABASE_ROLE: "site",
+        Variable.DATABASE_DOOR: door,
+    }
+    if here:
+        assert FunctionSettings.parse(environment).database.door == door
+        return
+    with pytest.raises(SettingError, match=rf"{Variable.DATABASE_DOOR.value}.*{region} region.*region_restricted"):
+        FunctionSettings.parse(environment)
+
+
 @pytest.mark.claim("C45", "C46")
 @pytest.mark.parametrize(
     ("wire", "here"),

@@ -4,6 +4,7 @@ import pytest
 
 from handlers.catalog.entries import Provider
 from handlers.settings import Doors, Variable
+from handlers.store.migrate import ROOMS
 from handlers.workloads import (
     IDENTITY_HOSTS,
     RELAY_SLOTS,
@@ -42,7 +43,7 @@ def named(name: str, region: str = "global") -> Workload:
 @pytest.mark.claim("C22", "C34")
 def test_each_provider_has_a_pod_of_its_own() -> None:
     pods = [workload.name for workload in workloads("global", PROVIDERS) if workload.kind is Kind.POD]
-    assert pods == ["gateway", "provider-anthropic", "provider-mistral", "provider-openai", "relay"]
+    assert pods == ["gateway", "provider-anthropic", "provider-mistral", "provider-openai", "relay", "database-door"]
 
 
 @pytest.mark.claim("C20", "C23", "C35", "C16")
@@ -74,10 +75,21 @@ def test_a_provider_pod_knows_no_database() -> None:
 
 def test_each_database_password_has_one_reader_with_that_role() -> None:
     for workload in workloads("global", PROVIDERS):
+        if workload.name == "migrate":
+            continue
         passwords = [secret for secret in workload.secrets if secret.startswith("database/")]
         assert passwords == ([f"database/{workload.database_role}"] if workload.database_role else [])
     holders = [w.room for w in workloads("global", PROVIDERS) if w.database_role == "gateway"]
     assert holders == ["gateway"]
+
+
+@pytest.mark.parametrize("region", ["global", "china"])
+def test_migrate_reads_what_it_sets_and_no_other_secret(region: str) -> None:
+    row = named("migrate", region)
+    owner = {"database/owner"} if region == "china" else set()
+    assert set(row.secrets) == {f"database/{role}" for role in ROOMS} | owner
+    assert row.database_role not in ROOMS
+    assert (row.routes, row.hosts) == ((), ())
 
 
 def test_the_relay_carries_exactly_the_hosts_that_pods_may_reach() -> None:

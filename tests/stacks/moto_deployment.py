@@ -21,8 +21,8 @@ from moto.core import common_models
 ACCOUNT = "123456789012"
 Properties = dict[str, Any]
 ORDER = (
-    "use2-Network", "use2-Registry", "use2-Secrets", "use2-Database", "use2-Cluster", "use2-Ingress", "use2-Workloads",
-    "use2-Functions", "use2-Recovery", "use2-Jobs", "use1-Edge", "use1-Watchdog",
+    "use2-Network", "use2-Registry", "use2-Secrets", "use2-Database", "use2-Cluster", "use2-Ingress", "use2-Door",
+    "use2-Workloads", "use2-Functions", "use2-Recovery", "use2-Jobs", "use1-Edge", "use1-Watchdog",
 )  # fmt: skip
 INVENTED = frozenset({
     "AWS::CloudFront::OriginRequestPolicy",
@@ -200,9 +200,17 @@ def make_database(_name: str, properties: Properties, region: str) -> Made:
     wanted["DBSubnetGroupName"] = getattr(wanted["DBSubnetGroupName"], "name", wanted["DBSubnetGroupName"])
     wanted["AllocatedStorage"] = int(wanted["AllocatedStorage"])
     made = client("rds", region).create_db_instance(DBInstanceIdentifier="therouter", **numbers(wanted))["DBInstance"]
-    return Made(
-        made["DBInstanceIdentifier"], {"Endpoint.Address": made["Endpoint"]["Address"], "Arn": made["DBInstanceArn"]}
-    )
+    attributes = {"Endpoint.Address": made["Endpoint"]["Address"], "Arn": made["DBInstanceArn"]}
+    attributes["MasterUserSecret.SecretArn"] = made["MasterUserSecret"]["SecretArn"]
+    return Made(made["DBInstanceIdentifier"], attributes)
+
+
+def make_network_balancer(name: str, properties: Properties, region: str) -> Made:
+    """moto's own model of the type makes application load balancers alone."""
+    wanted = {key: properties[key] for key in ("Scheme", "Subnets", "SecurityGroups")}
+    made = client("elbv2", region).create_load_balancer(Name=name[-32:].strip("-"), Type="network", **wanted)
+    (balancer,) = made["LoadBalancers"]
+    return Made(balancer["LoadBalancerArn"], {"DNSName": balancer["DNSName"]})
 
 
 def make_bucket_policy(name: str, properties: Properties, region: str) -> Made:
@@ -281,6 +289,7 @@ def make_health_check(name: str, properties: Properties, region: str) -> Made:
 
 Maker = Callable[[str, Properties, str], Made]
 MAKERS: dict[str, Maker] = {
+    "Custom::NetworkBalancer": make_network_balancer,
     "AWS::SecretsManager::Secret": make_secret,
     "AWS::CloudWatch::Alarm": make_alarm,
     "AWS::WAFv2::WebACL": make_web_acl,
@@ -444,6 +453,8 @@ def adapted(template: Any) -> Any:
                 properties.pop("DBParameterGroupName", None)
             case "AWS::Lambda::Function" if "S3Bucket" in properties.get("Code", {}):
                 properties["Code"] = {"ZipFile": "def handler(event, context): ..."}
+            case "AWS::ElasticLoadBalancingV2::LoadBalancer" if properties.get("Type") == "network":
+                row["Type"] = "Custom::NetworkBalancer"
             case "AWS::Lambda::LayerVersion":
                 row["Type"] = "Custom::CDKBucketDeployment"
             case "AWS::Route53::RecordSet":

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.xdist_group("cdk")
 def test_every_stack_says_its_stage_region_and_account(production: Any) -> None:
     manifest = msgspec.json.decode((production.folder / "manifest.json").read_bytes())
     places = {n: a["environment"] for n, a in manifest["artifacts"].items() if a["type"] == "aws:cloudformation:stack"}
-    assert len(places) == 12
+    assert len(places) == 13
     for name, place in places.items():
         region = "us-east-1" if "-use1-" in name else "us-east-2"
         assert name.startswith("TheRouter-production-")

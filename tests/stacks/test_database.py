@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from stacks.policy import STAGES
+
 pytestmark = pytest.mark.xdist_group("cdk")
 
 
@@ -47,11 +49,24 @@ def test_tls_is_forced_and_statements_are_not_logged(production: Any) -> None:
 
 
 @pytest.mark.claim("C57")
-def test_only_the_gateways_nodes_and_the_functions_are_admitted(production: Any) -> None:
-    rules = production.properties("AWS::EC2::SecurityGroupIngress", "Database")
-    outputs = sorted(rule["SourceSecurityGroupId"]["Fn::GetStackOutput"]["OutputName"] for rule in rules)
-    assert ["Functions" in outputs[0], "GatewayNodes" in outputs[1], len(outputs)] == [True, True, 2]
-    assert {(rule["FromPort"], rule["ToPort"]) for rule in rules} == {(5432, 5432)}
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_the_gateways_pool_is_the_one_source_that_is_admitted(stage: str, production: Any, staged: Any) -> None:
+    assembly = production if stage == "production" else staged(stage)
+    (group,) = assembly.resources("AWS::EC2::SecurityGroup", "Database")
+    assert "SecurityGroupIngress" not in group["Properties"]
+    (rule,) = assembly.properties("AWS::EC2::SecurityGroupIngress", "Database")
+    assert "GatewayNodes" in rule["SourceSecurityGroupId"]["Fn::GetStackOutput"]["OutputName"]
+    assert (rule["FromPort"], rule["ToPort"]) == (5432, 5432)
+    (database,) = assembly.properties("AWS::RDS::DBInstance")
+    assert len(database["VPCSecurityGroups"]) == 1
+
+
+@pytest.mark.claim("C57")
+def test_no_other_stack_opens_the_databases_group(production: Any) -> None:
+    for intention in production.templates.keys() - {"Database"}:
+        for rule in production.properties("AWS::EC2::SecurityGroupIngress", intention):
+            target = rule["GroupId"].get("Fn::GetStackOutput", {})
+            assert not str(target.get("StackName", "")).endswith("Database")
 
 
 @pytest.mark.claim("C47")

@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 
 from handlers.operations import alarms, verify_aws, watchdog
+from handlers.operations.evidence import document
 from handlers.workloads import functions, store_name
 from stacks.policy import PRODUCTION
 from tests.stacks.conftest import IMAGE
@@ -64,7 +65,7 @@ class Live:
 
     @staticmethod
     def red() -> set[str]:
-        return {f.claim for f in verify_aws.verify("production", PRODUCTION) if f.state != verify_aws.HOLDS}
+        return {f.claim for f in verify_aws.verify("production", PRODUCTION) if f.state != document.HOLDS}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def live(production: Any) -> Iterator[Live]:
 
 def test_every_resource_of_every_stack_is_accounted_for(live: Live, production: Any) -> None:
     assert live.deployment.unknown == set()
-    assert len(live.deployment.declared) == len(production.templates) == 12
+    assert len(live.deployment.declared) == len(production.templates) == 13
     assert live.deployment.created == live.deployment.declared
     assert sum(live.deployment.created.values()) > 400
 
@@ -114,7 +115,7 @@ def test_every_function_runs_the_one_image(live: Live) -> None:
 def test_every_claim_holds_in_the_deployed_account(live: Live) -> None:
     findings = verify_aws.verify("production", PRODUCTION)
     assert len(findings) == len(verify_aws.ROWS) >= 35
-    assert [f for f in findings if f.state != verify_aws.HOLDS] == []
+    assert [f for f in findings if f.state != document.HOLDS] == []
     assert live.red() == set()
 
 
@@ -129,7 +130,7 @@ def test_the_command_prints_a_table_and_writes_signed_evidence(
     assert text.endswith(f"{len(verify_aws.ROWS)} of {len(verify_aws.ROWS)} hold\n")
     assert key.stat().st_mode & 0o777 == 0o600
     assert verify_aws.main(["--check", str(out)]) == 0
-    assert verify_aws.read_signed(out.read_bytes()).account == "123456789012"
+    assert document.read_signed(out.read_bytes()).account == "123456789012"
 
 
 def test_a_stage_that_is_not_deployed_is_not_green(live: Live, capsys: pytest.CaptureFixture[str]) -> None:

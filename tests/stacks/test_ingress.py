@@ -8,13 +8,13 @@ pytestmark = pytest.mark.xdist_group("cdk")
 
 
 def attributes(production: Any) -> dict[str, str]:
-    (row,) = production.properties("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    (row,) = production.properties("AWS::ElasticLoadBalancingV2::LoadBalancer", "Ingress")
     return {item["Key"]: item["Value"] for item in row["LoadBalancerAttributes"]}
 
 
 @pytest.mark.claim("C39")
 def test_it_is_internal_and_admits_cloudfront_alone(production: Any) -> None:
-    (row,) = production.properties("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    (row,) = production.properties("AWS::ElasticLoadBalancingV2::LoadBalancer", "Ingress")
     assert row["Scheme"] == "internal"
     rules = production.properties("AWS::EC2::SecurityGroupIngress", "Ingress")
     (outside,) = [rule for rule in rules if "SourcePrefixListId" in rule]
@@ -36,7 +36,7 @@ def test_it_keeps_no_logs_of_visits(production: Any) -> None:
 
 @pytest.mark.claim("C41")
 def test_the_listener_speaks_modern_tls_and_answers_nothing_by_itself(production: Any) -> None:
-    (row,) = production.properties("AWS::ElasticLoadBalancingV2::Listener")
+    (row,) = production.properties("AWS::ElasticLoadBalancingV2::Listener", "Ingress")
     assert (row["Protocol"], row["Port"]) == ("HTTPS", 443)
     assert row["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2")
     assert row["DefaultActions"][0]["FixedResponseConfig"]["StatusCode"] == "404"

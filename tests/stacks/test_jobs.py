@@ -79,13 +79,13 @@ def test_c60_copies_of_checkpoints_are_locked_for_two_years_and_only_added(produ
 
 def test_every_job_runs_alone_and_ends(production: Any) -> None:
     rows = production.properties("AWS::Lambda::Function", "Jobs")
-    assert len(rows) == 9
+    assert len(rows) == 10
     assert {(row["ReservedConcurrentExecutions"], row["Timeout"]) for row in rows} == {(1, 840)}
 
 
 @pytest.mark.claim("C59")
 def test_checks_read_names_and_dates_and_no_content(production: Any) -> None:
-    policies = production.properties("AWS::IAM::Policy", "Jobs")
+    policies = [row for row in production.properties("AWS::IAM::Policy", "Jobs") if "migrate" not in row["PolicyName"]]
     actions = {a for p in policies for s in p["PolicyDocument"]["Statement"] for a in _listed(s["Action"])}
     assert actions == {
         "secretsmanager:ListSecrets",
@@ -94,6 +94,15 @@ def test_checks_read_names_and_dates_and_no_content(production: Any) -> None:
         "rds:DescribeDBSnapshots",
         "s3:PutObject",
     }
+
+
+def test_migrate_reads_the_master_password_alone_and_no_clock_calls_it(production: Any) -> None:
+    (policy,) = [row for row in production.properties("AWS::IAM::Policy", "Jobs") if "migrate" in row["PolicyName"]]
+    statements = policy["PolicyDocument"]["Statement"]
+    assert [row["Action"] for row in statements] == ["secretsmanager:GetSecretValue", "kms:Decrypt"]
+    assert all(row["Resource"]["Fn::GetStackOutput"]["StackName"].endswith("Database") for row in statements)
+    targets = [str(row["Targets"]) for row in production.properties("AWS::Events::Rule", "Jobs")]
+    assert not any("migrate" in target for target in targets)
 
 
 def _listed(value: Any) -> list[Any]:

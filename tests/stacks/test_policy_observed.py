@@ -149,13 +149,14 @@ def _grace(s: Seen) -> Any:
 
 def _targets(s: Seen) -> Any:
     rows = s.all(
-        "AWS::ElasticLoadBalancingV2::TargetGroup", "TargetGroupAttributes", where=lambda r: r["TargetType"] == "ip"
+        "AWS::ElasticLoadBalancingV2::TargetGroup", "TargetGroupAttributes", where=lambda r: r.get("Protocol") == "HTTP"
     )
     return {row["Key"]: row["Value"] for row in rows[0]}
 
 
 def _balancer(s: Seen) -> Any:
-    rows = s.one("AWS::ElasticLoadBalancingV2::LoadBalancer", "LoadBalancerAttributes")
+    kind, field = "AWS::ElasticLoadBalancingV2::LoadBalancer", "LoadBalancerAttributes"
+    rows = s.one(kind, field, where=lambda r: r["Type"] == "application")
     return {row["Key"]: row["Value"] for row in rows}
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from handlers.catalog.loading import load_catalog
 from handlers.settings import NO_DOORS
-from stacks.settings import SettingError, parse
+from stacks.reading import SettingError
+from stacks.settings import parse
 
 PROVIDERS = load_catalog("global").providers
 

@@ -67,10 +67,13 @@ def test_the_ground_is_laid_before_anything_stands_on_it(production: Any) -> Non
     assert all(base in row["DependsOn"] for row in others)
 
 
-def test_the_gateways_pods_are_the_load_balancers_targets(production: Any) -> None:
-    (binding,) = [i for items in applied(production).values() for i in items if i["kind"] == "TargetGroupBinding"]
-    assert binding["spec"]["serviceRef"] == {"name": "gateway", "port": 8080}
-    assert binding["spec"]["targetType"] == "ip"
+def test_gateway_and_door_are_the_load_balancers_targets(production: Any) -> None:
+    bindings = [i for items in applied(production).values() for i in items if i["kind"] == "TargetGroupBinding"]
+    assert sorted((row["spec"]["serviceRef"]["name"], row["spec"]["serviceRef"]["port"]) for row in bindings) == [
+        ("database-door", 5432),
+        ("gateway", 8080),
+    ]
+    assert {row["spec"]["targetType"] for row in bindings} == {"ip"}
 
 
 def test_every_pod_runs_the_one_image_by_digest(production: Any) -> None:

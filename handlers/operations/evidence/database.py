@@ -27,11 +27,8 @@ def _snapshots(account: Account) -> list[dict[str, Any]]:
 
 
 def _ways_in(account: Account, _policy: Policy) -> list[str]:
-    """Its groups admit the gateway's nodes and the functions, on one port, and nobody else."""
-    allowed = {
-        account.one("Network", "AWS::EC2::SecurityGroup", "GatewayNodes"),
-        account.one("Network", "AWS::EC2::SecurityGroup", "Functions"),
-    }
+    """Its groups admit the gateway's nodes, on one port, and nobody else."""
+    allowed = {account.one("Network", "AWS::EC2::SecurityGroup", "GatewayNodes")}
     groups = [row["VpcSecurityGroupId"] for row in _instance(account)["VpcSecurityGroups"]]
     found = []
     for group in account.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]:
@@ -96,7 +93,7 @@ def _alone(account: Account, _policy: Policy) -> list[str]:
 
 
 ROWS = (
-    Row("C57", "Only the gateway's nodes and the functions reach the database.", _ways_in),
+    Row("C57", "Only the gateway's nodes reach the database.", _ways_in),
     Row("C58", "The database is not publicly accessible.", _private),
     Row("C64", "The database and every backup are encrypted.", _encrypted),
     Row("C65", "Backups are kept for 14 days.", _retention),

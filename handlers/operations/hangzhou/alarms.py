@@ -1,7 +1,7 @@
 """Each node recovers by itself: ECS moves it to other hardware or restarts it, as its maintenance attribute says.
 
-The cloud watches its nodes itself, so no alarm is written for each. This function makes sure, when a node starts and once an hour,
-that every node of ours is set to recover and that nobody has changed it.
+No alarm can act on a node here. So this function makes sure, when a node starts and once an hour, that every node of ours is set
+to recover and that nobody has changed it; and each minute it reads the status of all nodes (status_check.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from handlers.operations.hangzhou.api import PAGE_ROWS, Nothing, ask, numbered
 from handlers.operations.hangzhou.nodes import running_instances
+from handlers.operations.hangzhou.status_check import StatusEvent, check
 from handlers.operations.journal import Outcome, read_event, report
 from handlers.settings import Deployment
 
@@ -68,7 +69,9 @@ def reconcile(stage: str) -> NodesSetRight:
 
 
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
-    """Called when an instance changes its state, and every hour."""
+    """Called when an instance changes its state, every hour, and each minute to read statuses."""
+    if "period_s" in event:
+        return report(check(read_event(event, StatusEvent)))
     wanted = read_event(event, NodeEvent)
     return report(reconcile(wanted.stage or _stage()))
 

@@ -26,6 +26,11 @@ class _Page(msgspec.Struct, frozen=True):
     secrets: _Secrets = msgspec.field(name="SecretList")
 
 
+def listed_names(prefix: str) -> tuple[str, ...]:
+    """The full names of the secrets whose names begin so."""
+    return tuple(row.name for row in _listed(prefix) if row.name.startswith(prefix))
+
+
 def check(event: RotationEvent, now: datetime) -> SecretsChecked:
     """List the environment's secrets with the date of their last change."""
     rows = [row for row in _listed(event.prefix) if row.name.startswith(event.prefix)]

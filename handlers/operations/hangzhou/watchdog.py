@@ -14,6 +14,7 @@ import msgspec
 
 from handlers.operations.hangzhou.api import Nothing, ask, numbered
 from handlers.operations.hangzhou.nodes import running_nodes
+from handlers.operations.hangzhou.parameters import read_parameter, write_parameter
 from handlers.operations.journal import read_event, report
 from handlers.operations.watchdog import Facts, Target, WatchEvent, decide
 from handlers.settings import Deployment
@@ -86,14 +87,6 @@ class _DatabaseAnswer(msgspec.Struct, frozen=True):
     items: _DatabaseItems = msgspec.field(name="Items", default_factory=_DatabaseItems)
 
 
-class _Parameter(msgspec.Struct, frozen=True):
-    value: str = msgspec.field(name="Value")
-
-
-class _ParameterAnswer(msgspec.Struct, frozen=True):
-    parameter: _Parameter = msgspec.field(name="Parameter")
-
-
 def gather(event: WatchEvent, now: datetime) -> Facts:
     """Ask the cloud for the facts; nothing is changed. `target_group` is the load balancer's id here."""
     return Facts(
@@ -114,7 +107,7 @@ def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     decision = decide(gather(wanted, now))
     if decision.instance:
         # Written first: a crash between the two costs a reboot and never doubles one.
-        _write(wanted.memory, f"{now.isoformat()} {decision.instance}")
+        write_parameter(wanted.memory, f"{now.isoformat()} {decision.instance}")
         ask("ecs", "RebootInstance", Nothing, {"InstanceId": decision.instance})
     return report(decision)
 
@@ -125,7 +118,7 @@ def settings_parameter(stage: str) -> str:
 
 
 def _settings() -> object:
-    text = _read(settings_parameter(Deployment.parse(os.environ).environment))
+    text = read_parameter(settings_parameter(Deployment.parse(os.environ).environment))
     return msgspec.json.decode(text)
 
 
@@ -173,14 +166,6 @@ def _database_status(database: str) -> str:
 def _recall(memory: str) -> datetime | None:
     """When the last reboot was; the parameter holds `<ISO time> <instance>`, or something else before the first."""
     try:
-        return datetime.fromisoformat(_read(memory).partition(" ")[0])
+        return datetime.fromisoformat(read_parameter(memory).partition(" ")[0])
     except ValueError:
         return None
-
-
-def _read(name: str) -> str:
-    return ask("oos", "GetParameter", _ParameterAnswer, {"Name": name}).parameter.value
-
-
-def _write(name: str, value: str) -> None:
-    ask("oos", "UpdateParameter", Nothing, {"Name": name, "Value": value})

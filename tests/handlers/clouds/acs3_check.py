@@ -17,7 +17,7 @@ def signer(headers: Mapping[str, str]) -> str:
 
 
 def refusal(headers: Mapping[str, str], body: bytes, secret: str, used_nonces: set[str]) -> str:
-    """The service's error code for a POST to `/` that this secret did not sign, that is old or replayed; empty when it is right."""
+    """The service's error code for a POST that this secret did not sign, that is old or replayed; empty when it is right."""
     parts = _parts(headers["authorization"].partition(" ")[2])
     signed = parts["SignedHeaders"].split(";")
     if not set(signed) >= REQUIRED or signed != sorted(signed):
@@ -30,7 +30,14 @@ def refusal(headers: Mapping[str, str], body: bytes, secret: str, used_nonces: s
     if headers["x-acs-signature-nonce"] in used_nonces:
         return "SignatureNonceUsed"
     used_nonces.add(headers["x-acs-signature-nonce"])
-    lines = ["POST", "/", "", *(f"{name}:{headers[name]}" for name in signed), "", ";".join(signed)]
+    lines = [
+        headers.get(":method", "POST"),
+        headers.get(":path", "/"),
+        "",
+        *(f"{name}:{headers[name]}" for name in signed),
+        "",
+        ";".join(signed),
+    ]
     canonical = "\n".join([*lines, headers["x-acs-content-sha256"]])
     text = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
     right = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 Answer = Callable[[dict[str, str], bytes], tuple[int, Any]]
-"""(headers in lower case, body) -> (status, what becomes JSON)."""
+"""(headers in lower case, with path and method as `:path` and `:method`; body) -> (status, what becomes JSON)."""
 
 
 @contextmanager
@@ -24,13 +24,16 @@ def serving(answer: Answer) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            status, content = answer({name.lower(): value for name, value in self.headers.items()}, body)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, content = answer({**headers, ":path": self.path, ":method": self.command}, body)
             payload = msgspec.json.encode(content)
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(payload)))
             self.end_headers()
             self.wfile.write(payload)
+
+        do_GET = do_POST  # noqa: N815 - named by the base class
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             pass

@@ -11,19 +11,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from handlers.operations.verify_aws import (
+from handlers.operations.evidence.document import (
     BROKEN,
     HOLDS,
-    ROWS,
     UNSEEN,
     Evidence,
     Finding,
     load_key,
-    main,
     read_signed,
     sign,
     table,
 )
+from handlers.operations.verify_aws import ROWS, main
 from stacks.policy import promises
 
 FINDINGS = (Finding("C58", "Not public.", HOLDS), Finding("C65", "14 days.", BROKEN, ("BackupRetentionPeriod is 13",)))

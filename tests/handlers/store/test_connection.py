@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -138,6 +139,29 @@ def test_a_server_with_another_name_hears_nothing(tmp_path: Path, authority: Aut
         open_connection(_dsn(server.port, tmp_path / "ours.pem"), timeout_s=2)
     server.close()
     assert server.heard == b""
+
+
+@pytest.mark.claim("C57")
+def test_through_a_door_the_certificate_is_still_the_databases(tmp_path: Path, authority: Authority) -> None:
+    """The door passes bytes on; it cannot be the database, and nobody can be the door who has no such certificate."""
+    server = TlsServer(tmp_path, "db.example.com", authority)
+    behind = Dsn(
+        user="gateway",
+        password=PASSWORD,
+        database="d",
+        host="db.example.com",
+        door=f"127.0.0.1:{server.port}",
+        tls=str(tmp_path / "ours.pem"),
+    )
+    with pytest.raises((Error, OSError)):  # it hangs up after the first words
+        open_connection(behind, timeout_s=2)
+    server.close()
+    assert b"user\0gateway\0" in server.heard
+    impostor = TlsServer(tmp_path, "door.example.com", authority)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        open_connection(msgspec.structs.replace(behind, door=f"127.0.0.1:{impostor.port}"), timeout_s=2)
+    impostor.close()
+    assert impostor.heard == b""
 
 
 def test_the_embedded_server_has_no_tls_and_is_refused_where_tls_is_asked_for(

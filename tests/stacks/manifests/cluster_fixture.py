@@ -34,6 +34,7 @@ def cluster(region: str) -> Cluster:
         public_url="https://api.example.com",
         mail_sender="notices@example.com",
         database_host="db.internal",
+        database_door="door.internal",
         ingress_ranges=("10.64.0.0/24", "10.64.1.0/24"),
         database_ranges=("10.64.56.0/26",),
         relay_block="172.20.128.0/17",

@@ -25,7 +25,11 @@ from stacks.manifests.cluster import relay_port
 from tests.stacks.manifests.cluster_fixture import built, of_kind
 
 PROJECT = Path(__file__).parents[3]
-PODS = {"gateway": "10.64.8.2", "provider-alpha": "10.64.32.2", "provider-beta": "10.64.32.6", "relay": "10.64.32.10"}
+PODS = {
+    "gateway": "10.64.8.2", "database-door": "10.64.8.6",
+    "provider-alpha": "10.64.32.2", "provider-beta": "10.64.32.6", "relay": "10.64.32.10",
+}  # fmt: skip
+DOOR = f"{PODS['database-door']}/5432"
 HOST_ALPHA, HOST_OTHER = "93.184.216.34", "93.184.216.40"
 BALANCER, DATABASE, METADATA, AGENT = "10.64.0.9", "10.64.56.9", "169.254.169.254", "169.254.170.23"
 NAMES, API = "10.64.33.53", "172.20.0.1"
@@ -225,22 +229,24 @@ def net() -> Iterator[Cluster]:
         built_cluster.build()
         built_cluster.serve("world", *(f"{address}/{port}" for address, port in WORLD.items()))
         for name, address in PODS.items():
-            if name != "relay":
+            if name not in {"relay", "database-door"}:
                 built_cluster.serve(name, f"{address}/8080", f"{address}/9090")
         built_cluster.start("relay", "-m", "handlers.relay", f"{ALPHA}={HOST_ALPHA}", f"{BETA}={HOST_OTHER}")
-        _wait_for_relay(built_cluster)
+        database = "5432=" + f"{DATABASE}:5432"
+        built_cluster.start("database-door", "-m", "handlers.relay", "--within", "10.64.56.0/26", database)
+        _wait_for(built_cluster, "provider-alpha", PODS["provider-alpha"], f"{PODS['relay']}/{ALPHA}")
+        _wait_for(built_cluster, "world", BALANCER, DOOR)
         yield built_cluster
     finally:
         built_cluster.close()
 
 
-def _wait_for_relay(net: Cluster) -> None:
-    where = f"{PODS['relay']}/{ALPHA}"
+def _wait_for(net: Cluster, name: str, source: str, where: str) -> None:
     for _ in range(100):
-        if net.reach("provider-alpha", PODS["provider-alpha"], where)[where] != "refused":
+        if net.reach(name, source, where)[where] != "refused":
             return
         time.sleep(0.1)
-    pytest.fail("the relay does not answer")
+    pytest.fail(f"{where} does not answer")
 
 
 def check(net: Cluster, name: str, allowed: dict[str, str], forbidden: list[str], source: str = "") -> None:
@@ -268,6 +274,7 @@ def test_a_provider_reaches_its_own_host_and_nothing_else(
             f"{HOST_ALPHA}/443",
             f"{HOST_OTHER}/443",
             f"{DATABASE}/5432",
+            DOOR,
             f"{METADATA}/80",
             f"{API}/443",
             f"{NAMES}/53",
@@ -295,6 +302,7 @@ def test_the_gateway_reaches_the_database_and_the_pods_and_not_the_internet(net:
             f"{API}/443",
             f"{PODS['relay']}/{ALPHA}",
             f"{PODS['provider-alpha']}/9090",
+            DOOR,
         ],
     )
 
@@ -304,6 +312,15 @@ def test_the_relay_reaches_the_internet_and_nothing_inside(net: Cluster) -> None
     inside = [f"{DATABASE}/5432", f"{METADATA}/80", f"{AGENT}/80", f"{API}/443"]
     pods = [f"{PODS['gateway']}/8080", f"{PODS['provider-alpha']}/8080"]
     check(net, "relay", allowed={f"{HOST_ALPHA}/443": f"{HOST_ALPHA}/443"}, forbidden=[*inside, *pods])
+
+
+@pytest.mark.claim("C57")
+def test_the_door_leads_from_its_load_balancer_to_the_database_and_nowhere_else(net: Cluster) -> None:
+    check(net, "world", allowed={DOOR: f"{DATABASE}/5432"}, forbidden=[], source=BALANCER)
+    check(net, "world", allowed={}, forbidden=[DOOR], source=HOST_OTHER)
+    inside = [f"{METADATA}/80", f"{AGENT}/80", f"{API}/443", f"{HOST_ALPHA}/443"]
+    pods = [f"{PODS['gateway']}/8080", f"{PODS['provider-alpha']}/8080", f"{PODS['relay']}/{ALPHA}"]
+    check(net, "database-door", allowed={f"{DATABASE}/5432": f"{DATABASE}/5432"}, forbidden=[*inside, *pods])
 
 
 @pytest.mark.claim("C39")

@@ -11,7 +11,7 @@ import pytest
 
 from handlers.workloads import Kind, workloads
 from stacks.manifests import Document, documents
-from stacks.manifests.cluster import NAME_LABEL
+from stacks.manifests.cluster import NAME_LABEL, POOL_LABEL
 from stacks.policy import PRODUCTION
 from tests.stacks.manifests.cluster_fixture import built, cluster, of_kind, rows
 
@@ -245,13 +245,31 @@ def test_no_two_providers_reach_the_same_host_but_for_the_secret_store() -> None
 
 
 @pytest.mark.claim("C57")
-def test_only_the_gateway_may_reach_the_database() -> None:
+def test_only_the_gateway_and_the_door_may_reach_the_database_and_both_are_in_its_pool() -> None:
     reaching = {
         name
         for name, spec in policies().items()
         if any(5432 in [p["port"] for p in r["ports"]] for r in spec["egress"])
     }
-    assert reaching == {"gateway"}
+    assert reaching == {"gateway", "database-door"}
+    pools = {
+        d["metadata"]["name"]: d["spec"]["template"]["spec"]["nodeSelector"] for d in of_kind(built(), "Deployment")
+    }
+    assert {pools[name][POOL_LABEL] for name in reaching} == {"gateway"}
+    assert {name for name, pool in pools.items() if pool[POOL_LABEL] == "gateway"} == reaching
+
+
+@pytest.mark.claim("C57")
+def test_the_door_is_called_by_load_balancers_alone_and_calls_the_databases_networks_alone() -> None:
+    spec = policies()["database-door"]
+    assert [peer["ipBlock"]["cidr"] for rule in spec["ingress"] for peer in rule["from"]] == [
+        "10.64.0.0/24",
+        "10.64.1.0/24",
+    ]
+    (deployment,) = [d for d in of_kind(built(), "Deployment") if d["metadata"]["name"] == "database-door"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["-m", "handlers.relay", "--within", "10.64.56.0/26", "5432=db.internal:5432"]
+    assert container["env"] == []
 
 
 @pytest.mark.claim("C38")

@@ -26,6 +26,8 @@ class Instance:
     addresses: tuple[str, ...] = ()
     started_at: str = "2026-01-01T00:00Z"
     maintenance: str = "AutoRecover"
+    health: str = "Ok"
+    system_events: tuple[str, ...] = ()
 
 
 @dataclass
@@ -44,9 +46,15 @@ class Account:
     secrets: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     rebooted: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     """Actions that the role does not allow."""
     calls: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    """Values of secrets by full name."""
+    versions: set[tuple[str, str]] = field(default_factory=set)
+    function: Callable[[str, bytes], Any] = lambda _name, _payload: {}
+    """What runs when a function is invoked."""
     page_rows: int = 100
     _nonces: set[str] = field(default_factory=set)
 
@@ -58,6 +66,8 @@ class Account:
         code = refusal(headers, body, KEY_SECRET, self._nonces)
         if code or action in self.refused:
             return (400, {"Code": code}) if code else (403, {"Code": "Forbidden.RAM", "Message": "canary"})
+        if action == "InvokeFunction":
+            return 200, self.function(headers[":path"].split("/")[3], body)
         form = dict(parse_qsl(body.decode()))
         assert form["RegionId"] == "cn-hangzhou"
         method: Callable[[dict[str, str]], Any] = getattr(
@@ -101,6 +111,25 @@ class Account:
         self.rebooted.append(form["InstanceId"])
         return {}
 
+    def _redeploy_instance(self, form: dict[str, str]) -> Any:
+        self.moved.append(form["InstanceId"])
+        return {}
+
+    def _describe_instances_full_status(self, form: dict[str, str]) -> Any:
+        rows = [
+            {
+                "InstanceId": name,
+                "HealthStatus": {"Code": 0, "Name": self.instances[name].health},
+                "ScheduledSystemEventSet": {
+                    "ScheduledSystemEventType": [
+                        {"EventType": {"Code": 1, "Name": event}} for event in self.instances[name].system_events
+                    ]
+                },
+            }
+            for name in self._named(form)
+        ]
+        return {"InstanceFullStatusSet": {"InstanceFullStatusType": rows}, "TotalCount": len(rows)}
+
     def _describe_metric_rule_list(self, form: dict[str, str]) -> Any:
         state = self.alarms.get(form["RuleIds"])
         return {"Alarms": {"Alarm": [{"AlertState": state}] if state else []}}
@@ -142,6 +171,16 @@ class Account:
     def _describe_backups(self, form: dict[str, str]) -> Any:
         rows = [{"BackupId": name, "BackupStartTime": at} for name, at in self.backups.items()]
         return {"TotalRecordCount": str(len(rows)), "Items": {"Backup": self._paged(form, rows)}}
+
+    def _get_secret_value(self, form: dict[str, str]) -> Any:
+        return {"SecretData": self.values[form["SecretName"]]}
+
+    def _put_secret_value(self, form: dict[str, str]) -> Any:
+        version = (form["SecretName"], form["VersionId"])
+        assert version not in self.versions
+        self.versions.add(version)
+        self.values[form["SecretName"]] = form["SecretData"]
+        return {}
 
     def _list_secrets(self, form: dict[str, str]) -> Any:
         rows = [{"SecretName": name, "UpdateTime": at} for name, at in self.secrets.items()]

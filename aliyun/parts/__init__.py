@@ -1,0 +1,1 @@
+"""Pieces of stacks that are pages of their own."""

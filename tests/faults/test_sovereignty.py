@@ -1,0 +1,89 @@
+"""The side-by-side run of both regions' tests, a few of each here; `make sovereignty` runs them all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.claims.canaries import make_canary
+from tests.faults.sovereignty import ALL_TESTS, PROJECT, SMOKE_TESTS, Run, main, places, side_by_side
+from tests.namespaces import Namespace, NoNamespace
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
+SOUND = Run("global", 10, 0, 1, 0, 2, 100, 1_000, 3, ())
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    try:
+        made = Namespace()
+    except NoNamespace as reason:
+        pytest.skip(str(reason))
+    yield made
+    made.close()
+
+
+@pytest.mark.claim("C46", "C47", "C49", "A08")
+def test_a08_tests_of_both_regions_pass_side_by_side_without_a_packet_or_a_word_between_them(
+    capsys: pytest.CaptureFixture[str], namespace: Namespace
+) -> None:
+    assert namespace.packets_away() == 0
+    assert main(["--smoke"]) == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    for region in ("global", "china"):
+        assert f"{region:<7} " in said
+    assert said.count("0 failed") == 2
+    assert said.count("packets away: 0 (of 2 sent on purpose, 2 counted)") == 2
+    assert said.count("the other region's in 0") == 2
+
+
+def test_what_is_run_is_there() -> None:
+    assert [path for path in (*ALL_TESTS, *SMOKE_TESTS) if not (PROJECT / path).exists()] == []
+
+
+def test_packets_of_both_kinds_are_counted_and_loopback_is_not(namespace: Namespace) -> None:
+    here = "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())"
+    namespace.run(sys.executable, "-c", here)
+    assert namespace.packets_away() == 0
+    send = "import socket; socket.socket(socket.{}, socket.SOCK_DGRAM).sendto(b'x', ('{}', 53))"
+    namespace.run(sys.executable, "-c", send.format("AF_INET", "198.51.100.1"))
+    assert namespace.packets_away() == 1
+    namespace.run(sys.executable, "-c", send.format("AF_INET6", "2001:db8:1::1"))
+    assert namespace.packets_away() == 2
+    assert namespace.interfaces() == {"lo", "away", "nothing"}
+
+
+def test_a_canary_is_found_in_any_form_and_anywhere(tmp_path: Path) -> None:
+    canary, other = make_canary(), make_canary()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "plain").write_text(f"x{canary}y")
+    (tmp_path / "hex").write_text(canary.encode().hex())
+    (tmp_path / "wide").write_bytes(canary.encode("utf-16-le"))
+    (tmp_path / "nothing").write_bytes(os.urandom(1_000))
+    files, size, found = places(tmp_path, canary)
+    assert (files, found) == (4, ["deep/plain", "hex", "wide"])
+    assert size > 1_000
+    assert places(tmp_path, other)[2] == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"failed": 1}, {"passed": 0}, {"packets": 1}, {"counted": 1}, {"own": 0}, {"foreign": ("logs/gateway.log",)}],
+)
+def test_each_thing_that_does_not_hold_makes_the_run_unsound(broken: dict[str, object]) -> None:
+    assert SOUND.sound
+    assert not SOUND._replace(**broken).sound  # type: ignore[arg-type]
+
+
+def test_a_test_that_fails_in_a_region_is_told(tmp_path: Path, namespace: Namespace) -> None:
+    assert namespace.packets_away() == 0
+    failing = tmp_path / "test_failing.py"
+    failing.write_text("def test_it() -> None:\n    assert False\n")
+    root = tmp_path / "root"
+    root.mkdir()
+    runs = side_by_side([str(failing)], root, "0")
+    assert [(run.passed, run.failed) for run in runs] == [(0, 1), (0, 1)]
