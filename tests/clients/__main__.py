@@ -156,15 +156,18 @@ def install() -> None:
         (CACHE / "node").mkdir(exist_ok=True)
         install_node = ["npm", "install", "--no-fund", "--no-audit", "--silent", "--prefix", str(CACHE / "node")]
         subprocess.run([*install_node, *NODE], check=True)
-    if not (CACHE / "python" / "bin" / "llm").exists():
-        print("installing the Python clients", file=sys.stderr)
-        venv.create(CACHE / "python", with_pip=True)
-        pip = [str(CACHE / "python" / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, *PYTHON], check=True)
-    if not (CACHE / "aider" / "bin" / "aider").exists():
-        print("installing aider", file=sys.stderr)
-        venv.create(CACHE / "aider", with_pip=True)
-        subprocess.run([str(CACHE / "aider" / "bin" / "python"), "-m", "pip", "install", "--quiet", AIDER], check=True)
+    for name, packages, made in (("python", PYTHON, "llm"), ("aider", (AIDER,), "aider")):
+        if not (CACHE / name / "bin" / made).exists():
+            print(f"installing the clients of {name}", file=sys.stderr)
+            _install_python(CACHE / name, packages)
+
+
+def _install_python(folder: Path, packages: tuple[str, ...]) -> None:
+    """With uv, which finds in seconds which versions go together; pip looks for them for half an hour."""
+    venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], check=True)
+    subprocess.run([str(folder / "bin" / "uv"), "pip", "install", "--quiet", "--python", python, *packages], check=True)
 
 
 @contextmanager
