@@ -247,12 +247,12 @@ def renew(
 
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     """Called every hour; safe to repeat and to interrupt."""
-    deployment = Deployment.parse(os.environ)
+    wanted, deployment = read_event(event, RenewalEvent), Deployment.parse(os.environ)
     done = renew(
         open_secret_keeper(deployment),
         lambda name: open_secret_store(deployment).get(name).reveal(),
         RotationStore(open_pool()),
-        read_event(event, RenewalEvent),
+        wanted,
         datetime.now(UTC),
     )
     answer = report(done)

@@ -18,6 +18,7 @@ from handlers.keys.opening import open_sealed, parse_private_keys
 from handlers.keys.sealing import SealBroken, SealContext, read_header
 from handlers.local.access import LOCAL_TENANT
 from handlers.local.aws import read_secret
+from handlers.local.processes import Child
 from handlers.local.system import DATABASE
 from handlers.store.connection import open_connection
 from handlers.workloads import gateway, workloads
@@ -36,7 +37,7 @@ def held_by(system: RunningSystem, room: str) -> bytes:
     folder = system.local.home.secrets
     held = [read_secret(folder, name) for name in names if (folder / name).exists()]
     assert held
-    child = {"gateway": system.local.gateway, "admin": system.local.admin}.get(room)
+    child = {"gateway": system.local.gateway, "admin": _admin(system)}.get(room)
     if child is not None:
         held += [value.encode() for value in child._environment.values()]
     return b"\n".join(held)
@@ -102,10 +103,10 @@ def test_neither_gateway_nor_admin_nor_rotation_opens_a_provider_key_with_all_th
         assert sealed.encode() in memory, "the gateway's memory was read, so this test can fail"
         assert OWN.encode() not in memory
         private = read_secret(system.local.home.secrets, "seal/openai")
-        assert not any(key in memory or key in memory_of(_admin(system)) for key in own.values())
+        assert not any(key in memory or key in memory_of(_admin(system).pid) for key in own.values())
         assert private not in memory
 
 
-def _admin(system: RunningSystem) -> int:
+def _admin(system: RunningSystem) -> Child:
     assert system.local.admin is not None
-    return system.local.admin.pid
+    return system.local.admin.server
