@@ -27,7 +27,7 @@ from handlers.store.dsn import Dsn
 from handlers.store.logins import read_login
 from handlers.store.pool import Pool
 from handlers.store.rotation import RotationStore
-from tests.acceptance.test_byok import MODEL, Customer, upstream
+from tests.acceptance.test_byok import MODEL, Customer, until, upstream
 from tests.system import CREDENTIAL, RunningSystem, running_system
 
 REFRESH_S, SETTLE_S, RETIRE_S = 1, 4, 8
@@ -174,7 +174,8 @@ def test_everything_that_is_ours_rotates_under_traffic_as_in_a_cloud() -> None:
         assert query(system, "select rolname::text from pg_roles where rolcanlogin and rolname ~ '^(gateway|admin|rotation)'"
                              " order by 1") == [["admin_b"], ["gateway_b"], ["rotation_b"]]  # fmt: skip
         assert customer.ask().status_code == 200
-        assert set(seen) - {CREDENTIAL} == {OWN} | {f"{OWN}-{number}" for number in range(len(traffic.records))}
+        stored = {OWN} | {f"{OWN}-{number}" for number in range(len(traffic.records))}
+        until(lambda: set(seen) - {CREDENTIAL} == stored)  # each was opened, at the least to be tried
         trail = customer.client.get(
             f"{customer.admin}/audit", headers={"authorization": f"Bearer {customer.management}"}
         )
