@@ -108,7 +108,7 @@ def test_c46_the_other_regions_database_is_refused_at_start(cloud: str, region: 
 def test_a_door_of_another_region_is_refused_at_start(
     cloud: str, region: str, host: str, door: str, here: bool
 ) -> None:
-    environment = {
+    environment: dict[str, str] = {
         Variable.CLOUD: cloud,
         Variable.REGION: region,
         Variable.DATABASE_CA: "/etc/ca.pem",
