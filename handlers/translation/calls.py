@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from handlers.errors import FailureClass, InvalidRequest, Unprocessable
-from handlers.translation.adapters.base import WHOLE_BYTES_MAX
 from handlers.translation.adapters.decoding import UNREADABLE
-from handlers.translation.adapters.failures import Failed, classify_error
+from handlers.translation.adapters.failures import Failed
 from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Output, UpstreamRequest
 from handlers.translation.canonical.usage import NO_USAGE, Usage
-from handlers.translation.deliveries import ERROR_BODY_BYTES_MAX
 from handlers.translation.dialects.base import JSON_TYPE
 from handlers.translation.operations.audio import SPEECH_TYPES, Speech, Transcriptions
 from handlers.translation.operations.base import Answered, Operation
@@ -19,6 +17,7 @@ from handlers.translation.operations.embeddings import CohereEmbeddings, GeminiE
 from handlers.translation.operations.images import Images
 from handlers.translation.operations.moderations import Moderations
 from handlers.translation.operations.rerank import Rerank
+from handlers.translation.single_call import SingleCall
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("embeddings", "openai_chat"): OpenaiEmbeddings(),
@@ -60,36 +59,14 @@ def counts_here(asked: Asked) -> bool:
     return asked.operation == "count_tokens" and (asked.dialect, asked.upstream.wire_format) not in _COUNTERS
 
 
-class Call:
+class Call(SingleCall):
     """A `Translation` of one request and one answer."""
 
-    answer: Output | None = None
-    """A call always asks the provider."""
-
     def __init__(self, asked: Asked) -> None:
-        self._asked = asked
         self._operation = find_operation(asked)
-        self._built = self._operation.build(asked)
-        self._body = bytearray()
-        self._status = 0
-        self._headers: Mapping[str, str] = {}
-        self._kind = ""
-        self._failed: Failed | None = None
-        self._answered = Answered(b"")
-        self._received = 0
-        self._ended = False
-        self._ignored_bytes = 0
         self._forwards = isinstance(self._operation, Speech)
-
-    @property
-    def upstream(self) -> UpstreamRequest:
-        """The request to send."""
-        return self._built.upstream
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Dropped or adapted parameters."""
-        return self._built.warnings
+        super().__init__(asked, self._operation.build(asked), is_sound=self._forwards)
+        self._answered = Answered(b"")
 
     @property
     def content_type(self) -> str:
@@ -104,76 +81,33 @@ class Call:
         return self._answered.usage
 
     @property
-    def outcome(self) -> Outcome:
-        """How the attempt ended."""
-        failed = self._failed
-        return Outcome(
-            usage=self.usage,
-            failure=failed.failure if failed else None,
-            upstream_status=self._status,
-            retry_after_ms=failed.retry_after_ms if failed else 0,
-            finish_reason="error" if failed else "stop",
-            param=failed.param if failed else "",
-            semantic=failed is None or (self._forwards and self._received > 0),
-            upstream_model=self._answered.model,
-            ignored_bytes=self._ignored_bytes,
-        )
+    def _is_semantic(self) -> bool:
+        return self._failed is None or (self._forwards and self._received > 0)
 
-    def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """The head of the upstream's answer."""
-        self._status = status
-        self._headers = headers
-        self._kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    @property
+    def _upstream_model(self) -> str:
+        return self._answered.model
 
-    def receive_data(self, data: bytes) -> Output:
-        """The next bytes of the upstream's answer."""
-        if self._ended:
-            self._ignored_bytes += len(data)
-            return NOTHING
-        self._received += len(data)
-        if not self._succeeded():
-            self._body += data[: ERROR_BODY_BYTES_MAX - len(self._body)]
-            return NOTHING
-        if self._received > WHOLE_BYTES_MAX:
-            return self.fail(FailureClass.MALFORMED)
+    def _take(self, data: bytes) -> Output:
         if self._forwards:
             return Output(data, semantic=True) if data else NOTHING
         self._body += data
         return NOTHING
 
-    def receive_eof(self) -> Output:
-        """The upstream's answer is over."""
-        if self._ended:
-            return Output(ended=True)
-        if not self._succeeded():
-            status = self._status if not 200 <= self._status < 300 else 200
-            return self._end(classify_error(status, bytes(self._body), self._headers))
+    def _complete(self) -> Output:
         if not self._received:
             return self.fail(FailureClass.TRUNCATED)
         try:
             self._answered = self._operation.read(bytes(self._body), self._kind, self._asked)
         except (*UNREADABLE, InvalidRequest):
-            failed = classify_error(200, bytes(self._body)) if b'"error"' in self._body[:200] else None
-            return self._end(failed or Failed(FailureClass.MALFORMED))
+            return self._unreadable()
         self._ended = True
         return Output(final=self._answered.body, ended=True)
 
-    def fail(self, failure: FailureClass) -> Output:
-        """The transport failed or a deadline passed."""
-        return Output(ended=True) if self._ended else self._end(Failed(failure))
-
-    def _succeeded(self) -> bool:
-        """A success that carries what was asked for; sound never comes as JSON."""
-        if not 200 <= self._status < 300 or self._kind == "text/html":
-            return False
-        return not (self._forwards and self._kind == JSON_TYPE)
-
     def _end(self, failed: Failed) -> Output:
-        self._ended = True
-        self._failed = failed
         if self._forwards and self._received and self._succeeded():
             self._answered = self._operation.read(b"", self._kind, self._asked)
-        return Output(ended=True)
+        return super()._end(failed)
 
 
 class Estimate:

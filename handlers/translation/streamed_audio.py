@@ -13,20 +13,17 @@ Rules
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import WHOLE_BYTES_MAX, Built
 from handlers.translation.adapters.decoding import UNREADABLE
 from handlers.translation.adapters.failures import Failed, classify_error
-from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Output, UpstreamRequest
+from handlers.translation.canonical.attempt import NOTHING, Asked, Output
 from handlers.translation.canonical.events import ResponseFailed
 from handlers.translation.canonical.usage import NO_USAGE, Usage
-from handlers.translation.deliveries import ERROR_BODY_BYTES_MAX
-from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE
+from handlers.translation.dialects.base import STREAM_TYPE
 from handlers.translation.dialects.openai_chat import DONE, error_fields
 from handlers.translation.framing.sse import FramingError, SseFrame, SseReader, frame_bytes
 from handlers.translation.operations.audio import (
@@ -37,6 +34,7 @@ from handlers.translation.operations.audio import (
     read_usage,
     wants_events,
 )
+from handlers.translation.single_call import SingleCall
 
 _encode = msgspec.json.Encoder().encode
 _ENDS = frozenset({"transcript.text.done", "speech.audio.done"})
@@ -58,40 +56,20 @@ def streams_audio(asked: Asked) -> bool:
     return asked.upstream.wire_format == "openai_chat" and wants_events(asked)
 
 
-class StreamedAudio:
+class StreamedAudio(SingleCall):
     """A `Translation` of one request and a stream of events."""
 
-    answer: ClassVar[Output | None] = None
     content_type: ClassVar[str] = STREAM_TYPE
 
     def __init__(self, asked: Asked) -> None:
-        self._asked = asked
         self._operation = Speech() if asked.operation == "speech" else Transcriptions()
-        self._built: Built = self._operation.build(asked)
+        super().__init__(asked, self._operation.build(asked), is_sound=isinstance(self._operation, Speech))
         self._reader = SseReader()
-        self._status = 0
-        self._headers: Mapping[str, str] = {}
-        self._kind = ""
-        self._body = bytearray()
-        """Of an error, or of a transcript that comes whole."""
         self._sound = b""
         """Plain sound that does not fill three bytes yet, which base64 goes by."""
-        self._received = 0
         self._text: list[str] = []
         self._usage = NO_USAGE
-        self._failed: Failed | None = None
-        self._semantic = self._ended = False
-        self._ignored_bytes = 0
-
-    @property
-    def upstream(self) -> UpstreamRequest:
-        """The request to send."""
-        return self._built.upstream
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Dropped or adapted parameters."""
-        return self._built.warnings
+        self._semantic = False
 
     @property
     def usage(self) -> Usage:
@@ -101,70 +79,27 @@ class StreamedAudio:
         return self._usage
 
     @property
-    def outcome(self) -> Outcome:
-        """How the attempt ended."""
-        failed = self._failed
-        return Outcome(
-            usage=self.usage,
-            failure=failed.failure if failed else None,
-            upstream_status=self._status,
-            retry_after_ms=failed.retry_after_ms if failed else 0,
-            finish_reason="error" if failed else "stop",
-            param=failed.param if failed else "",
-            semantic=self._semantic,
-            ignored_bytes=self._ignored_bytes,
-        )
+    def _is_semantic(self) -> bool:
+        return self._semantic
 
-    def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """The head of the upstream's answer."""
-        self._status = status
-        self._headers = headers
-        self._kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    def receive_data(self, data: bytes) -> Output:
-        """The next bytes of the upstream's answer."""
-        if self._ended:
-            self._ignored_bytes += len(data)
-            return NOTHING
-        self._received += len(data)
-        if not self._succeeded():
-            self._body += data[: ERROR_BODY_BYTES_MAX - len(self._body)]
-            return NOTHING
-        if self._received > WHOLE_BYTES_MAX:
-            return self.fail(FailureClass.MALFORMED)
+    def _take(self, data: bytes) -> Output:
         if self._kind == STREAM_TYPE:
             try:
                 return self._forward(self._reader.receive_data(data))
             except FramingError:
                 return self.fail(FailureClass.MALFORMED)
-        if isinstance(self._operation, Speech):
+        if self._is_sound:
             return self._tell_sound(data)
         self._body += data
         return NOTHING
 
-    def receive_eof(self) -> Output:
-        """The upstream's answer is over."""
-        if self._ended:
-            return Output(ended=True)
-        if not self._succeeded():
-            status = self._status if not 200 <= self._status < 300 else 200
-            return self._end(classify_error(status, bytes(self._body), self._headers))
+    def _complete(self) -> Output:
         if self._kind == STREAM_TYPE:
             last = self._forward([frame for frame in self._reader.receive_eof() if _is_whole(frame)])
             return last if last.ended else self._cut(FailureClass.TRUNCATED, last)
         if not self._received:
             return self.fail(FailureClass.TRUNCATED)
-        return self._sound_ended() if isinstance(self._operation, Speech) else self._tell_whole()
-
-    def fail(self, failure: FailureClass) -> Output:
-        """The transport failed or a deadline passed."""
-        return Output(ended=True) if self._ended else self._end(Failed(failure))
-
-    def _succeeded(self) -> bool:
-        """A success that carries what was asked for; sound never comes as JSON."""
-        if not 200 <= self._status < 300 or self._kind == "text/html":
-            return False
-        return not (isinstance(self._operation, Speech) and self._kind == JSON_TYPE)
+        return self._sound_ended() if self._is_sound else self._tell_whole()
 
     def _forward(self, frames: list[SseFrame]) -> Output:
         data: list[bytes] = []
@@ -222,8 +157,7 @@ class StreamedAudio:
             answered = self._operation.read(body, self._kind, self._asked)
             text = body.decode() if self._kind in TEXT_TYPES else msgspec.json.decode(body)["text"]
         except (*UNREADABLE, KeyError, TypeError):
-            failed = classify_error(200, body) if b'"error"' in body[:200] else None
-            return self._end(failed or Failed(FailureClass.MALFORMED))
+            return self._unreadable()
         self._usage, self._ended, self._semantic = answered.usage, True, True
         delta = frame_bytes(_encode({"type": "transcript.text.delta", "delta": text}))
         done = frame_bytes(_encode({"type": "transcript.text.done", "text": text}))
@@ -235,10 +169,9 @@ class StreamedAudio:
 
     def _end(self, failed: Failed) -> Output:
         """Nothing before content; after it an error event, never a clean end."""
-        self._ended = True
-        self._failed = failed
+        ended = super()._end(failed)
         if not self._semantic:
-            return Output(ended=True)
+            return ended
         told = error_fields(ResponseFailed(failed.failure, failed.retry_after_ms, failed.param))
         return Output(final=frame_bytes(_encode({"type": "error", "error": told})), ended=True)
 
