@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
 from handlers.translation.adapters.anthropic_decoder import AnthropicDecoder
 from handlers.translation.adapters.anthropic_messages import PATH, VERSION
-from handlers.translation.adapters.base import Built, PlainAnswer
+from handlers.translation.adapters.base import Built
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
@@ -17,7 +17,7 @@ from handlers.translation.dialects.anthropic_parse import decode_messages
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.openai_chat_parse import decode_top
 from handlers.translation.framing.sse import frame_bytes
-from handlers.translation.passthrough.base import Draft
+from handlers.translation.passthrough.base import Draft, Relay
 
 # Betas that keep something at the provider; never under shared credentials.
 STATEFUL_BETAS = ("files-api", "skills", "code-execution", "message-batches", "mcp-client")
@@ -25,11 +25,8 @@ _encode = msgspec.json.Encoder().encode
 _NULL = msgspec.Raw(b"null")
 
 
-class MessagesRelay:
+class MessagesRelay(Relay):
     """The format's own edits."""
-
-    model_key: ClassVar[str] = "model"
-    holds_last: ClassVar[bool] = False
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream and cap are ours to set; fields that steered the gateway go no further."""
@@ -55,16 +52,6 @@ class MessagesRelay:
     def decoder(self, *, streams: bool, prompt_tokens: int) -> AnthropicDecoder:
         """Observes the answer."""
         return AnthropicDecoder(streams=streams, prompt_tokens=prompt_tokens)
-
-    def read_plain(self, body: bytes) -> PlainAnswer | None:
-        """Never: its answers are lists of typed parts."""
-        del body
-        return None
-
-    def is_hidden(self, decoder: AnthropicDecoder, draft: Draft) -> bool:
-        """Nothing is."""
-        del decoder, draft
-        return False
 
     def patch(self, raw: bytes) -> bytes:
         """`web_fetch_requests` joined `web_search_requests` later, and clients require both."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -32,41 +33,43 @@ class Draft(msgspec.Struct, frozen=True):
     """The parsed request, where it had to be parsed."""
 
 
-class Relay(Protocol):
+class Relay(ABC):
     """One format that passes through."""
 
-    model_key: ClassVar[str]
+    model_key: ClassVar[str] = "model"
     """The field of an answer that names the model."""
-    holds_last: ClassVar[bool]
+    holds_last: ClassVar[bool] = False
     """There is no end marker: the frame that may be the last is held back until the next one, or the end, has come."""
 
+    @abstractmethod
     def draft(self, asked: Asked) -> Draft:
         """The client's body with what must differ upstream.
 
         Raises:
             InvalidRequest: a field is wrong.
         """
-        ...
 
+    @abstractmethod
     def decoder(self, *, streams: bool, prompt_tokens: int) -> JsonDecoder:
         """Observes the answer."""
-        ...
 
-    def read_plain(self, body: bytes) -> PlainAnswer | None:
+    def read_plain(self, data: bytes) -> PlainAnswer | None:
         """A whole answer, if one look at it is enough; None: it takes the decoder."""
-        ...
+        del data
+        return None
 
     def is_hidden(self, decoder: Any, draft: Draft) -> bool:
         """Whether the frame just read is none of the client's business."""
-        ...
+        del decoder, draft
+        return False
 
     def patch(self, raw: bytes) -> bytes:
         """A frame or body that reports usage, with what today's clients require and older providers leave out."""
-        ...
+        return raw
 
     def closing(self) -> bytes:
-        """The end marker, for providers that leave it out."""
-        ...
+        """The end marker, for providers that leave it out; empty where an answer without its last event is cut."""
+        return b""
 
 
 @lru_cache(maxsize=16)

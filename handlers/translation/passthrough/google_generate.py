@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
-from handlers.translation.adapters.base import Built, PlainAnswer
+from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.gemini import method_path
 from handlers.translation.adapters.gemini_decoder import GeminiDecoder
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
@@ -14,13 +14,13 @@ from handlers.translation.canonical.estimate import MEDIA_TOKENS, MESSAGE_TOKENS
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.google_fields import ContentField, GenerateFields
 from handlers.translation.dialects.google_parse import decode_generate
-from handlers.translation.passthrough.base import Draft
+from handlers.translation.passthrough.base import Draft, Relay
 
 _GATEWAY_FIELDS = ("model", "models", "provider", "route", "session_id", "sessionId", "trace")
 _encode = msgspec.json.Encoder().encode
 
 
-class GenerateRelay:
+class GenerateRelay(Relay):
     """The format's own edits."""
 
     model_key: ClassVar[str] = "modelVersion"
@@ -49,24 +49,6 @@ class GenerateRelay:
     def decoder(self, *, streams: bool, prompt_tokens: int) -> GeminiDecoder:
         """Observes the answer."""
         return GeminiDecoder(streams=streams, prompt_tokens=prompt_tokens)
-
-    def read_plain(self, body: bytes) -> PlainAnswer | None:
-        """Never: its answers are lists of typed parts."""
-        del body
-        return None
-
-    def is_hidden(self, decoder: Any, draft: Draft) -> bool:
-        """Nothing is."""
-        del decoder, draft
-        return False
-
-    def patch(self, raw: bytes) -> bytes:
-        """Nothing is required that providers leave out."""
-        return raw
-
-    def closing(self) -> bytes:
-        """There is no end marker."""
-        return b""
 
 
 def _estimate(fields: GenerateFields) -> int:

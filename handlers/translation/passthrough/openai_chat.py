@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from handlers.translation.dialects.openai_chat import DONE
 from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, CallField, ChatFields, MessageField
 from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
 from handlers.translation.passthrough.adapted_messages import adapt_messages
-from handlers.translation.passthrough.base import Draft
+from handlers.translation.passthrough.base import Draft, Relay
 from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
 from handlers.translation.passthrough.known_settings import KnownSettings, Settings, Terms, terms_of
 from handlers.translation.passthrough.plain_messages import PlainCall, PlainMessage, decode_plain
@@ -34,11 +34,8 @@ KnownBody = tuple[Settings, RawMessages, list[PlainMessage]]
 """What is known of a body: its settings, the messages to send, and these decoded."""
 
 
-class ChatRelay:
+class ChatRelay(Relay):
     """The format's own edits."""
-
-    model_key: ClassVar[str] = "model"
-    holds_last: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._known = KnownSettings()
@@ -78,10 +75,6 @@ class ChatRelay:
     def is_hidden(self, decoder: OpenaiChatDecoder, draft: Draft) -> bool:
         """The usage chunk that only we asked for."""
         return decoder.usage_only and not draft.include_usage
-
-    def patch(self, raw: bytes) -> bytes:
-        """Nothing is required that providers leave out."""
-        return raw
 
     def closing(self) -> bytes:
         """The end marker."""

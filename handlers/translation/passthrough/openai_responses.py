@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
-from handlers.translation.adapters.base import Built, PlainAnswer
+from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_parameters import drop_parameters
 from handlers.translation.adapters.openai_responses import PATH
 from handlers.translation.adapters.responses_decoder import ResponsesDecoder
@@ -18,7 +18,7 @@ from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.openai_chat_parse import decode_top
 from handlers.translation.dialects.responses_fields import GATEWAY_FIELDS, ItemField, ResponsesFields
 from handlers.translation.dialects.responses_parse import decode_responses
-from handlers.translation.passthrough.base import Draft
+from handlers.translation.passthrough.base import Draft, Relay
 
 _encode = msgspec.json.Encoder().encode
 _INPUT_DETAILS = re.compile(rb'"input_tokens_details"\s*:\s*\{(?=\s*")')
@@ -27,11 +27,8 @@ _NULL = msgspec.Raw(b"null")
 _KEPT_IDS = ("rs_", "msg_", "fc_")
 
 
-class ResponsesRelay:
+class ResponsesRelay(Relay):
     """The format's own edits."""
-
-    model_key: ClassVar[str] = "model"
-    holds_last: ClassVar[bool] = False
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream, cap and store are ours to set; fields that steered the gateway go no further."""
@@ -65,25 +62,11 @@ class ResponsesRelay:
         """Observes the answer."""
         return ResponsesDecoder(streams=streams, prompt_tokens=prompt_tokens)
 
-    def read_plain(self, body: bytes) -> PlainAnswer | None:
-        """Never: its answers are lists of typed parts."""
-        del body
-        return None
-
-    def is_hidden(self, decoder: ResponsesDecoder, draft: Draft) -> bool:
-        """Nothing is."""
-        del decoder, draft
-        return False
-
     def patch(self, raw: bytes) -> bytes:
         """`cache_write_tokens` joined the details of the input later, and clients require it."""
         if b'"cache_write_tokens"' in raw:
             return raw
         return _INPUT_DETAILS.sub(rb'"input_tokens_details":{"cache_write_tokens":0,', raw)
-
-    def closing(self) -> bytes:
-        """There is no end marker to add: without its last event an answer is cut."""
-        return b""
 
 
 def _detach(body: dict[str, Any], fields: ResponsesFields) -> list[str]:
