@@ -69,7 +69,8 @@ def test_a81_a_crowd_after_a_restart_is_one_question_for_each_account(place: Pla
         assert asyncio.run(crowd(gateway.port, keys)) == {200: CROWD}, "nobody is refused, whoever comes first"
         cold = transactions(place.system) - before
         spans = (time.monotonic() - started) / STATISTICS_S
-    allowed = 3 * idle * spans + 12 * ACCOUNTS + 0.1 * CROWD
+    # What goes on anyway; a key, its account, its own provider keys and growing leases; and the batches of settling.
+    allowed = 3 * idle * spans + 20 * ACCOUNTS + 0.1 * CROWD
     assert cold < min(allowed, CROWD), f"{cold} transactions for {CROWD} requests, {idle} in an idle span"
 
 
@@ -95,14 +96,15 @@ def test_a72_two_tenants_with_everything_alike_share_nothing(place: Place) -> No
         assert again.status_code == 409, "its own is"
         ids.append(answer.headers["x-request-id"])
     assert len(place.upstream.received) == before + 2, "each asked the provider for itself: no answer is shared"
-    for key, own, other in ((keys[0], ids[0], ids[1]), (keys[1], ids[1], ids[0])):
-        assert _generation(system, key, own) == 200
-        assert _generation(system, key, other) == 404
+    for key, own in zip(keys, ids, strict=True):
+        assert _generation(system, key, own, patience_s=10) == 200
+    for key, other in zip(keys, reversed(ids), strict=True):
+        assert _generation(system, key, other, patience_s=0) == 404
 
 
-def _generation(system: RunningSystem, key: str, request_id: str) -> int:
+def _generation(system: RunningSystem, key: str, request_id: str, *, patience_s: float) -> int:
     """The status of the answer about a request, once its row is settled."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patience_s
     while True:
         answer = httpx.get(f"{system.url}/v1/generation?id={request_id}", headers={"Authorization": f"Bearer {key}"})
         if answer.status_code == 200 or time.monotonic() > deadline:

@@ -65,10 +65,11 @@ def test_the_trail_tells_what_must_not_come_back(database: Database, store: Oper
         "update therouter.tenant set retention_days = 7, state = 'frozen' where tenant_id = :t", t=tenant.tenant_id
     )
     entries = gone(store, database)
-    assert entries == [
+    assert entries[:5] == [
         f"key {tenant.key_id}", f"byok {record}", f"byok-off {other}", f"role {tenant.user_id} viewer",
-        f"user {tenant.user_id} removed", f"retention {tenant.tenant_id} 7", f"tenant {tenant.tenant_id} frozen",
+        f"user {tenant.user_id} removed",
     ]  # fmt: skip
+    assert sorted(entries[5:]) == [f"retention {tenant.tenant_id} 7", f"tenant {tenant.tenant_id} frozen"]  # one change
 
 
 def test_a_key_sealed_anew_is_no_reason_to_disable_it(

@@ -175,9 +175,9 @@ def test_the_embedded_server_has_no_tls_and_is_refused_where_tls_is_asked_for(
 
 
 def test_the_socket_has_no_delay_and_notices_dead_peers(database: Database) -> None:
-    local = database.dsn("site")
+    local = database.dsn("gateway")
     dsn = Dsn(
-        user="site",
+        user=local.user,
         password=local.password,
         database=local.database,
         host="127.0.0.1",
