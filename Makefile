@@ -4,7 +4,8 @@ REGION ?= global
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-WORKERS ?= auto
+# One more than there are processors: many tests wait for processes, clocks and disks.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 ROUNDS ?= 3
 .DEFAULT_GOAL := help
 .PHONY: help setup up test check format unit faults sovereignty bench browser claims clients lock clean

@@ -92,7 +92,9 @@ def test_endpoints_have_live_figures(system: RunningSystem, key: str) -> None:
     assert 0 < row["latency_last_5m"]["p50"] < 10, "seconds"
 
 
-def test_metrics_tell_of_strain_and_of_what_is_broken(system: RunningSystem) -> None:
+def test_metrics_tell_of_strain_and_of_what_is_broken(system: RunningSystem, key: str) -> None:
+    assert ask(system, key, text="{{play status code=500}}").status_code == 502
+    assert ask(system, key, text="{{play well n=20 delay_ms=10}}", stream=True).status_code == 200
     text = httpx.get(f"{system.url}/metrics").text
     for name in ("therouter_output_tokens_per_second_count{", "therouter_failed_attempts_total{"):
         assert f"\n{name}provider=" in text
