@@ -48,6 +48,7 @@ def test_metrics_are_for_this_machine_and_the_operators_listener(
         room = gateway_over(database, tmp_path / "spool")
         public = await room.start("127.0.0.1:0", "127.0.0.1:0")
         operator = room.operator_address
+        await room.revocation.poll()  # ready is who has heard from the database; it asks by itself a moment later
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"http://{public}/metrics")).status_code == 200
             monkeypatch.setattr(room, "is_local", lambda _: False)
