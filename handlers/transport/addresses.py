@@ -59,7 +59,30 @@ async def connect(factory: Callable[[], asyncio.Protocol], address: str) -> None
     if path:
         await loop.create_unix_connection(factory, path)
     else:
-        await loop.create_connection(factory, host, port)
+        await dial(factory, host, port)
+
+
+async def dial(
+    factory: Callable[[], asyncio.Protocol], host: str, port: int, *, ssl: tls.SSLContext | None = None
+) -> None:
+    """Connect to the first of a host's addresses that answers; with `ssl`, its name is verified. Raises OSError or ValueError.
+
+    Names are looked up here and not within `create_connection`: there, a look-up that outlives its caller tells its failure
+    to the loop, as nobody's.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    error: OSError = ConnectionRefusedError()
+    for address in dict.fromkeys(str(row[4][0]) for row in found):
+        try:
+            await loop.create_connection(factory, address, port, ssl=ssl, server_hostname=host if ssl else None)
+        except tls.SSLError:
+            raise  # somebody answered, and is not whom we called
+        except OSError as failed:
+            error = failed
+        else:
+            return
+    raise error
 
 
 def widen(transport: asyncio.BaseTransport) -> None:

@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Protocol
 
 from handlers.errors import FailureClass
+from handlers.transport.addresses import dial
 from handlers.transport.client_connection import UpstreamConnection
 from handlers.transport.limits import CallDeadlines, ClientLimits
 from handlers.transport.requests import RequestHead, split_origin
@@ -257,14 +258,8 @@ class UpstreamPool:
     async def connect(self, connection: UpstreamConnection) -> None:
         """Resolve, connect and shake hands. Raises OSError or ValueError."""
         origin = connection.origin
-        loop = asyncio.get_running_loop()
-        if origin.encrypted:
-            context = self._ssl_context or self._create_context()
-            await loop.create_connection(
-                lambda: connection, origin.host, origin.port, ssl=context, server_hostname=origin.host
-            )
-        else:
-            await loop.create_connection(lambda: connection, origin.host, origin.port)
+        context = (self._ssl_context or self._create_context()) if origin.encrypted else None
+        await dial(lambda: connection, origin.host, origin.port, ssl=context)
 
     def _create_context(self) -> tls.SSLContext:
         self._ssl_context = context = tls.create_default_context()

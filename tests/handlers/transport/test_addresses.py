@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from handlers.transport.addresses import Address, bound_address, connect, listen, notice_silent_loss, parse_address
+from handlers.transport.addresses import (
+    Address,
+    bound_address,
+    connect,
+    dial,
+    listen,
+    notice_silent_loss,
+    parse_address,
+)
 from tests.handlers.transport.recorders import eventually, run
+from tests.namespaces import Namespace, NoNamespace
 
 
 @pytest.mark.parametrize(
@@ -81,3 +94,64 @@ def test_a_busy_port_is_an_os_error() -> None:
         server.close()
 
     run(main())
+
+
+class Closing(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def test_the_first_address_of_a_host_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async def resolve(host: str, port: int, **_: Any) -> list[Any]:
+            assert host == "pod.example"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+        server = await listen(Closing, "127.0.0.1:0")
+        port = int(bound_address(server).rpartition(":")[2])
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        for addresses in (["127.0.0.2", "127.0.0.1"], ["127.0.0.1"]):  # noqa: B007 the resolver reads it
+            await dial(Closing, "pod.example", port)
+        for addresses in (["127.0.0.2", "127.0.0.3"], []):  # noqa: B007 the resolver reads it
+            with pytest.raises(ConnectionRefusedError):
+                await dial(Closing, "pod.example", port)
+        server.close()
+        await asyncio.sleep(0.01)
+
+    run(main())
+
+
+IMPATIENT = """
+import asyncio, sys, time
+from handlers.transport.addresses import dial
+from tests.handlers.transport.recorders import run
+
+async def main():
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(0.1):
+            await dial(asyncio.Protocol, "nowhere.example", 443)
+    except TimeoutError:
+        assert time.monotonic() - started < 0.9
+        await asyncio.sleep(1.5)
+        print("impatient")
+
+run(main())
+"""
+
+
+def test_a_look_up_that_outlives_its_caller_troubles_nobody() -> None:
+    """Asked of a real resolver that never answers: it gives up a second after the question."""
+    try:
+        namespace = Namespace()
+    except NoNamespace as reason:
+        pytest.skip(str(reason))
+    try:
+        done = subprocess.run(
+            namespace.command([sys.executable, "-c", IMPATIENT]), env={**os.environ, "RES_OPTIONS": "timeout:1 attempts:1"},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, "impatient\n"), done.stderr
+        assert namespace.packets_away() > 0, "the resolver was asked"
+    finally:
+        namespace.close()
