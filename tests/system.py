@@ -18,6 +18,7 @@ from handlers.local.access import Access
 from handlers.local.aws import read_secret
 from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
+from tests.acceptance.cast import PLAYED, REGION
 
 CANARY = os.environ.get("THEROUTER_TEST_CANARY", "")
 """What only this region's run is told (tests/faults/sovereignty.py)."""
@@ -68,12 +69,13 @@ class RunningSystem:
 def running_system(
     addresses: Mapping[str, str],
     *,
-    region: str = "global",
+    region: str = REGION,
     log_level: str = "info",
     secrets_refresh_s: int = 60,
     sign_in: bool = False,
 ) -> Iterator[RunningSystem]:
     """Start everything with these providers (slug -> base URL of the upstream that plays them); stop it at the end."""
+    assert region in PLAYED, f"a run of {REGION} starts no system of {region}"
     # Short and passable: the database's own user has to get to its sockets.
     root = Path(tempfile.mkdtemp(prefix="tr-", dir=KEPT or "/tmp"))
     root.chmod(0o711)

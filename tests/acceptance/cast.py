@@ -1,7 +1,8 @@
 """Who plays in the acceptance tests, by region: two providers, a model of each, and what only one region has.
 
-`THEROUTER_TEST_REGION=china` plays the tests with mainland providers; tests of what no mainland endpoint does (another wire format,
-embeddings, one model at two providers) are the global region's and are marked `global_alone`.
+`THEROUTER_TEST_REGION=china` plays the tests with mainland providers, and then nothing starts a system of the global region; tests of
+what no mainland endpoint does (another wire format, embeddings, one model at two providers) are the global region's and are marked
+`global_alone`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ CASTS = {
     ),
 }
 REGION = os.environ.get("THEROUTER_TEST_REGION", "global")
+PLAYED = (REGION,) if "THEROUTER_TEST_REGION" in os.environ else tuple(CASTS)
+"""Regions whose systems may be started: that of a run of one region (tests/faults/sovereignty.py), or both."""
 CAST = CASTS[REGION]
 OTHER = CASTS["china" if REGION == "global" else "global"]
 global_alone = pytest.mark.skipif(REGION != "global", reason="no mainland endpoint does what this test is about")

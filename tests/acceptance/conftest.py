@@ -20,7 +20,7 @@ def upstream() -> Iterator[ScriptedUpstream]:
 @pytest.fixture(scope="session")
 def system(upstream: ScriptedUpstream) -> Iterator[RunningSystem]:
     addresses = dict.fromkeys(CAST.providers, f"{upstream.url}/v1")
-    with running_system(addresses, region=CAST.region) as running:
+    with running_system(addresses) as running:
         yield running
 
 

@@ -95,7 +95,7 @@ class Customer:
 def test_requests_go_out_under_the_customers_own_key_and_only_under_it() -> None:
     with (
         upstream() as (address, seen),
-        running_system({CAST.first: address}, region=CAST.region) as system,
+        running_system({CAST.first: address}) as system,
         closing(Customer(system, seen)) as customer,
     ):
         assert customer.credential() == CREDENTIAL

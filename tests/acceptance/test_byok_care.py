@@ -86,7 +86,7 @@ class Administrator:
 def test_a_stored_key_is_tried_and_the_providers_words_stay_with_the_provider() -> None:
     with (
         upstream() as (address, seen),
-        running_system({CAST.first: address}, region=CAST.region) as system,
+        running_system({CAST.first: address}) as system,
         closing(Administrator(system)) as me,
     ):
         records = {word: me.store(f"{word}-key-of-a-customer") for word in ANSWERS}

@@ -22,6 +22,7 @@ from handlers.local.processes import Child
 from handlers.local.system import DATABASE
 from handlers.store.connection import open_connection
 from handlers.workloads import gateway, workloads
+from tests.acceptance.cast import CAST
 from tests.acceptance.test_byok import Customer, until, upstream
 from tests.system import RunningSystem, running_system
 
@@ -31,8 +32,8 @@ _TEXT = re.compile(rb"[A-Za-z0-9_+/=-]{16,}")
 
 def held_by(system: RunningSystem, room: str) -> bytes:
     """Every secret in the row of a workload, its variables, and what its memory holds now."""
-    catalog = load_catalog("global", enabled=frozenset({"openai"}))
-    rows = (gateway(catalog.providers.values()), *workloads("global", catalog.providers))
+    catalog = load_catalog(CAST.region, enabled=frozenset({CAST.first}))
+    rows = (gateway(catalog.providers.values()), *workloads(CAST.region, catalog.providers))
     (names,) = {row.secrets for row in rows if row.name == room}
     folder = system.local.home.secrets
     held = [read_secret(folder, name) for name in names if (folder / name).exists()]
@@ -77,15 +78,15 @@ def memory_of(pid: int) -> bytes:
 def test_neither_gateway_nor_admin_nor_rotation_opens_a_provider_key_with_all_that_they_hold() -> None:
     with (
         upstream() as (address, seen),
-        running_system({"openai": address}) as system,
+        running_system({CAST.first: address}) as system,
         closing(Customer(system, seen)) as customer,
     ):
-        record = customer.manage("POST", "/byok", {"provider": "openai", "key": OWN})["record_id"]
+        record = customer.manage("POST", "/byok", {"provider": CAST.first, "key": OWN})["record_id"]
         until(lambda: customer.credential() == OWN)
         with closing(open_connection(system.local.postgres.superuser(DATABASE), timeout_s=10)) as connection:
             ((sealed,),) = connection.run("select sealed from therouter.byok_key") or []
-        place = SealContext("global", "local", "openai", str(LOCAL_TENANT), record)
-        own = parse_private_keys(read_secret(system.local.home.secrets, "seal/openai"))
+        place = SealContext(CAST.region, "local", CAST.first, str(LOCAL_TENANT), record)
+        own = parse_private_keys(read_secret(system.local.home.secrets, f"seal/{CAST.first}"))
         assert open_sealed(own, sealed, place) == OWN.encode(), "the pod's key opens it, so this test can fail"
         version = read_header(sealed).version
         tried = 0
@@ -102,7 +103,7 @@ def test_neither_gateway_nor_admin_nor_rotation_opens_a_provider_key_with_all_th
         memory = memory_of(system.local.gateway.pid)
         assert sealed.encode() in memory, "the gateway's memory was read, so this test can fail"
         assert OWN.encode() not in memory
-        private = read_secret(system.local.home.secrets, "seal/openai")
+        private = read_secret(system.local.home.secrets, f"seal/{CAST.first}")
         assert not any(key in memory or key in memory_of(_admin(system).pid) for key in own.values())
         assert private not in memory
 

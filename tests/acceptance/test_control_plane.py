@@ -17,11 +17,13 @@ import msgspec
 import pytest
 
 from handlers.local.access import LOCAL_EMAIL, LOCAL_USER
+from tests.acceptance.cast import CAST
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
 pytestmark = [pytest.mark.xdist_group("control plane"), pytest.mark.timeout(300)]
-MODEL = "openai/gpt-4o-mini"
+MODEL = CAST.first_model
+OTHERS = f"{CAST.second_model.partition('/')[0]}/*"
 EVERYWHERE_S = 20.0
 """Changes are promised within five seconds; the rest is for a busy machine."""
 T = TypeVar("T")
@@ -81,7 +83,7 @@ class Person:
 @pytest.fixture(scope="module")
 def person() -> Iterator[Person]:
     with ScriptedUpstream() as upstream:
-        addresses = {"openai": f"{upstream.url}/v1", "anthropic": f"{upstream.url}/v1"}
+        addresses = dict.fromkeys((CAST.first, CAST.second), f"{upstream.url}/v1")
         with running_system(addresses, sign_in=True) as system, httpx.Client(trust_env=False, timeout=30) as client:
             person = Person(system, client)
             arrival = person.sign_in()
@@ -104,8 +106,8 @@ def test_a_key_is_shown_once_listed_changed_and_revoked(person: Person) -> None:
     for path in ("/keys", f"/keys/{key_id}", "/audit", "/account/export"):
         assert key not in person.send("GET", path).text, path
     assert key_id in {row["hash"] for row in person.ask("GET", "/keys")["data"]}
-    changed = person.ask("PATCH", f"/keys/{key_id}", {"name": "renamed", "models": ["anthropic/*"]})["data"]
-    assert (changed["name"], changed["models"]) == ("renamed", ["anthropic/*"])
+    changed = person.ask("PATCH", f"/keys/{key_id}", {"name": "renamed", "models": [OTHERS]})["data"]
+    assert (changed["name"], changed["models"]) == ("renamed", [OTHERS])
     assert until(lambda: person.infer(key).status_code, lambda status: status == 400) == 400
     person.ask("PATCH", f"/keys/{key_id}", {"models": []})
     assert until(lambda: person.infer(key).status_code, lambda status: status == 200) == 200
@@ -130,7 +132,7 @@ def test_a_key_expires_by_itself(person: Person) -> None:
 
 
 LIMITS: list[tuple[dict[str, object], int, str]] = [
-    ({"models": ["anthropic/*"]}, 400, "constraint_filtered"),
+    ({"models": [OTHERS]}, 400, "constraint_filtered"),
     ({"ip_ranges": ["203.0.113.0/24"]}, 403, "ip_not_allowed"),
     ({"ip_ranges": ["203.0.113.0/24", "127.0.0.0/8"]}, 200, ""),
     ({"requests_per_minute": 0}, 429, ""),

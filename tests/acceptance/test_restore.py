@@ -29,6 +29,7 @@ from handlers.settings import Variable
 from handlers.store.connection import open_connection
 from handlers.store.operations import OperationsStore
 from handlers.store.pool import Pool
+from tests.acceptance.cast import CAST
 from tests.handlers.store.world import Tenant, new_request_id, usage_line
 from tests.system import RunningSystem, running_system
 
@@ -73,7 +74,7 @@ class Keeper:
     def operate(self) -> None:
         """What the schedules do: purge, and seal the trail."""
         secrets = self.local.home.secrets
-        sealer = Sealer("global", parse_signing_key(read_secret(secrets, "audit/checkpoint")))
+        sealer = Sealer(CAST.region, parse_signing_key(read_secret(secrets, "audit/checkpoint")))
         password = read_secret(secrets, "database/operations").decode()
         pool = Pool(self.local.postgres.dsn("operations", password, DATABASE), connections_max=1)
         try:
@@ -120,12 +121,12 @@ def knocking(keeper: Keeper, keys: dict[str, str]) -> Iterator[Counter[tuple[str
 @pytest.mark.timeout(400)
 @pytest.mark.claim("C10", "C68")
 def test_what_was_revoked_and_purged_stays_so_when_an_old_database_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running_system({"openai": CLOSED}) as system:
+    with running_system({CAST.first: CLOSED}) as system:
         local, home = system.local, system.local.home
         monkeypatch.setenv(Variable.DIARY, str(home.diary))
         kept, revoked = system.new_key("kept"), system.new_key("revoked")
         keeper = Keeper(system, kept[9:25])
-        record = keeper.manage("POST", "/byok", {"provider": "openai", "key": "a-provider-key"})["record_id"]
+        record = keeper.manage("POST", "/byok", {"provider": CAST.first, "key": "a-provider-key"})["record_id"]
         keeper.use_three_days_ago()
         assert (keeper.status(kept), keeper.status(revoked)) == (200, 200)
 

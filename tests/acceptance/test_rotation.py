@@ -27,16 +27,18 @@ from handlers.store.dsn import Dsn
 from handlers.store.logins import read_login
 from handlers.store.pool import Pool
 from handlers.store.rotation import RotationStore
+from tests.acceptance.cast import CAST, CASTS, PLAYED
 from tests.acceptance.test_byok import MODEL, Customer, until, upstream
 from tests.system import CREDENTIAL, RunningSystem, running_system
 
 REFRESH_S, SETTLE_S, RETIRE_S = 1, 4, 8
 PATIENCE_S = 90.0
-ROTATED = ("keys/mint", "seal/openai", "wire/openai", "database/gateway", "database/admin", "database/rotation")
+SEAL, WIRE = f"seal/{CAST.first}", f"wire/{CAST.first}"
+ROTATED = ("keys/mint", SEAL, WIRE, "database/gateway", "database/admin", "database/rotation")
 ALL_STEPS = {
     "keys/mint:announce", "keys/mint:use",
-    "seal/openai:prepare", "seal/openai:publish", "seal/openai:retire",
-    "wire/openai:prepare", "wire/openai:use", "wire/openai:retire",
+    *(f"{SEAL}:{step}" for step in ("prepare", "publish", "retire")),
+    *(f"{WIRE}:{step}" for step in ("prepare", "use", "retire")),
     *(f"database/{role}:{step}" for role in ("gateway", "admin", "rotation") for step in ("use", "close")),
 }  # fmt: skip
 OWN = "own-provider-key-of-a-customer"
@@ -106,7 +108,7 @@ class Traffic:
 
     def _store_key(self, client: httpx.Client) -> httpx.Response:
         """Sealed to whatever the admin room seals to at the moment, and used from then on."""
-        answer = self._manage(client, "POST", "/byok", {"provider": "openai", "key": f"{OWN}-{len(self.records)}"})
+        answer = self._manage(client, "POST", "/byok", {"provider": CAST.first, "key": f"{OWN}-{len(self.records)}"})
         if answer.status_code < 300:
             self.records.append(answer.json()["record_id"])
         return answer
@@ -133,13 +135,13 @@ def test_everything_that_is_ours_rotates_under_traffic_as_in_a_cloud() -> None:
     """By the clock of each process alone: nobody is told and nobody starts again."""
     with (
         upstream() as (address, seen),
-        running_system({"openai": address}, secrets_refresh_s=REFRESH_S) as system,
+        running_system({CAST.first: address}, secrets_refresh_s=REFRESH_S) as system,
         closing(Customer(system, seen)) as customer,
     ):
         assert system.local.aws is not None
         variables = system.local.aws.variables()
         values, keeper = AwsSecretStore(ENVIRONMENT, variables), AwsKeeper(ENVIRONMENT, variables)
-        first = customer.manage("POST", "/byok", {"provider": "openai", "key": OWN})["record_id"]
+        first = customer.manage("POST", "/byok", {"provider": CAST.first, "key": OWN})["record_id"]
         pids = {child.name: child.pid for child in system.local.children()}
         taken: set[str] = set()
         with Traffic(customer) as traffic:
@@ -165,10 +167,10 @@ def test_everything_that_is_ours_rotates_under_traffic_as_in_a_cloud() -> None:
         # Each new version is in use, and nothing of the old one is left.
         assert {key[7] for key in traffic.new_keys} == {"1", "2"}
         assert {child.name: child.pid for child in system.local.children()} == pids
-        assert query(system, "select distinct key_version from therouter.byok_key where provider = 'openai'") == [[2]]
-        assert parse_public_keys(values.get("seal/public").reveal())["openai"].version == 2
+        assert query(system, "select distinct provider, key_version from therouter.byok_key") == [[CAST.first, 2]]
+        assert parse_public_keys(values.get("seal/public").reveal())[CAST.first].version == 2
         with pytest.raises(SecretMissing):
-            values.get("seal/openai", Stage.PREVIOUS)
+            values.get(SEAL, Stage.PREVIOUS)
         users = query(system, "select distinct usename::text from pg_stat_activity")
         assert ["gateway_b"] in users  # connections from before serve to their end
         assert query(system, "select rolname::text from pg_roles where rolcanlogin and rolname ~ '^(gateway|admin|rotation)'"
@@ -201,13 +203,10 @@ def supervised(system: RunningSystem) -> Iterator[None]:
 
 
 @pytest.mark.claim("C16", "C63")
-@pytest.mark.parametrize(
-    ("region", "provider", "names"),
-    [("global", "openai", ["seal/openai"]), ("china", "deepseek", ["keys/mint", "database/gateway"])],
-)
-def test_the_command_rotates_on_one_machine_and_a_restart_finds_everything_in_its_place(
-    region: str, provider: str, names: list[str]
-) -> None:
+@pytest.mark.parametrize("region", PLAYED)
+def test_the_command_rotates_on_one_machine_and_a_restart_finds_everything_in_its_place(region: str) -> None:
+    provider = CASTS[region].first
+    names = {"global": [f"seal/{provider}"], "china": ["keys/mint", "database/gateway"]}[region]
     with running_system({provider: "http://127.0.0.1:9/v1"}, region=region) as system, supervised(system):
         key = system.new_key()
         folder = system.local.home.secrets

@@ -104,7 +104,7 @@ def test_metrics_tell_of_strain_and_of_what_is_broken(system: RunningSystem, key
         assert f"\n{name} " in text
 
 
-FACTS = {"provider": "openai", "model": GPT, "attempts": 1, "credential": "shared"}
+FACTS = {"provider": CAST.first, "model": GPT, "attempts": 1, "credential": "shared"}
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
@@ -116,7 +116,7 @@ def test_the_body_says_who_served_it_where_the_client_asks(system: RunningSystem
     told = {name: whole.headers[f"x-therouter-{name}"] for name in FACTS}
     assert told == {name: str(value) for name, value in FACTS.items()}, "as the headers say"
     stream = httpx.post(f"{system.url}{path}", headers=headers, json={**body, "stream": True}, timeout=30)
-    assert stream.text.startswith(f": served by provider=openai model={GPT} attempts=1 credential=shared\n\n")
+    assert stream.text.startswith(f": served by provider={CAST.first} model={GPT} attempts=1 credential=shared\n\n")
     del headers["X-OpenRouter-Metadata"]
     plain = httpx.post(f"{system.url}{path}", headers=headers, json=body, timeout=30)
     assert "openrouter_metadata" not in plain.json()

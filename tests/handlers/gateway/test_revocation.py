@@ -12,6 +12,7 @@ from handlers.local.access import LOCAL_TENANT
 from handlers.local.postgres import free_port
 from handlers.local.processes import Child, plain_environment
 from handlers.local.system import LocalSystem
+from tests.acceptance.cast import CAST
 from tests.system import RunningSystem, running_system
 
 CLOSED = "http://127.0.0.1:9/v1"
@@ -90,7 +91,7 @@ def revoked_within(system: RunningSystem, urls: list[str]) -> float:
 
 @pytest.mark.claim("C14")
 def test_three_processes_refuse_a_revoked_key_within_five_seconds_under_load() -> None:
-    with running_system({"openai": CLOSED}) as system:
+    with running_system({CAST.first: CLOSED}) as system:
         children, urls = [], [system.url]
         try:
             for number in (2, 3):

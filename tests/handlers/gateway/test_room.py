@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -40,16 +42,28 @@ def gateway_over(database: Database, spool: Path) -> Gateway:
     )
 
 
+@asynccontextmanager
+async def serving(database: Database, spool: Path, *addresses: str) -> AsyncIterator[tuple[Gateway, str]]:
+    """(a room that has heard from its database, where it listens); stopped however the test ends."""
+    room = gateway_over(database, spool)
+    try:
+        public = await room.start(*addresses)
+        await room.revocation.poll()  # it asks by itself a moment later
+        yield room, public
+    finally:
+        await room.stop(0.1)
+
+
 @pytest.mark.claim("C18")
 def test_metrics_are_for_this_machine_and_the_operators_listener(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene() -> None:
-        room = gateway_over(database, tmp_path / "spool")
-        public = await room.start("127.0.0.1:0", "127.0.0.1:0")
-        operator = room.operator_address
-        await room.revocation.poll()  # ready is who has heard from the database; it asks by itself a moment later
-        async with httpx.AsyncClient() as client:
+        async with (
+            serving(database, tmp_path / "spool", "127.0.0.1:0", "127.0.0.1:0") as (room, public),
+            httpx.AsyncClient() as client,
+        ):
+            operator = room.operator_address
             assert (await client.get(f"http://{public}/metrics")).status_code == 200
             monkeypatch.setattr(room, "is_local", lambda _: False)
             assert (await client.get(f"http://{public}/metrics")).status_code == 404
@@ -59,19 +73,15 @@ def test_metrics_are_for_this_machine_and_the_operators_listener(
             for path in ("/v1/models", "/v1/key"):
                 assert (await client.get(f"http://{operator}{path}")).status_code == 404
             assert (await client.post(f"http://{operator}/v1/chat/completions", json={})).status_code == 404
-        await room.stop(0.1)
 
     asyncio.run(scene())
 
 
 def test_a_draining_room_is_not_ready(database: Database, tmp_path: Path) -> None:
     async def scene() -> None:
-        room = gateway_over(database, tmp_path / "spool")
-        await room.start("127.0.0.1:0")
-        await asyncio.sleep(0.3)
-        assert room.not_ready() == []
-        room.draining = True
-        assert room.not_ready() == ["draining"]
-        await room.stop(0.1)
+        async with serving(database, tmp_path / "spool", "127.0.0.1:0") as (room, _):
+            assert room.not_ready() == []
+            room.draining = True
+            assert room.not_ready() == ["draining"]
 
     asyncio.run(scene())

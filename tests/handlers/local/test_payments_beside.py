@@ -13,9 +13,10 @@ import pytest
 from handlers.local.access import Access
 from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
+from tests.acceptance.cast import PLAYED
 
 
-@pytest.mark.parametrize("region", ["global", "china"])
+@pytest.mark.parametrize("region", PLAYED)
 def test_a_top_up_beside_the_running_system(region: str) -> None:
     root = Path(tempfile.mkdtemp(prefix="tr-", dir="/tmp"))  # short: a socket's path has to fit
     root.chmod(0o711)
