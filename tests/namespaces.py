@@ -1,13 +1,16 @@
 """A network of its own for processes: loopback, and one interface into nothing that counts what would leave.
 
 Made by root, or by an ordinary user in a user namespace of theirs (`unshare`). A process outside holds it open; others enter
-through it. Both IPv4 and IPv6 have a route to nowhere, so that a packet of either kind is counted and not refused.
+through it. Both IPv4 and IPv6 have a route to nowhere, so that a packet of either kind is counted and not refused. A listener at the
+far end writes down where each was going.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +30,31 @@ ip -6 route add default dev away
 echo ready
 exec sleep infinity
 """
+
+LISTEN = """
+import ipaddress, socket, struct, time
+
+def name_asked(question):
+    labels = []
+    while question and question[0]:
+        labels.append(question[1:question[0] + 1].decode("ascii", "replace"))
+        question = question[question[0] + 1:]
+    return ".".join(labels)
+
+far_end = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+far_end.bind(("nothing", 0))
+print("ready", flush=True)
+while True:
+    packet = far_end.recv(65535)
+    four = packet[0] >> 4 == 4
+    start, kind, to = (packet[0] % 16 * 4, packet[9], packet[16:20]) if four else (40, packet[6], packet[24:40])
+    told = [time.strftime("%H:%M:%S"), str(ipaddress.ip_address(to)), {6: "tcp", 17: "udp"}.get(kind, f"protocol {kind}")]
+    if kind in {6, 17}:
+        port = struct.unpack_from("!H", packet, start + 2)[0]
+        told += [str(port)] + [name_asked(packet[start + 20:])] * ((kind, port) == (17, 53))
+    print(*told, flush=True)
+"""
+PATIENCE_S = 5.0
 
 
 class NoNamespace(OSError):
@@ -49,6 +77,11 @@ class Namespace:
             _, told = self._holder.communicate(timeout=10)
             raise NoNamespace(f"this machine makes no network namespaces: {told.strip()[:200]}")
         self._before = self._sent()
+        self._log = os.memfd_create("told")
+        self._listener = subprocess.Popen(self.command([sys.executable, "-c", LISTEN]), stdout=self._log)
+        if not self._told(1):
+            self.close()
+            raise NoNamespace("nobody can listen at the far end of the namespace")
 
     def command(self, command: Sequence[str]) -> list[str]:
         """The command line that runs a command in here."""
@@ -66,6 +99,20 @@ class Namespace:
         """How many packets would have left since it was made, on any interface but loopback."""
         return self._sent() - self._before
 
+    def destinations(self) -> list[str]:
+        """Where they were going: time of day, address, protocol, port, and the name that a resolver was asked for."""
+        return self._told(1 + self.packets_away())[1:]
+
+    def _told(self, count: int) -> list[str]:
+        """What the listener has written, as soon as there are so many lines of it, or as far as it got."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            # Read where we choose: the file's own position is the listener's.
+            lines = os.pread(self._log, 1_000_000, 0).decode().splitlines()
+            if len(lines) >= count or time.monotonic() > deadline or self._listener.poll() is not None:
+                return lines
+            time.sleep(0.01)
+
     def interfaces(self) -> set[str]:
         """What there is."""
         return {line.split(":")[0].strip() for line in self._table()}
@@ -81,5 +128,7 @@ class Namespace:
 
     def close(self) -> None:
         """Let it go; the kernel removes it with its last process."""
-        self._holder.kill()
-        self._holder.communicate()
+        for process in (self._listener, self._holder):
+            process.kill()
+            process.communicate()
+        os.close(self._log)

@@ -17,7 +17,10 @@ import pytest
 
 from handlers.clouds.aws import AwsSecretStore
 from handlers.clouds.aws_keeping import AwsKeeper
-from handlers.clouds.secrets import SecretMissing, Stage
+from handlers.clouds.keeping import SecretKeeper
+from handlers.clouds.local import LocalSecretStore
+from handlers.clouds.local_keeping import LocalKeeper
+from handlers.clouds.secrets import SecretMissing, SecretStore, Stage
 from handlers.keys.sealing import parse_public_keys
 from handlers.local.rotation import renew_secrets, rotate_until_done
 from handlers.local.system import DATABASE, ENVIRONMENT
@@ -124,6 +127,15 @@ def store_of(system: RunningSystem, secret: str) -> RotationStore:
     return RotationStore(Pool(dsn, connections_max=1))
 
 
+def keeping_of(system: RunningSystem) -> tuple[SecretStore, SecretKeeper]:
+    """The secrets as the system's processes read them: from the stand-in for a cloud, or where there is none, from files."""
+    if system.local.aws is None:
+        folder = system.local.home.secrets
+        return LocalSecretStore(folder, region=CAST.region, environment=ENVIRONMENT), LocalKeeper(folder)
+    variables = system.local.aws.variables()
+    return AwsSecretStore(ENVIRONMENT, variables), AwsKeeper(ENVIRONMENT, variables)
+
+
 def query(system: RunningSystem, sql: str) -> list[list[Any]]:
     with closing(open_connection(system.local.postgres.superuser(DATABASE), timeout_s=10)) as connection:
         rows: list[list[Any]] | None = connection.run(sql)
@@ -138,9 +150,7 @@ def test_everything_that_is_ours_rotates_under_traffic_as_in_a_cloud() -> None:
         running_system({CAST.first: address}, secrets_refresh_s=REFRESH_S) as system,
         closing(Customer(system, seen)) as customer,
     ):
-        assert system.local.aws is not None
-        variables = system.local.aws.variables()
-        values, keeper = AwsSecretStore(ENVIRONMENT, variables), AwsKeeper(ENVIRONMENT, variables)
+        values, keeper = keeping_of(system)
         first = customer.manage("POST", "/byok", {"provider": CAST.first, "key": OWN})["record_id"]
         pids = {child.name: child.pid for child in system.local.children()}
         taken: set[str] = set()

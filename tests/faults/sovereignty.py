@@ -4,7 +4,8 @@ Each region has a network namespace with loopback and a route to nothing else. I
 the tests of that region: all of tests/handlers, and tests/acceptance, which start the region's whole system again and again. All must
 pass; no packet may leave; and nothing that only one region was told may be in anything that the other one wrote.
 
-    packets    counted at the only way out, IPv4 and IPv6; a packet sent on purpose at the end proves that the count counts
+    packets    counted at the only way out, IPv4 and IPv6, and told with where they were going; a packet of each kind, sent on purpose
+               at the end, proves that the count counts
     canaries   planted in each region's provider credentials, key names and environment; searched for, in plain and
                encoded, in every file that the other region left: databases, logs, spools, secrets, reports. Each is found in its own
                region's files, or the search proves nothing.
@@ -50,6 +51,8 @@ class Run(NamedTuple):
     failed: int
     skipped: int
     packets: int
+    strays: tuple[str, ...]
+    """Where they were going."""
     counted: int
     """Of two packets that were sent on purpose, one of each kind."""
     files: int
@@ -133,6 +136,7 @@ def side_by_side(tests: Sequence[str], root: Path, workers: str) -> list[Run]:
         for region in regions:
             region.process.wait()
         packets = {region.name: region.namespace.packets_away() for region in regions}
+        strays = {region.name: tuple(region.namespace.destinations()) for region in regions}
         for region in regions:
             region.namespace.run(sys.executable, "-c", SEND)
         runs = []
@@ -140,9 +144,8 @@ def side_by_side(tests: Sequence[str], root: Path, workers: str) -> list[Run]:
             files, size, own = places(region.folder, region.canary)
             foreign = tuple(places(region.folder, other.canary)[2])
             counted = region.namespace.packets_away() - packets[region.name]
-            runs.append(
-                Run(region.name, *region.results(), packets[region.name], counted, files, size, len(own), foreign)
-            )
+            sent = packets[region.name], strays[region.name], counted
+            runs.append(Run(region.name, *region.results(), *sent, files, size, len(own), foreign))
         return runs
     finally:
         for region in regions:
@@ -173,6 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"(of 2 sent on purpose, {run.counted} counted); {run.files} files, {run.bytes / 1e6:.0f} MB; own canary in "
             f"{run.own} files, the other region's in {len(run.foreign)}"
         )
+        for stray in run.strays:
+            print(f"        a packet went away: {stray}")
         for place in run.foreign:
             print(f"        the other region's canary is in {place}")
     sound = all(run.sound for run in runs)

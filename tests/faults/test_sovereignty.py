@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.faults.sovereignty import ALL_TESTS, PROJECT, SMOKE_TESTS, Run, main,
 from tests.namespaces import Namespace, NoNamespace
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
-SOUND = Run("global", 10, 0, 1, 0, 2, 100, 1_000, 3, ())
+SOUND = Run("global", 10, 0, 1, 0, (), 2, 100, 1_000, 3, ())
 
 
 @pytest.fixture
@@ -54,7 +55,21 @@ def test_packets_of_both_kinds_are_counted_and_loopback_is_not(namespace: Namesp
     assert namespace.packets_away() == 1
     namespace.run(sys.executable, "-c", send.format("AF_INET6", "2001:db8:1::1"))
     assert namespace.packets_away() == 2
+    told = [line.split()[1:] for line in namespace.destinations()]
+    assert told == [["198.51.100.1", "udp", "53"], ["2001:db8:1::1", "udp", "53"]]
     assert namespace.interfaces() == {"lo", "away", "nothing"}
+
+
+def test_a_look_up_tells_the_name_and_a_connection_its_address(namespace: Namespace) -> None:
+    tried = "import socket; socket.setdefaulttimeout(0.2); socket.create_connection(('{}', 443))"
+    for host in ("stray.example", "2001:db8:1::2"):
+        run = namespace.command([sys.executable, "-c", tried.format(host)])
+        assert subprocess.run(run, env={**os.environ, "RES_OPTIONS": "timeout:1 attempts:1"}, check=False).returncode
+    told = [line.split()[2:] for line in namespace.destinations()]
+    assert {(protocol, port, *name) for protocol, port, *name in told} == {
+        ("udp", "53", "stray.example"),
+        ("tcp", "443"),
+    }
 
 
 def test_a_canary_is_found_in_any_form_and_anywhere(tmp_path: Path) -> None:
