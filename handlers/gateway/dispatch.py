@@ -1,4 +1,13 @@
-"""What a provider pod is told about one attempt, and the log about one that failed."""
+"""What a provider pod is told about one attempt, and the log about one that failed.
+
+Who is called how, when the client wants one JSON answer
+    a short answer     capped by the client at a few thousand tokens: asked for whole, the provider's own bytes pass, and one
+                       clock covers it, sized by its cap
+    any other          asked for as a stream: each phase has its clock, silence is noticed, a cancelled answer stops costing
+                       money. The pod puts the whole answer together, and no field is lost (translation/assembly)
+    what would lose    a field or a form if it came as a stream: asked for whole, by rows (translation/canonical/kept_whole.py),
+                       with one clock sized by what the model can write at most. The pod decides, for it alone reads the body
+"""
 
 from __future__ import annotations
 
@@ -19,11 +28,10 @@ if TYPE_CHECKING:
 
 TOKEN_LIFETIME_S = 60
 TOKENS_PER_S_MIN = 10
-"""A short answer that is not whole by the time for its first event, and that of its tokens at this pace, will not come."""
+"""An answer that is not whole by the time for its first event, and that of its tokens at this pace, will not come."""
 _STEPS = (256, 1_024, 4_096)
 LONG_MS = 600_000
-"""An endpoint that may take longer than this is called as a stream even for a client that wants one JSON answer: silence is
-noticed and a cancellation saves money. Others answer such a client with the provider's own bytes."""
+"""An endpoint that may take longer than this is called as a stream for every client."""
 
 
 def wire_request(
@@ -112,14 +120,14 @@ def _shared_terms(attempt: Attempt, call: Call, headers: tuple[tuple[str, str], 
         endpoint=endpoint.id,
         public_model=endpoint.model,
         stream=call.stream,
-        deadlines=_deadlines(timeouts, tokens),
+        deadlines=_deadlines(timeouts, tokens or _longest(route.operation, endpoint)),
         content_type=call.content_type,
         target=call.target,
         client_headers=dict(headers),
         credential=attempt.credential,
         stateless=attempt.credential == "shared",
         require_parameters=strict,
-        upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
+        upstream_stream=not tokens or timeouts.total_ms > LONG_MS,
     )
     if not route.multipart and len(terms.encoded) <= KNOWN_TERMS_BYTES_MAX:
         if len(_known_terms) >= _KNOWN_TERMS_MAX:
@@ -159,3 +167,8 @@ def _deadlines(timeouts: Timeouts, tokens: int) -> WireDeadlines:
         total_ms=timeouts.total_ms,
         whole_ms=whole_ms if tokens else 0,
     )
+
+
+def _longest(operation: str, endpoint: Endpoint) -> int:
+    """Tokens of the longest answer, if tokens are what its time is spent on."""
+    return endpoint.capabilities.output_tokens_max if operation == "chat" else 0

@@ -23,7 +23,8 @@ from collections.abc import Callable
 from time import monotonic
 
 from handlers.errors import FailureClass
-from handlers.translation.canonical.attempt import NOTHING, Output, Translation
+from handlers.translation.adapters.failures import STREAM
+from handlers.translation.canonical.attempt import NOTHING, Outcome, Output, Translation
 from handlers.translation.canonical.usage import NO_USAGE
 from handlers.transport.client import UpstreamCall
 from handlers.transport.memo import Memo
@@ -67,11 +68,13 @@ class Attempt:
         bytes_max: of the upstream's answer (A52).
         on_over: called once, when END has been sent and the upstream call is over.
         on_bug: hears exceptions that no stage declared.
+        ask_whole: called when the provider refuses to answer by a stream, and nothing else; True: somebody has taken over
+            the reply and asks again.
         started_at: `monotonic()` when it began, if that was earlier.
     """
 
     __slots__ = (
-        "_bytes_left", "_committed", "_ended_at", "_event_seen", "_finished", "_held", "_last_event_at", "_on_bug",
+        "_ask_whole", "_bytes_left", "_committed", "_ended_at", "_event_seen", "_finished", "_held", "_last_event_at", "_on_bug",
         "_on_over", "_semantic_at", "_sent_usage", "_tokens_seen", "_translation", "call", "end", "reply", "started_at",
     )  # fmt: skip
 
@@ -83,12 +86,14 @@ class Attempt:
         bytes_max: int,
         on_over: Callable[[Attempt], None],
         on_bug: Callable[[BaseException, str], None],
+        ask_whole: Callable[[Attempt], bool] | None = None,
         started_at: float | None = None,
     ) -> None:
         self._translation = translation
         self._bytes_left = bytes_max
         self._on_over = on_over
         self._on_bug = on_bug
+        self._ask_whole = ask_whole
         self._semantic_at = 0.0
         """When the first semantic content came; 0.0 before."""
         self._event_seen = False
@@ -236,6 +241,8 @@ class Attempt:
     def _close(self, output: Output) -> None:
         outcome = self._translation.outcome
         final = output.final
+        if outcome.param == STREAM and self._is_refused_stream(outcome):
+            return
         if self._committed:
             if output.data:
                 self.reply.data(output.data, output.semantic)
@@ -261,6 +268,15 @@ class Attempt:
         if outcome.failure is not None:
             self._stop_call()
         self._finish(end, final)
+
+    def _is_refused_stream(self, outcome: Outcome) -> bool:
+        """Whether all that is wrong is that a stream was asked for, and somebody asks again without."""
+        if outcome.failure is not FailureClass.INVALID_REQUEST or not self._translation.upstream.streams:
+            return False
+        if self._committed or self._ask_whole is None:
+            return False
+        self._stop_call()
+        return self._ask_whole(self)
 
     def _give_up(self, error: BaseException) -> None:
         """A bug in a parser: tell of it by type and place, and end with what was consumed so far."""

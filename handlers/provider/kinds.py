@@ -95,6 +95,7 @@ class Kind:
     __slots__ = (
         "_address",
         "_asked",
+        "_asked_whole",
         "_deadlines",
         "_head",
         "_head_made_of",
@@ -122,6 +123,7 @@ class Kind:
             now_s=0,
             response_id="",
         )
+        self._asked_whole: Asked | None = None
         self._deadlines = {streams: _call_deadlines(terms.deadlines, streams=streams) for streams in (False, True)}
         self._keeps_head = terms.credential != BYOK
         self._head_made_of: tuple[object, ...] = ()
@@ -131,10 +133,14 @@ class Kind:
         """For requests whose cap is the client's own."""
         self.answer_bytes_max = endpoint.answer_bytes_max(terms.operation)
 
-    def ask(self, request: WireRequest, body: bytes, now_s: float) -> Asked:
-        """One request of this kind, for translation."""
+    def ask(self, request: WireRequest, body: bytes, now_s: float, *, whole: bool = False) -> Asked:
+        """One request of this kind, for translation; `whole`: the provider refuses to stream."""
+        if whole and self._asked_whole is None:
+            target = self.endpoint.target
+            upstream = msgspec.structs.replace(target, quirks=target.quirks | {"no_streaming"})
+            self._asked_whole = msgspec.structs.replace(self._asked, upstream=upstream)
         return msgspec.structs.replace(
-            self._asked,
+            (whole and self._asked_whole) or self._asked,
             body=body,
             output_tokens_max=request.output_tokens_max,
             now_s=int(now_s),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic, time
 
+import msgspec
+
 from handlers.errors import FAILURES, ClientError, FailureClass, Unprocessable
 from handlers.provider.attempt import Attempt, warning_headers
 from handlers.provider.credentials import Credentials, NoCredential
@@ -23,6 +25,9 @@ from handlers.transport.wire import RESEAL, WireEnd, WireHead, WireRequest, Wire
 from handlers.transport.wire_server import WireReply
 
 SWEEP_S = 0.25
+WHOLE_ONLY_S = 600.0
+"""How long a provider that has refused to stream a model is asked for whole answers: accounts get verified, models change."""
+WHOLE_ONLY_MAX = 1_024
 KINDS_MAX = 1_024
 """When so many are known, all are forgotten."""
 
@@ -51,6 +56,8 @@ class ProviderRoom:
         self._address = Address.of(credentials.base_url)
         self._kinds: dict[bytes, Kind] = {}
         """By terms as the gateway wrote them."""
+        self._whole_only: dict[tuple[str, str], float] = {}
+        """(Endpoint, BYOK record) -> until when it is asked for whole answers."""
 
     def renew_credentials(self, credentials: Credentials) -> None:
         """Use these from now on; gateways that still sign with the wire key before this one are understood."""
@@ -94,7 +101,7 @@ class ProviderRoom:
     def _serve_any(self, reply: WireReply, kind: Kind, now_s: float) -> None:
         request = reply.request
         signer = self._credentials.signer_for(request)
-        translation = begin(kind.ask(request, reply.body, now_s))
+        translation = begin(kind.ask(request, reply.body, now_s, whole=self._answers_whole(request)))
         if translation.answer is not None:
             _answer_here(reply, translation, translation.answer.final)
             return
@@ -105,6 +112,33 @@ class ProviderRoom:
         deadlines = kind.deadlines(request, streams=upstream.streams)
         attempt = self._attempt(reply, translation, kind)
         attempt.begin(self._pool.send(head, upstream.body, attempt, deadlines))
+
+    def _answers_whole(self, request: WireRequest) -> bool:
+        """Whether the provider has lately refused to stream this model to this account."""
+        if not self._whole_only:
+            return False
+        until = self._whole_only.get((request.terms.endpoint, request.byok_record))
+        return until is not None and until > monotonic()
+
+    def _ask_whole(self, refused: Attempt) -> bool:
+        """Ask again without a stream, in the same attempt and within its time, and remember to."""
+        reply, request = refused.reply, refused.reply.request
+        if len(self._whole_only) >= WHOLE_ONLY_MAX:
+            self._whole_only.clear()
+        self._whole_only[request.terms.endpoint, request.byok_record] = monotonic() + WHOLE_ONLY_S
+        kind = self._kinds.get(request.terms.encoded) or self._new_kind(request.terms)
+        if kind is None:
+            return False
+        now_s = time()
+        translation = begin(kind.ask(request, reply.body, now_s, whole=True))
+        upstream = translation.upstream
+        head = kind.head(upstream, self._credentials.signer_for(request)(upstream, now_s))
+        spent_ms = request.elapsed_ms + int((monotonic() - refused.started_at) * 1000)
+        deadlines = kind.deadlines(msgspec.structs.replace(request, elapsed_ms=spent_ms), streams=False)
+        attempt = self._attempt(reply, translation, kind, refused.started_at)
+        self._attempts.discard(refused)
+        attempt.begin(self._pool.send(head, upstream.body, attempt, deadlines))
+        return True
 
     def _serve_no_endpoint(self, reply: WireReply) -> None:
         """A request for one of another provider, or for the sealing keys alone."""
@@ -138,6 +172,7 @@ class ProviderRoom:
             bytes_max=kind.answer_bytes_max,
             on_over=self._over,
             on_bug=self.tell_bug,
+            ask_whole=self._ask_whole,
             started_at=started_at,
         )
         self._attempts.add(attempt)

@@ -3,6 +3,7 @@
 dialect is the wire format   the request is edited, not rebuilt (passthrough)
 and both sides stream    frames go through (RawStream), unless the provider's answers need normalising
 and neither streams      the body goes through (RawWhole), likewise
+and only the provider    the body is put together from the frames (RawAssembled), likewise
 everything else              events, encoded (EncodedDelivery)
 """
 
@@ -13,13 +14,16 @@ from collections.abc import Mapping
 import msgspec
 
 from handlers.errors import FailureClass
+from handlers.translation.adapters.decoding import UNREADABLE
 from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Output, UpstreamRequest
 from handlers.translation.canonical.estimate import estimate_request
+from handlers.translation.canonical.kept_whole import lost_field, whole_setting
 from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream
 from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, ClientBody
-from handlers.translation.passthrough.base import Draft
+from handlers.translation.passthrough.base import Draft, Relay
+from handlers.translation.raw_assembled import RawAssembled
 from handlers.translation.raw_whole import RawWhole
 from handlers.translation.registry import ADAPTERS, DIALECTS, RELAYS
 
@@ -29,6 +33,19 @@ _WHITE = b" \t\r\n"
 _JSON_BEGINS = (b"{", b"[")
 
 
+def _whole_if_need_be(asked: Asked) -> Asked:
+    """The provider is not asked for a stream that would carry less than the one body that the client wants."""
+    if asked.stream or not asked.streams_upstream:
+        return asked
+    upstream, relays = asked.upstream, NORMALISE not in asked.upstream.quirks
+    lost = lost_field(asked.dialect, upstream.wire_format, upstream.provider, upstream.upstream_model) if relays else ""
+    try:
+        whole = lost or whole_setting(asked.dialect, upstream.provider, asked.body)
+    except UNREADABLE:
+        return asked  # whoever parses the body says what is wrong with it
+    return msgspec.structs.replace(asked, upstream_stream=False) if whole else asked
+
+
 class Conversation:
     """A `Translation` for operation `chat`."""
 
@@ -36,7 +53,7 @@ class Conversation:
     """A conversation always asks the provider."""
 
     def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+        self._asked = asked = _whole_if_need_be(asked)
         self._dialect = DIALECTS[asked.dialect]
         self._relay = RELAYS.get((asked.dialect, asked.upstream.wire_format))
         self._draft = self._relay.draft(asked) if self._relay else self._build()
@@ -150,16 +167,23 @@ class Conversation:
         if relay is not None and NORMALISE not in asked.upstream.quirks and not draft.exclude_reasoning:
             if not streams and not asked.stream:
                 return RawWhole(relay, draft, asked.public_model)
-            if streams and asked.stream and self.content_type == STREAM_TYPE:
-                decoder = relay.decoder(streams=True, prompt_tokens=draft.prompt_tokens)
-                if draft.output_tokens_max:
-                    decoder.writer.limit_output(draft.output_tokens_max)
-                return RawStream(relay, decoder, draft, self._dialect, self._context())
+            if streams and (not asked.stream or self.content_type == STREAM_TYPE):
+                return self._deliver_frames(relay)
         adapter = ADAPTERS[asked.upstream.wire_format]
         events = adapter.decoder(streams=streams, target=asked.upstream, prompt_tokens=draft.prompt_tokens)
         if draft.output_tokens_max:
             events.writer.limit_output(draft.output_tokens_max)
         return EncodedDelivery(events, self._dialect, self._context(), draft.built, stream=asked.stream)
+
+    def _deliver_frames(self, relay: Relay) -> Delivery:
+        """The way for a stream whose frames go through, or are put together to one body."""
+        asked, draft = self._asked, self._draft
+        decoder = relay.decoder(streams=True, prompt_tokens=draft.prompt_tokens)
+        if draft.output_tokens_max:
+            decoder.writer.limit_output(draft.output_tokens_max)
+        if asked.stream:
+            return RawStream(relay, decoder, draft, self._dialect, self._context())
+        return RawAssembled(relay, decoder, relay.assembler(asked.upstream.provider), asked.public_model)
 
     def _context(self) -> AnswerContext:
         asked, draft = self._asked, self._draft

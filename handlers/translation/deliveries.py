@@ -110,7 +110,7 @@ class Delivery(ABC):
         return False
 
 
-def _break_off(decoder: Decoder, failure: FailureClass) -> None:
+def break_off(decoder: Decoder, failure: FailureClass) -> None:
     """The transport is gone: an answer that already has its finish reasons lacks at most its usage, and is whole."""
     if decoder.writer.finished:
         decoder.end()
@@ -195,7 +195,7 @@ class EncodedDelivery(Delivery):
         """The transport failed."""
         if self.ended:
             return Output(ended=True)
-        _break_off(self._decoder, failure)
+        break_off(self._decoder, failure)
         return self._deliver(self._decoder.writer.take())
 
     def _deliver(self, events: list[Event]) -> Output:
@@ -212,8 +212,6 @@ class EncodedDelivery(Delivery):
         if self.ended:
             closing, final = self._close()
             data.append(closing)
-        if self._encoder is None:
-            semantic = False
         return Output(b"".join(data), semantic, final, self.ended)
 
     def _close(self) -> tuple[bytes, bytes]:
@@ -304,7 +302,7 @@ class RawStream(Delivery):
         """The transport failed."""
         if self.ended:
             return Output(ended=True)
-        _break_off(self._decoder, failure)
+        break_off(self._decoder, failure)
         self._observe_all(self._decoder.writer.take())
         return Output(final=self._final(self._held.data + self._relay.closing()), ended=True)
 

@@ -1,6 +1,6 @@
 """Every way an upstream can fail, against what the client sees: `python -m tests.faults.upstream_faults`.
 
-Each fault is played in each dialect, streamed and not, by a provider that is alone and by one that has a healthy second
+Each fault is played in each dialect, streamed, in one short body and in one of any length (which comes as a stream to us), by a provider that is alone and by one that has a healthy second
 beside it. The second answers correctly whatever it is asked, so that a correct answer, and nothing but the correct answer,
 says that a fallback was complete; words of both would say that two answers were spliced.
 
@@ -64,6 +64,8 @@ ASSURED = Haste(
 CLIENTS = 16
 OUTAGE_CLIENTS = 6
 SETTLE_TIMEOUT_S = 20.0
+CREDIT_NANO = 10**14
+"""Answers of any length are held for at their worst case, and absurd usage is charged up to its hold."""
 OUTAGES = frozenset({429, 502, 503, 504})
 """What a fault may be told as."""
 BEFORE, AFTER, NONE = "before", "after", "none"
@@ -173,19 +175,22 @@ class Case:
     dialect: str
     stream: bool
     has_second: bool
+    long: bool = False
+    """One answer whose length nobody bounds: the provider is asked for a stream, the client gets one JSON body."""
 
     @property
     def moment(self) -> str:
         """When the fault strikes this case."""
+        if self.long:
+            return NONE if self.fault.stream == NONE else BEFORE
         return self.fault.stream if self.stream else self.fault.whole
 
     @property
     def name(self) -> str:
         """For the list of violations."""
         second = "one of two" if self.has_second else "only provider"
-        return (
-            f"{self.fault.name} | {self.pair.wire} | {self.dialect} | {'stream' if self.stream else 'whole'} | {second}"
-        )
+        form = "stream" if self.stream else "long" if self.long else "whole"
+        return f"{self.fault.name} | {self.pair.wire} | {self.dialect} | {form} | {second}"
 
     @property
     def gate(self) -> str:
@@ -201,7 +206,9 @@ class Case:
         gate = f" gate={self.gate}" if self.gate else ""
         marker = f"{{{{play {self.fault.play}{gate}}}}}"
         fields: dict[str, Any] = {"model": self.pair.model, "stream": self.stream}
-        fields["max_output_tokens" if self.dialect == "openai_responses" else "max_tokens"] = 64
+        if not self.long or self.dialect == "anthropic_messages":
+            cap = "max_output_tokens" if self.dialect == "openai_responses" else "max_tokens"
+            fields[cap] = 8_192 if self.long else 64
         fields["provider"] = {"order": [faulty, self.pair.healthy], "allow_fallbacks": False}
         if not self.has_second:
             fields["provider"] = {"only": [faulty]}
@@ -213,14 +220,14 @@ class Case:
 def cases(dialects: tuple[str, ...] = tuple(PATHS)) -> list[Case]:
     """The whole table."""
     return [
-        Case(fault, pair, dialect, stream, has_second)
+        Case(fault, pair, dialect, stream, has_second, long)
         for fault in FAULTS
         for pair in PAIRS
         for dialect in dialects
-        for stream in (True, False)
+        for stream, long in ((True, False), (False, False), (False, True))
         for has_second in (True, False)
         if not fault.provider or pair.wire == "openai_chat"
-        if not (fault.play.startswith("usage kind=twice") and not stream)
+        if not (fault.play.startswith("usage kind=twice") and not stream and not long)
     ]
 
 
@@ -339,7 +346,7 @@ def bench() -> Iterator[Bench]:
         system = stack.enter_context(running_system(addresses, log_level="error"))
         gateway = stack.enter_context(extra_gateway(system, HASTE))
         assured = stack.enter_context(extra_gateway(system, ASSURED, "assured"))
-        yield Bench(system, gateway.port, assured.port, system.new_key("faults"), faulty, healthy)
+        yield Bench(system, gateway.port, assured.port, system.new_account("faults", CREDIT_NANO), faulty, healthy)
 
 
 async def heal(bench: Bench, pair: Pair) -> None:

@@ -184,6 +184,15 @@ def _echo(play: Play, _: Answer) -> Iterable[Step]:
     return whole(body, int(play.number("code", 401)), headers={"x-echo": lines[-1] if lines else ""})
 
 
+def _refuse_streams(play: Play, answer: Answer) -> Iterable[Step]:
+    """As OpenAI answers accounts that may not stream a model; option `words`: without naming the field."""
+    if not answer.stream:
+        return _well(play, answer)
+    message = "This model doesn't support streaming." if "words" in play.options else "You must be verified."
+    error = {"message": message, "type": "invalid_request_error", "code": "unsupported_value"}
+    return whole(msgspec.json.encode({"error": error | ({} if "words" in play.options else {"param": "stream"})}), 400)
+
+
 def _late(play: Play, answer: Answer) -> Iterable[Step]:
     """Silence for `ms`, then the correct answer, or with `code` an error."""
     yield play.number("ms", 1000) / 1000
@@ -325,6 +334,8 @@ PLAYS: dict[str, Callable[[Play, Answer], Iterable[Step]]] = {
     "garbage": lambda _play, _answer: [b"\x16\x03\x01\x02\x00\x01\x00" * 40, Ending.CLOSE],  # F07
     "error-in-200": _error_in_200,  # F08, A53
     "status": _status,  # F09, F10 and every other status
+    "no-streams": _refuse_streams,
+    "json-for-stream": lambda play, answer: _well(play, replace(answer, stream=False)),
     "late": _late,  # F03, and then it comes after all
     "drip": _drip,  # F11
     "endless": _endless,  # F12, A52

@@ -21,6 +21,8 @@ import msgspec
 from handlers.errors import FailureClass
 from handlers.translation.dialects import anthropic_fields, openai_chat_fields, responses_fields
 
+STREAM = "stream"
+"""The field at fault when a provider, or the account there, answers this model's requests only whole."""
 RETRY_AFTER_MS_MAX = 3_600_000
 PHRASE_CHARACTERS_MAX = 4_000
 """Characters of a message that are searched."""
@@ -98,6 +100,10 @@ _TEXT_FIELDS = ("message", "msg", "Message", "detail", "status_msg", "error")
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(?:\.[A-Za-z0-9_]{1,64}|\[\d{1,5}\]){0,12}\Z")
 FIELDS = openai_chat_fields.KNOWN_FIELDS | anthropic_fields.KNOWN_FIELDS | responses_fields.KNOWN_FIELDS
 """Only a field of a request may be named to a client in an upstream's words."""
+_NO_STREAM = re.compile(
+    r"must be verified to stream|stream(?:ing|ed)?[ a-z`'\"_.-]{0,40}(?:not|n't|un)[ -]?(?:be |currently |yet )*support"
+    r"|(?:not|n't|never) (?:currently |yet )*support[ a-z`'\"_.-]{0,40}stream|unsupported for stream"
+)
 _WAIT = re.compile(r"(?:retry|try again) in (\d{1,6}(?:\.\d{1,6})?) ?(ms|s)")
 
 
@@ -110,7 +116,11 @@ class _Body(NamedTuple):
 def classify_error(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Failed:
     """What an error answer means; status 200 for errors inside streams and inside successful answers."""
     read = _read(body)
-    return Failed(_decide(status, read), _retry_after_ms(headers or {}, read.text), read.param)
+    failure = _decide(status, read)
+    param = read.param
+    if not param and failure is FailureClass.INVALID_REQUEST and _NO_STREAM.search(read.text):
+        param = STREAM
+    return Failed(failure, _retry_after_ms(headers or {}, read.text), param)
 
 
 def _decide(status: int, body: _Body) -> FailureClass:

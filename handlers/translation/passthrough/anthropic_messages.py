@@ -9,6 +9,7 @@ import msgspec
 from handlers.translation.adapters.anthropic_decoder import AnthropicDecoder
 from handlers.translation.adapters.anthropic_messages import PATH, VERSION
 from handlers.translation.adapters.base import Built
+from handlers.translation.assembly.messages import MessagesAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
@@ -52,6 +53,11 @@ class MessagesRelay(Relay):
     def decoder(self, *, streams: bool, prompt_tokens: int) -> AnthropicDecoder:
         """Observes the answer."""
         return AnthropicDecoder(streams=streams, prompt_tokens=prompt_tokens)
+
+    def assembler(self, provider: str) -> MessagesAssembler:
+        """Puts a whole answer together from a stream."""
+        del provider
+        return MessagesAssembler()
 
     def patch(self, raw: bytes) -> bytes:
         """`web_fetch_requests` joined `web_search_requests` later, and clients require both."""

@@ -11,6 +11,7 @@ import msgspec
 
 from handlers.translation.adapters.base import Built, PlainAnswer
 from handlers.translation.adapters.decoding import JsonDecoder
+from handlers.translation.assembly.growing import Assembler
 from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.request import CanonicalRequest
 
@@ -52,6 +53,10 @@ class Relay(ABC):
     @abstractmethod
     def decoder(self, *, streams: bool, prompt_tokens: int) -> JsonDecoder:
         """Observes the answer."""
+
+    @abstractmethod
+    def assembler(self, provider: str) -> Assembler:
+        """Puts a whole answer together from a stream of this provider."""
 
     def read_plain(self, data: bytes) -> PlainAnswer | None:
         """A whole answer, if one look at it is enough; None: it takes the decoder."""

@@ -9,6 +9,7 @@ import msgspec
 from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.gemini import method_path
 from handlers.translation.adapters.gemini_decoder import GeminiDecoder
+from handlers.translation.assembly.generate import GenerateAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.dialects.base import ClientBody
@@ -49,6 +50,11 @@ class GenerateRelay(Relay):
     def decoder(self, *, streams: bool, prompt_tokens: int) -> GeminiDecoder:
         """Observes the answer."""
         return GeminiDecoder(streams=streams, prompt_tokens=prompt_tokens)
+
+    def assembler(self, provider: str) -> GenerateAssembler:
+        """Puts a whole answer together from a stream."""
+        del provider
+        return GenerateAssembler()
 
 
 def _estimate(fields: GenerateFields) -> int:

@@ -10,6 +10,7 @@ from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_chat import PATH
 from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder, read_plain
 from handlers.translation.adapters.openai_parameters import drop_parameters, reasoning_fields
+from handlers.translation.assembly.chat import ChatAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
@@ -68,6 +69,10 @@ class ChatRelay(Relay):
     def decoder(self, *, streams: bool, prompt_tokens: int) -> OpenaiChatDecoder:
         """Observes the answer."""
         return OpenaiChatDecoder(streams=streams, prompt_tokens=prompt_tokens)
+
+    def assembler(self, provider: str) -> ChatAssembler:
+        """Puts a whole answer together from a stream."""
+        return ChatAssembler(provider)
 
     read_plain = staticmethod(read_plain)
     """One choice, one text, a reason to stop and usage."""

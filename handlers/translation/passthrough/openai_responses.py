@@ -11,6 +11,7 @@ from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_parameters import drop_parameters
 from handlers.translation.adapters.openai_responses import PATH
 from handlers.translation.adapters.responses_decoder import ResponsesDecoder
+from handlers.translation.assembly.responses import ResponsesAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
@@ -61,6 +62,10 @@ class ResponsesRelay(Relay):
     def decoder(self, *, streams: bool, prompt_tokens: int) -> ResponsesDecoder:
         """Observes the answer."""
         return ResponsesDecoder(streams=streams, prompt_tokens=prompt_tokens)
+
+    def assembler(self, provider: str) -> ResponsesAssembler:
+        """Puts a whole answer together from a stream."""
+        return ResponsesAssembler(provider)
 
     def patch(self, raw: bytes) -> bytes:
         """`cache_write_tokens` joined the details of the input later, and clients require it."""

@@ -6,6 +6,7 @@ import itertools
 
 import msgspec
 
+from handlers.catalog.entries import Endpoint
 from handlers.gateway.arrival import Arrival
 from handlers.gateway.dispatch import LONG_MS, terms_of
 from handlers.gateway.gate import Call, read_call
@@ -45,15 +46,16 @@ def told_anew(attempt: Attempt, call: Call, headers: dict[str, str]) -> WireTerm
     own = attempt.credential == "byok"
     return WireTerms(
         call.route.dialect, call.route.operation, endpoint.id, endpoint.model, call.stream,
-        WireDeadlines(**msgspec.to_builtins(timeouts), whole_ms=whole_ms(call)),
+        WireDeadlines(**msgspec.to_builtins(timeouts), whole_ms=whole_ms(call, endpoint, timeouts.total_ms)),
         target=call.target, client_headers=headers, credential="byok" if own else "shared", stateless=not own,
-        require_parameters=call.preferences.require_parameters, upstream_stream=call.stream or timeouts.total_ms > LONG_MS,
+        require_parameters=call.preferences.require_parameters, upstream_stream=call.stream or (call.output_cap or 4_097) > 4_096 or timeouts.total_ms > LONG_MS,
     )  # fmt: skip
 
 
-def whole_ms(call: Call) -> int:
+def whole_ms(call: Call, endpoint: Endpoint, total_ms: int) -> int:
     cap = 0 if call.stream else call.output_cap or 0
-    return {0: 0, 16: 60_000 + 25_600, 257: 60_000 + 102_400, 4_096: 60_000 + 409_600, 4_097: 0}[cap]
+    longest_ms = min(total_ms, 60_000 + 100 * endpoint.capabilities.output_tokens_max)
+    return {16: 60_000 + 25_600, 257: 60_000 + 102_400, 4_096: 60_000 + 409_600}.get(cap, longest_ms)
 
 
 def test_whatever_came_before_terms_say_what_they_would_say_anew() -> None:

@@ -1,0 +1,63 @@
+"""OpenAI Responses: the last event carries the whole response, field by field in the provider's own bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from handlers.translation.adapters.base import Malformed
+
+ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+_ITEM_DONE = "response.output_item.done"
+
+
+SAID_WHOLE: dict[str, dict[str, Any]] = {"openai": {"billing": {"payer": "developer"}}}
+"""By provider: what whole answers say of every call that is made with an API key, as all of ours are, and streams do not."""
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str = ""
+    output_index: int = 0
+    response: msgspec.Raw = msgspec.Raw()
+    item: msgspec.Raw = msgspec.Raw()
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+_RESPONSE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+_NO_OUTPUT = (None, msgspec.Raw(b"[]"), msgspec.Raw(b"null"))
+
+
+class ResponsesAssembler:
+    """Waits for the whole response; the items are remembered for providers that leave them out of it.
+
+    Args:
+        provider: the provider's slug.
+    """
+
+    def __init__(self, provider: str) -> None:
+        self._said = SAID_WHOLE.get(provider, {})
+        self._response = b""
+        self._items: dict[int, bytes] = {}
+
+    def add(self, data: bytes, event: bytes) -> None:
+        """One event."""
+        if data == b"[DONE]":
+            return
+        read = _EVENT.decode(data)
+        kind = read.type or event.decode()
+        if kind in ENDS:
+            self._response = bytes(read.response)
+        elif kind == _ITEM_DONE:
+            self._items[read.output_index] = bytes(read.item)
+
+    def whole(self) -> bytes:
+        """The response."""
+        if not self._response:
+            raise Malformed("no response")
+        top: dict[str, Any] = _RESPONSE.decode(self._response)
+        unsaid = {name: value for name, value in self._said.items() if name not in top}
+        if self._items and top.get("output") in _NO_OUTPUT:
+            unsaid["output"] = [msgspec.Raw(item) for _, item in sorted(self._items.items())]
+        return _encode({**top, **unsaid}) if unsaid else self._response

@@ -1,0 +1,111 @@
+"""A stream becomes the one JSON body that the client wants, in the same format: no field is lost on the way.
+
+The decoder observes, as it does where frames go through (it meters, and says what failed); the format's assembler collects
+(handlers/translation/assembly). An output without data says `semantic` when the answer goes on: the client gets nothing
+before the end, but the clocks run by it.
+"""
+
+from __future__ import annotations
+
+from handlers.errors import FailureClass
+from handlers.translation.adapters.decoding import UNREADABLE, JsonDecoder
+from handlers.translation.assembly.growing import Assembler
+from handlers.translation.canonical.attempt import NOTHING, Output
+from handlers.translation.canonical.events import ResponseFailed
+from handlers.translation.canonical.usage import Usage
+from handlers.translation.deliveries import Delivery, break_off
+from handlers.translation.framing.sse import SseFrame
+from handlers.translation.passthrough.base import Relay, model_name
+
+_ALIVE = Output(semantic=True)
+
+
+class RawAssembled(Delivery):
+    """Collects frames and delivers one body."""
+
+    def __init__(self, relay: Relay, decoder: JsonDecoder, assembler: Assembler, public_model: str) -> None:
+        self._relay = relay
+        self._decoder = decoder
+        self._assembler = assembler
+        self._public_model = public_model
+
+    @property
+    def usage(self) -> Usage:
+        """Cumulative so far."""
+        return self._decoder.writer.usage
+
+    @property
+    def upstream_model(self) -> str:
+        """The model that the provider says it used."""
+        return self._decoder.model
+
+    @property
+    def response_id(self) -> str:
+        """The provider's id of the answer."""
+        return self._decoder.response_id
+
+    @property
+    def minted(self) -> tuple[str, ...]:
+        """Fingerprints of the provider-bound material in the answer."""
+        return self._decoder.writer.minted
+
+    def feed(self, data: bytes) -> Output:
+        """Whole frames of what has arrived."""
+        decoder = self._decoder
+        semantic = False
+        for frame in decoder.frames(data):
+            decoder.read_frame(frame)
+            semantic = self._collect(frame) or semantic
+            if self.ended:
+                break
+        return self._go_on(semantic=self._observe_all() or semantic)
+
+    def finish(self) -> Output:
+        """The end of input, with a last frame perhaps."""
+        if self.ended:
+            return Output(ended=True)
+        for frame in self._decoder.last_frames():
+            if self._decoder.read_last_frame(frame):
+                self._collect(frame)
+        if not self.ended:
+            self._decoder.end()
+            self._observe_all()
+        return self._go_on(semantic=False)
+
+    def fail(self, failure: FailureClass) -> Output:
+        """The transport failed."""
+        if self.ended:
+            return Output(ended=True)
+        break_off(self._decoder, failure)
+        self._observe_all()
+        return self._go_on(semantic=False)
+
+    def _collect(self, frame: SseFrame) -> bool:
+        """A frame that the decoder has read, as long as it makes sense; whether it is semantic."""
+        semantic = self._observe_all()
+        if self.failed is None:
+            try:
+                self._assembler.add(frame.data, frame.event)
+            except UNREADABLE:
+                self.observe(ResponseFailed(FailureClass.MALFORMED))
+        return semantic
+
+    def _observe_all(self) -> bool:
+        semantic = False
+        for event in self._decoder.writer.take():
+            semantic = self.observe(event) or semantic
+        return semantic
+
+    def _go_on(self, *, semantic: bool) -> Output:
+        if not self.ended:
+            return _ALIVE if semantic else NOTHING
+        return Output(ended=True) if self.failed is not None else self._through()
+
+    def _through(self) -> Output:
+        try:
+            body = self._assembler.whole()
+        except UNREADABLE:
+            self.observe(ResponseFailed(FailureClass.MALFORMED))
+            return Output(ended=True)
+        model = model_name(self._public_model, self._relay.model_key)
+        return Output(final=model.replace(self._relay.patch(body), self.upstream_model), ended=True)

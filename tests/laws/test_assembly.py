@@ -1,0 +1,251 @@
+"""The law of assembled answers: a whole answer put together from a stream lacks nothing that the stream said.
+
+Judged by others' work where there is some: the official SDKs put streams together, too. For Gemini, which has no such
+thing, and for Responses, whose last event is the answer, the judges are the few lines below.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from anthropic._models import construct_type
+from anthropic.lib.streaming._beta_messages import accumulate_event
+from anthropic.types.beta import BetaRawMessageStreamEvent
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
+
+from handlers.local.replay_reading import carries_error
+from handlers.translation.canonical.attempt import UpstreamTarget
+from handlers.translation.canonical.kept_whole import LOST_FIELDS
+from handlers.translation.registry import RELAYS
+from tests.handlers.translation.driving import attempt, play
+from tests.laws.recordings import FULL, Recording, recorded
+
+FORMATS = {wire_format: dialect for dialect, wire_format in RELAYS}
+TARGET = "/v1beta/models/m:generateContent"
+MODEL = "recorded-model"
+
+
+def assembled(wire_format: str, body: bytes, provider: str = "openai", splits: int = 0) -> Any:
+    """The whole answer for a client, from a stream of a provider."""
+    dialect = FORMATS[wire_format]
+    provider = "gemini" if wire_format == "gemini" else provider  # a stream of Vertex is of the same format
+    upstream = UpstreamTarget(wire_format, "model-1", provider)
+    translation = attempt(
+        dialect=dialect, upstream=upstream, stream=False, upstream_stream=True, target=TARGET, public_model=MODEL
+    )
+    assert translation.upstream.streams
+    step = splits or len(body)
+    outputs = play(translation, *(body[at : at + step] for at in range(0, len(body), step)))
+    assert translation.outcome.failure is None
+    assert not b"".join(output.data for output in outputs)
+    return msgspec.json.decode(b"".join(output.final for output in outputs))
+
+
+def payloads(body: bytes) -> list[Any]:
+    """The frames of a stream, read by other means than ours."""
+    lines = body.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    data = [line[5:].strip() for line in lines if line.startswith("data:")]
+    return [msgspec.json.decode(one) for one in data if one and one != "[DONE]"]
+
+
+def streams(wire_format: str) -> list[Recording]:
+    found = recorded(wire_format, streams=True)
+    return [one for one in found if not carries_error(wire_format, one.body)]
+
+
+def missing(expected: Any, told: Any, path: str = "") -> Iterator[str]:
+    """Paths at which something expected is not told, or told otherwise."""
+    if isinstance(expected, dict):
+        for name, value in expected.items():
+            inside = told.get(name) if isinstance(told, dict) else None
+            yield from missing(value, inside, f"{path}.{name}")
+    elif isinstance(expected, list):
+        if len(expected) != len(told or ()):
+            yield f"{path}[] {len(expected)} {len(told or ())}"
+            return
+        for index, value in enumerate(expected):
+            yield from missing(value, told[index], f"{path}[{index}]")
+    elif expected is not None and expected != told:
+        yield path
+
+
+def chat_by_openai(one: Recording) -> dict[str, Any]:
+    state: Any = ChatCompletionStreamState()
+    for payload in payloads(one.body):
+        chunk = ChatCompletionChunk.model_validate(payload | {"object": "chat.completion.chunk"})
+        for choice in chunk.choices:
+            choice.index = choice.index or 0
+        state.handle_chunk(chunk)
+    snapshot: dict[str, Any] = state.current_completion_snapshot.model_dump(mode="json", exclude_unset=True)
+    return snapshot
+
+
+NO_HEADERS: Any = {}
+
+
+def message_by_anthropic(one: Recording) -> dict[str, Any]:
+    snapshot: Any = None
+    buffers: dict[int, bytes] = {}
+    for payload in payloads(one.body):
+        if payload["type"] != "ping":
+            event: Any = construct_type(value=payload, type_=BetaRawMessageStreamEvent)
+            snapshot = accumulate_event(
+                event=event, current_snapshot=snapshot, json_bufs=buffers, request_headers=NO_HEADERS
+            )
+    told: dict[str, Any] = snapshot.model_dump(mode="json", exclude_unset=True)
+    return told
+
+
+PADDING = ("obfuscation", "p", "object", "model")
+
+
+def test_chat_completions_are_what_openai_s_own_sdk_makes_of_the_stream() -> None:
+    judged = 0
+    for one in streams("openai_chat"):
+        if one.provider not in {"openai", "deepseek"}:
+            continue  # the SDK adds up what others repeat
+        expected = {name: value for name, value in chat_by_openai(one).items() if name not in PADDING}
+        told = assembled("openai_chat", one.body, one.provider)
+        for choice in expected["choices"]:
+            choice.get("message", {}).pop("parsed", None)
+            for call in choice["message"].get("tool_calls") or ():
+                call.pop("index", None)
+                call.get("function", {}).pop("parsed_arguments", None)
+        assert not list(missing(expected, told)), one.id
+        assert told["object"] == "chat.completion"
+        assert told["model"] == MODEL
+        judged += 1
+    assert judged
+
+
+def test_messages_are_what_anthropic_s_own_sdk_makes_of_the_stream() -> None:
+    found = streams("anthropic_messages")
+    for one in found:
+        told = assembled("anthropic_messages", one.body, "anthropic")
+        expected = message_by_anthropic(one) | {"model": MODEL}
+        assert not list(missing(expected, told)), one.id
+    assert found
+
+
+def test_responses_are_what_the_last_event_says_field_by_field() -> None:
+    for one in streams("openai_responses"):
+        last = next(payload["response"] for payload in reversed(payloads(one.body)) if "response" in payload)
+        if not last["output"]:
+            continue
+        told = assembled("openai_responses", one.body, one.provider)
+        assert told.keys() - last.keys() == ({"billing"} if one.provider == "openai" else set())
+        assert not list(missing(last | {"model": MODEL}, told)), one.id
+
+
+def test_a_response_whose_last_event_leaves_out_the_items_has_them() -> None:
+    item = {"id": "msg_1", "type": "message", "content": [{"type": "output_text", "text": "hi", "annotations": []}]}
+    response: dict[str, Any] = {"id": "resp_1", "model": "m", "status": "completed", "output": [], "error": None}
+    events = [
+        {"type": "response.created", "response": response | {"status": "in_progress"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": item | {"content": []}},
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "hi"},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": response},
+    ]
+    told = assembled("openai_responses", b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events))
+    assert told["output"] == [item]
+
+
+def parts_of(payload: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for candidate in payload.get("candidates") or ():
+        for part in (candidate.get("content") or {}).get("parts") or ():
+            yield candidate.get("index", 0), part
+
+
+def shown(found: list[tuple[int, dict[str, Any]]]) -> dict[Any, Any]:
+    """Text by candidate and kind, and all that is no plain text in order."""
+    said: dict[Any, Any] = defaultdict(str)
+    others: dict[int, list[Any]] = defaultdict(list)
+    for index, part in found:
+        said[index, bool(part.get("thought"))] += part.get("text", "")
+        if part.keys() - {"text", "thought"}:
+            others[index].append(part)
+    return {**said, **others}
+
+
+def test_gemini_s_answers_have_all_text_all_parts_and_the_last_word_of_every_field() -> None:
+    found = streams("gemini")
+    for one in found:
+        told = assembled("gemini", one.body, "gemini")
+        chunks = [
+            chunk for payload in payloads(one.body) for chunk in (payload if isinstance(payload, list) else [payload])
+        ]
+        spoken = [part for chunk in chunks for part in parts_of(chunk)]
+        assert shown(list(parts_of(told))) == shown(spoken), one.id
+        fields = {name for chunk in chunks for name, value in chunk.items() if value is not None}
+        assert fields <= told.keys()
+        ends = {name for chunk in chunks for cand in chunk.get("candidates") or () for name in cand}
+        assert ends <= {name for candidate in told.get("candidates") or () for name in candidate}
+        usage = [chunk["usageMetadata"] for chunk in chunks if "usageMetadata" in chunk]
+        assert told.get("usageMetadata") == (usage[-1] if usage else None)
+    assert found
+
+
+@pytest.mark.parametrize("wire_format", sorted(FORMATS))
+def test_however_a_stream_is_cut_into_reads_the_answer_is_the_same(wire_format: str) -> None:
+    for one in streams(wire_format)[: None if FULL else 4]:
+        whole = assembled(wire_format, one.body, one.provider)
+        assert assembled(wire_format, one.body, one.provider, splits=997) == whole
+        if len(one.body) < 20_000:
+            assert assembled(wire_format, one.body, one.provider, splits=1) == whole
+
+
+def levels(wire_format: str, answer: Any) -> set[str]:
+    """The fields of an answer whose presence does not depend on what was said."""
+    inner = {"openai_chat": "choices", "gemini": "candidates"}.get(wire_format)
+    fields = {name for name, value in answer.items() if value not in (None, [], {})}
+    for choice in answer.get(inner or "") or ():
+        fields |= {f"{inner}.{name}" for name, value in choice.items() if value not in (None, [], {})}
+    for name in ("usage", "usageMetadata"):
+        if isinstance(answer.get(name), dict):
+            fields |= {f"usage.{field}" for field, value in answer[name].items() if value}
+    return fields
+
+
+SELDOM = {
+    "openai_chat": {"moderation", "choices.finish_details", "usage.audio_prompt_tokens"},
+    "anthropic_messages": {"container", "context_management", "stop_details", "stop_sequence", "usage.cache_creation",
+        "usage.iterations", "usage.speed", "diagnostics"},
+    "openai_responses": {"access_programs", "conversation", "previous_response_id", "prompt", "total_tokens", "user", "usage.num_server_side_tools_used",
+        "usage.server_side_tool_usage_details"},
+    "gemini": {"promptFeedback", "candidates.finishMessage", "candidates.safetyRatings", "candidates.citationMetadata",
+        "candidates.groundingMetadata", "candidates.urlContextMetadata", "candidates.logprobsResult",
+        "candidates.avgLogprobs", "usage.cacheTokensDetails", "usage.cachedContentTokenCount"},
+}  # fmt: skip
+"""Fields that answers have for what was asked or said: recorded whole, and by chance in no stream of that provider.
+
+Of those, `avgLogprobs` and `logprobsResult` are rows of what is asked for whole (canonical/kept_whole.py).
+"""
+RELAYED = {"openai", "deepseek", "anthropic", "google", "xai"}
+"""Providers whose answers pass through, as far as there are recordings."""
+
+
+@pytest.mark.skipif(not FULL, reason="takes all recordings: THEROUTER_LAWS_FULL=1")
+@pytest.mark.parametrize("wire_format", sorted(FORMATS))
+def test_what_whole_answers_of_a_provider_say_assembled_ones_say_too(wire_format: str) -> None:
+    wholes: dict[str, set[str]] = defaultdict(set)
+    made: dict[str, set[str]] = defaultdict(set)
+    for one in recorded(wire_format, streams=False):
+        if not carries_error(wire_format, one.body) and one.body.lstrip()[:1] == b"{":
+            wholes[one.provider] |= levels(wire_format, msgspec.json.decode(one.body))
+    for one in streams(wire_format):
+        made[one.provider] |= levels(wire_format, assembled(wire_format, one.body, one.provider))
+    for provider in RELAYED & wholes.keys() & made.keys():
+        assert wholes[provider] - made[provider] - SELDOM[wire_format] == set(), provider
+
+
+def test_a_field_that_streams_lack_is_a_row() -> None:
+    rows = {(row.field, row.provider) for rows in LOST_FIELDS.values() for row in rows}
+    assert ("candidates.avgLogprobs", "vertex") in rows
+    for one in recorded("gemini", streams=True):
+        assert b"avgLogprobs" not in one.body
