@@ -149,16 +149,6 @@ class Deployment:
             secrets_refresh_s=_seconds(environment, Variable.SECRETS_REFRESH, SECRETS_REFRESH_S),
         )
 
-    @property
-    def key_environment(self) -> str:
-        """The letter in our API keys: l for live, t for everything else."""
-        return "l" if self.environment == "production" else "t"
-
-    @property
-    def key_region(self) -> str:
-        """The first letter of our key ids: u for us-east-2, c for Hangzhou."""
-        return "u" if self.region == "global" else "c"
-
 
 DATABASE_DOMAINS = {"aws": (".us-east-2.rds.amazonaws.com",), "aliyun": (".rds.aliyuncs.com",)}
 """Where a cloud's databases are named; on one machine any host will do."""

@@ -20,8 +20,6 @@ from stacks.settings import Settings
 
 CLOUDFRONT_PREFIX_LIST = "pl-b6a144df"
 """com.amazonaws.global.cloudfront.origin-facing in us-east-2; 55 of the 60 rules that a group may have."""
-GATEWAY_PATHS_PER_RULE = 5
-"""The load balancer takes five conditions in one rule."""
 GATEWAY_PRIORITY = 10
 LISTENER_POLICY = elbv2.SslPolicy.TLS13_RES
 

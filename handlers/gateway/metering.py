@@ -60,8 +60,7 @@ def line_for(
     cost_nano = 0
     if price is not None and (attempt.credential == "shared" or principal.byok_fee_ppm):
         markup_ppm = markup_of(principal, attempt.credential)
-        charge = charge_for(usage, price, semantic=semantic, hold_nano=hold.amount_nano, markup_ppm=markup_ppm)
-        cost_nano = charge.cost_nano
+        cost_nano = charge_for(usage, price, semantic=semantic, hold_nano=hold.amount_nano, markup_ppm=markup_ppm)
     # By position: naming so many fields costs ten times as much as filling them.
     return UsageLine(
         request_id, principal.account, principal.user, principal.key_id,

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from operator import mul
 
-import msgspec
 from msgspec.structs import astuple
 
 from handlers.catalog.entries import PER_MILLION, Price, Rates
-from handlers.translation.canonical.usage import NO_USAGE, Usage
+from handlers.translation.canonical.usage import Usage
 
 _RATED = tuple(name for name in Rates.__struct_fields__ if name != "per_request")
 if Usage.__struct_fields__[: len(_RATED)] != _RATED:
@@ -21,37 +20,13 @@ if Usage.__struct_fields__[: len(_RATED)] != _RATED:
     )
 
 
-class Charge(msgspec.Struct, frozen=True):
-    """What one request costs, and what for."""
-
-    cost_nano: int
-    usage: Usage = NO_USAGE
-    rates: Rates = Rates()
-
-    @property
-    def by_class(self) -> dict[str, int]:
-        """Nano-units per class of usage; they add up to `cost_nano` exactly (largest remainders get the odd units)."""
-        grains = dict(zip(_RATED, map(mul, astuple(self.usage), self.rates.per_unit), strict=False))
-        grains["per_request"] = self.rates.per_request * PER_MILLION
-        whole = sum(grains.values())
-        parts = {name: divmod(part * self.cost_nano, whole) for name, part in grains.items() if part}
-        shares = {name: share for name, (share, _) in parts.items()}
-        odd = self.cost_nano - sum(shares.values())
-        for name in sorted(parts, key=lambda name: -parts[name][1])[:odd]:
-            shares[name] += 1
-        return shares
-
-
-FREE = Charge(0)
-
-
 def round_up_to_nano(grains: int, markup_ppm: int) -> int:
     """Millionths of a nano-unit with markup -> nano-units: the one place where money is rounded."""
     return -(-grains * (PER_MILLION + markup_ppm) // (PER_MILLION * PER_MILLION))
 
 
-def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> Charge:
-    """The charge for a usage at a price; give the price in force at admission (`Price.at`).
+def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> int:
+    """The charge for a usage at a price, in nano-units; give the price in force at admission (`Price.at`).
 
     A negative counter, which only a broken provider reports, counts as zero.
     """
@@ -61,12 +36,9 @@ def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> Charge:
         counts = astuple(usage)
     rates = price.rates_at(usage.prompt_tokens)
     grains = sum(map(mul, counts, rates.per_unit), rates.per_request * PER_MILLION)
-    return Charge(round_up_to_nano(grains, markup_ppm), usage, rates)
+    return round_up_to_nano(grains, markup_ppm)
 
 
-def charge_for(usage: Usage, price: Price, *, semantic: bool, hold_nano: int, markup_ppm: int = 0) -> Charge:
+def charge_for(usage: Usage, price: Price, *, semantic: bool, hold_nano: int, markup_ppm: int = 0) -> int:
     """The charge after the two promises to the customer: no semantic output costs nothing, and never more than was held."""
-    if not semantic:
-        return FREE
-    charge = rate(usage, price, markup_ppm=markup_ppm)
-    return charge if charge.cost_nano <= hold_nano else Charge(hold_nano, charge.usage, charge.rates)
+    return min(rate(usage, price, markup_ppm=markup_ppm), hold_nano) if semantic else 0

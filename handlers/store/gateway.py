@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from datetime import date
 from typing import NamedTuple
 
 import msgspec
@@ -124,10 +123,6 @@ class GatewayStore:
         """The row of a key id, None when there is none."""
         rows = await self._pool.call("gateway_key", key_id=key_id)
         return _key_row(*rows[0]) if rows else None
-
-    async def latest_change(self) -> int:
-        """The number of the latest change: where an empty cache starts to watch."""
-        return int((await self._pool.call("gateway_change_latest"))[0][0])
 
     async def watch(self) -> tuple[int, int]:
         """(the number of the latest change, the epoch of the database: how often it was restored)."""
@@ -295,13 +290,6 @@ class GatewayStore:
             return None
         name, limits, *rest = rows[0]
         return KeySummary(name, msgspec.json.decode(limits, type=KeyLimits), *rest)
-
-    async def spend_since(
-        self, account: str, since: date, *, user: str | None = None, key_id: str | None = None
-    ) -> int:
-        """Nano-units spent since a day (UTC) by an account, or by one of its users or keys."""
-        rows = await self._pool.call("spend_since", tenant=account, user=user, key_id=key_id, since=since)
-        return int(rows[0][0])
 
 
 _decode_shared = msgspec.json.Decoder(tuple[SubjectLimits, ...]).decode

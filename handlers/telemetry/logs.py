@@ -52,7 +52,6 @@ class Room(StrEnum):
     PAYMENTS = "payments"
     OPERATIONS = "operations"
     SITE = "site"
-    LOCAL = "local"
 
 
 class Dependency(StrEnum):
@@ -63,7 +62,6 @@ class Dependency(StrEnum):
     POD = "pod"
     UPSTREAM = "upstream"
     SPOOL = "spool"
-    CATALOG = "catalog"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):

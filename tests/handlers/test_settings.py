@@ -150,15 +150,6 @@ def test_c46_pods_are_those_of_this_cluster(wire: str, here: bool) -> None:
             GatewaySettings.parse(environment)
 
 
-@pytest.mark.claim("C63")
-def test_c63_live_and_other_keys_differ_by_environment() -> None:
-    letters = {
-        name: Deployment.parse({Variable.ENVIRONMENT: name}).key_environment
-        for name in ("production", "staging", "local")
-    }
-    assert letters == {"production": "l", "staging": "t", "local": "t"}
-
-
 def test_pods_and_functions_read_their_own() -> None:
     pod = PodSettings.parse({Variable.PROVIDER: "openai", Variable.LISTEN: "unix:/run/openai.sock"})
     assert (pod.provider, pod.base_url) == ("openai", "")

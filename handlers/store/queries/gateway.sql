@@ -4,9 +4,6 @@ select * from therouter.gateway_holder(:key_id)
 -- name: gateway_changes
 select * from therouter.gateway_changes(:since)
 
--- name: gateway_change_latest
-select therouter.gateway_change_latest()
-
 -- name: gateway_watch
 select * from therouter.gateway_watch()
 
@@ -47,9 +44,6 @@ select * from therouter.usage_find(:tenant, :request)
 
 -- name: key_summary
 select * from therouter.key_summary(:key_id)
-
--- name: spend_since
-select therouter.spend_since(:tenant, :user, :key_id, :since)
 
 -- name: account_balance
 select * from therouter.account_balance(:tenant)

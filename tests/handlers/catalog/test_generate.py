@@ -69,7 +69,7 @@ def test_a67_our_charge_is_the_packages_own_to_the_nano(name: str, plain: int, r
         e for m in CATALOG.models.values() for e in m.endpoints if (e.provider, e.upstream_model) == ("anthropic", name)
     )
     assert isinstance(endpoint.price, Price)
-    ours = rate(Usage(input=plain, cache_read=read, cache_write_5m=write, output=out), endpoint.price).cost_nano
+    ours = rate(Usage(input=plain, cache_read=read, cache_write_5m=write, output=out), endpoint.price)
     usage = PackagedUsage(
         input_tokens=plain + read + write, cache_read_tokens=read, cache_write_tokens=write, output_tokens=out
     )

@@ -87,7 +87,7 @@ def test_no_usage_within_the_bounds_costs_more_than_the_quote(
     reasoning = data.draw(st.integers(0, output))
     usage = Usage(input=prompt - cached, cache_write_1h=cached, output=output - reasoning, reasoning=reasoning)
     assert served.price is not None
-    assert rate(usage, served.price, markup_ppm=70_000).cost_nano <= quoted
+    assert rate(usage, served.price, markup_ppm=70_000) <= quoted
 
 
 @given(endpoints, st.integers(0, 10_000), st.integers(0, 10**12), st.integers(1, 4), st.integers(0, 200_000))

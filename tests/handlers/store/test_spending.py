@@ -94,7 +94,7 @@ def test_limits_of_user_and_tenant_reach_the_gateway_as_soon_as_they_are_set(
     store: GatewayStore, database: Database
 ) -> None:
     tenant = make_tenant(database.pool("founder"), limits=KeyLimits(requests_per_minute=9))
-    before = asyncio.run(store.latest_change())
+    before, _ = asyncio.run(store.watch())
     for scope, subject in (("tenant", tenant.tenant_id), ("user", tenant.user_id)):
         database.query(
             "insert into therouter.rate_limit values (:t, :scope, cast(:subject as uuid), 5, null, 2)",
@@ -150,7 +150,7 @@ def test_the_fee_for_own_provider_keys_reaches_the_gateway_and_the_audit_trail(
     admin = AdminStore(database.pool("founder"))
     tenant = make_tenant(database.pool("founder"))
     assert asyncio.run(store.find_key(tenant.key_id)).principal.byok_fee_ppm == 0  # type: ignore[union-attr]
-    before = asyncio.run(store.latest_change())
+    before, _ = asyncio.run(store.watch())
     admin.set_spending(tenant.tenant_id, SpendingPolicy(byok_fee_ppm=50_000))
     assert asyncio.run(store.find_key(tenant.key_id)).principal.byok_fee_ppm == 50_000  # type: ignore[union-attr]
     assert [change.account for change in asyncio.run(store.changes_since(before))] == [tenant.tenant_id]
