@@ -9,13 +9,13 @@ from handlers.translation.adapters.cohere import CohereAdapter
 from handlers.translation.adapters.gemini import GeminiAdapter
 from handlers.translation.adapters.openai_chat import OpenaiChatAdapter
 from handlers.translation.adapters.openai_responses import ResponsesAdapter
-from handlers.translation.dialects.anthropic_messages import AnthropicMessages
+from handlers.translation.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from handlers.translation.dialects.base import Dialect
-from handlers.translation.dialects.google_generate import GoogleGenerate
-from handlers.translation.dialects.google_interactions import GoogleInteractions
-from handlers.translation.dialects.openai_chat import OpenaiChat
-from handlers.translation.dialects.openai_completions import OpenaiCompletions
-from handlers.translation.dialects.openai_responses import OpenaiResponses
+from handlers.translation.dialects.google_generate import GOOGLE_GENERATE
+from handlers.translation.dialects.google_interactions import GOOGLE_INTERACTIONS
+from handlers.translation.dialects.openai_chat import OPENAI_CHAT
+from handlers.translation.dialects.openai_completions import OPENAI_COMPLETIONS
+from handlers.translation.dialects.openai_responses import OPENAI_RESPONSES
 from handlers.translation.passthrough.anthropic_messages import MessagesRelay
 from handlers.translation.passthrough.base import Relay
 from handlers.translation.passthrough.google_generate import GenerateRelay
@@ -25,12 +25,12 @@ from handlers.translation.passthrough.openai_responses import ResponsesRelay
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
-        OpenaiChat(),
-        AnthropicMessages(),
-        OpenaiResponses(),
-        GoogleGenerate(),
-        GoogleInteractions(),
-        OpenaiCompletions(),
+        OPENAI_CHAT,
+        ANTHROPIC_MESSAGES,
+        OPENAI_RESPONSES,
+        GOOGLE_GENERATE,
+        GOOGLE_INTERACTIONS,
+        OPENAI_COMPLETIONS,
     )
 }
 ADAPTERS: dict[str, Adapter] = {

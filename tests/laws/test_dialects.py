@@ -9,12 +9,12 @@ from handlers.translation.adapters.base import Adapter
 from handlers.translation.adapters.gemini import GeminiAdapter
 from handlers.translation.adapters.openai_chat import OpenaiChatAdapter
 from handlers.translation.adapters.openai_responses import ResponsesAdapter
-from handlers.translation.dialects.anthropic_messages import AnthropicMessages
+from handlers.translation.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from handlers.translation.dialects.base import AnswerContext, Dialect
-from handlers.translation.dialects.google_generate import GoogleGenerate
-from handlers.translation.dialects.google_interactions import GoogleInteractions
-from handlers.translation.dialects.openai_chat import OpenaiChat
-from handlers.translation.dialects.openai_responses import OpenaiResponses
+from handlers.translation.dialects.google_generate import GOOGLE_GENERATE
+from handlers.translation.dialects.google_interactions import GOOGLE_INTERACTIONS
+from handlers.translation.dialects.openai_chat import OPENAI_CHAT
+from handlers.translation.dialects.openai_responses import OPENAI_RESPONSES
 from tests.judges.interactions import interaction_complaints
 from tests.laws.dialect_laws import CONTEXT, DialectLaws
 from tests.laws.interactions_reader import InteractionsReader
@@ -23,17 +23,17 @@ from tests.laws.scripts import SCRIPTS
 
 
 class TestOpenaiChat(DialectLaws):
-    dialect: ClassVar[Dialect] = OpenaiChat()
+    dialect: ClassVar[Dialect] = OPENAI_CHAT
     reader: ClassVar[Adapter] = OpenaiChatAdapter()
 
 
 class TestOpenaiResponses(DialectLaws):
-    dialect: ClassVar[Dialect] = OpenaiResponses()
+    dialect: ClassVar[Dialect] = OPENAI_RESPONSES
     reader: ClassVar[Adapter] = ResponsesAdapter()
 
 
 class TestGoogleGenerate(DialectLaws):
-    dialect: ClassVar[Dialect] = GoogleGenerate()
+    dialect: ClassVar[Dialect] = GOOGLE_GENERATE
     reader: ClassVar[Adapter] = GeminiAdapter()
     context: ClassVar[AnswerContext] = msgspec.structs.replace(CONTEXT, target="/v1beta/models/m:x?alt=sse")
 
@@ -47,12 +47,12 @@ class TestGoogleGenerate(DialectLaws):
 
 
 class TestAnthropicMessages(DialectLaws):
-    dialect: ClassVar[Dialect] = AnthropicMessages()
+    dialect: ClassVar[Dialect] = ANTHROPIC_MESSAGES
     reader: ClassVar[Adapter] = AnthropicAdapter()
 
 
 class TestGoogleInteractions(DialectLaws):
-    dialect: ClassVar[Dialect] = GoogleInteractions()
+    dialect: ClassVar[Dialect] = GOOGLE_INTERACTIONS
     reader: ClassVar[Adapter] = InteractionsReader()
 
     def test_every_answer_obeys_googles_specification(self) -> None:

@@ -20,9 +20,9 @@ from handlers.errors import FailureClass, Unprocessable
 from handlers.local.replay_exchanges import DIALECT_FORMATS
 from handlers.local.replay_judges import load_judges
 from handlers.local.replay_reading import read_answer
-from handlers.translation.adapters.base import Adapter, Built
+from handlers.translation.adapters.base import Adapter, Built, build_post
 from handlers.translation.adapters.decoding import JsonDecoder
-from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.events import BlockKind, FinishReason
 from handlers.translation.canonical.request import CanonicalRequest, Text
 from handlers.translation.canonical.usage import Usage
@@ -93,10 +93,7 @@ class NewcomerAdapter:
                     raise Unprocessable(f"{at}: this endpoint takes text only.", param=at)
                 turns.append({"by": message.role, "says": part.text})
         body = {"who": target.upstream_model, "turns": turns, "flow": request.stream, "cap": request.output_tokens_max}
-        upstream = UpstreamRequest(
-            "POST", "/talk", (("content-type", "application/json"),), encode(body), streams=request.stream
-        )
-        return Built(upstream)
+        return build_post("/talk", body, request, names={}, warnings=())
 
     def decoder(self, *, streams: bool, target: UpstreamTarget, prompt_tokens: int) -> NewcomerDecoder:
         del target

@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-import msgspec
-
-from handlers.errors import Unprocessable
 from handlers.translation.adapters.anthropic_decoder import AnthropicDecoder
 from handlers.translation.adapters.anthropic_options import option_fields
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, build_post
 from handlers.translation.adapters.openai_chat import short_id
+from handlers.translation.adapters.refusals import refused_media
 from handlers.translation.adapters.tool_names import rename_tools
 from handlers.translation.adapters.turns import FILLER, merge_turns, refuse_prefill, split_system
-from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.request import (
     CacheControl,
     CanonicalRequest,
@@ -35,9 +33,8 @@ from handlers.translation.dialects.anthropic_messages import arguments_object
 
 PATH = "/messages"
 VERSION = "2023-06-01"
-HEADERS = (("content-type", "application/json"), ("anthropic-version", VERSION))
+HEADERS = (("anthropic-version", VERSION),)
 _TOOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_encode = msgspec.json.Encoder().encode
 
 
 class AnthropicAdapter:
@@ -57,9 +54,7 @@ class AnthropicAdapter:
             body["system"] = system
         answer_tool = option_fields(body, request, target, names, warnings)
         body["stream"] = request.stream
-        upstream = UpstreamRequest("POST", PATH, HEADERS, _encode(body), streams=request.stream)
-        back = {sent: name for name, sent in names.items() if sent != name}
-        return Built(upstream, tuple(warnings), back, answer_tool)
+        return build_post(PATH, body, request, names=names, warnings=warnings, headers=HEADERS, answer_tool=answer_tool)
 
     def decoder(self, *, streams: bool, target: UpstreamTarget, prompt_tokens: int) -> AnthropicDecoder:
         """Reads a successful answer."""
@@ -147,4 +142,4 @@ def _media(part: Media, target: UpstreamTarget) -> dict[str, Any]:
     if part.kind == "document" and target.files and (part.url or part.media_type == "application/pdf"):
         title = {"title": part.name} if part.name else {}
         return {"type": "document", "source": source, **title}
-    raise Unprocessable(f"{part.at}: this endpoint takes no {part.kind} in this form.", param=part.at)
+    raise refused_media(part)

@@ -8,6 +8,7 @@ import msgspec
 
 from handlers.errors import Unprocessable
 from handlers.translation.adapters.openai_parameters import THINKING_TOKENS_MIN, thinking_tokens
+from handlers.translation.adapters.refusals import refuse_many_answers, refuse_tools
 from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.parameters import DEFAULT_TIERS, unknown_sampling
 from handlers.translation.canonical.request import CacheControl, CanonicalRequest, ReasoningControl, Tool
@@ -27,10 +28,7 @@ def option_fields(
     body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str], warnings: list[str]
 ) -> str:
     """Fill the body's options, naming what had to be dropped; the name of our answer tool, if one is in it."""
-    if request.choices > 1:
-        raise Unprocessable("n: this endpoint gives one answer at a time.", param="n")
-    if set(request.modalities) - {"text"}:
-        raise Unprocessable("modalities: this endpoint answers in text only.", param="modalities")
+    refuse_many_answers(request)
     body["max_tokens"] = request.output_tokens_max or target.output_tokens_max or OUTPUT_TOKENS_DEFAULT
     stops = [stop for stop in request.stop if stop.strip()]
     if stops:
@@ -51,8 +49,7 @@ def option_fields(
 def _tools(body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str]) -> None:
     if not request.tools:
         return
-    if not target.tools:
-        raise Unprocessable("tools: this endpoint cannot call tools.", param="tools")
+    refuse_tools(target)
     body["tools"] = [_tool(tool, names) for tool in request.tools]
     choice = request.tool_choice
     fields: dict[str, Any] = {"type": "auto"}

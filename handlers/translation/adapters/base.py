@@ -8,8 +8,8 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -49,6 +49,7 @@ WHOLE_BYTES_MAX = 64 * 1024 * 1024
 
 MINTED_MAX = 512
 """Pieces of provider-bound material that are reported of one answer."""
+_encode = msgspec.json.Encoder().encode
 _PROVED = frozenset({BlockKind.REASONING, BlockKind.TOOL_CALL, BlockKind.TEXT})
 """Blocks whose proof goes back to its maker; of others it is a picture or a sound."""
 
@@ -66,6 +67,23 @@ class Built(msgspec.Struct, frozen=True):
     """Names as sent upstream -> names as the client knows them, where they differ."""
     answer_tool: str = ""
     """A tool of ours that carries a structured answer: its arguments are the text."""
+
+
+def build_post(
+    path: str,
+    body: Mapping[str, Any],
+    request: CanonicalRequest,
+    *,
+    names: Mapping[str, str],
+    warnings: Iterable[str],
+    headers: tuple[tuple[str, str], ...] = (),
+    answer_tool: str = "",
+) -> Built:
+    """A POST of a JSON body; `names` is what `rename_tools` gave, `headers` what the format wants beside its media type."""
+    upstream = UpstreamRequest(
+        "POST", path, (("content-type", "application/json"), *headers), _encode(body), streams=request.stream
+    )
+    return Built(upstream, tuple(warnings), {sent: name for name, sent in names.items() if sent != name}, answer_tool)
 
 
 class PlainAnswer(msgspec.Struct, frozen=True):

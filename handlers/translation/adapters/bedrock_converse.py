@@ -6,16 +6,14 @@ import re
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-import msgspec
-
-from handlers.errors import Unprocessable
 from handlers.translation.adapters.anthropic_messages import tool_id
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, build_post
 from handlers.translation.adapters.bedrock_decoder import BedrockDecoder
 from handlers.translation.adapters.bedrock_options import option_fields
+from handlers.translation.adapters.refusals import refused_media
 from handlers.translation.adapters.tool_names import rename_tools
 from handlers.translation.adapters.turns import FILLER, merge_turns, refuse_prefill, split_system
-from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.request import (
     CacheControl,
     CanonicalRequest,
@@ -40,7 +38,6 @@ _DOCUMENTS = {
 _VIDEOS = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm", "video/x-matroska": "mkv"}
 _FORMATS = {"image": _IMAGES, "document": _DOCUMENTS, "video": _VIDEOS}
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9 \-()\[\]]+")
-_encode = msgspec.json.Encoder().encode
 
 
 class BedrockAdapter:
@@ -65,15 +62,9 @@ class BedrockAdapter:
         answer_tool = option_fields(body, request, target, names, warnings)
         method = "converse-stream" if request.stream else "converse"
         accept = "application/vnd.amazon.eventstream" if request.stream else "application/json"
-        upstream = UpstreamRequest(
-            "POST",
-            f"/model/{quote(target.upstream_model, safe='')}/{method}",
-            (("content-type", "application/json"), ("accept", accept)),
-            _encode(body),
-            streams=request.stream,
-        )
-        back = {sent: name for name, sent in names.items() if sent != name}
-        return Built(upstream, tuple(warnings), back, answer_tool)
+        path = f"/model/{quote(target.upstream_model, safe='')}/{method}"
+        headers = (("accept", accept),)
+        return build_post(path, body, request, names=names, warnings=warnings, headers=headers, answer_tool=answer_tool)
 
     def decoder(self, *, streams: bool, target: UpstreamTarget, prompt_tokens: int) -> BedrockDecoder:
         """Reads a successful answer."""
@@ -126,7 +117,7 @@ def _media(part: Media, target: UpstreamTarget) -> dict[str, Any]:
     allowed = {"image": target.vision, "video": target.vision, "document": target.files}
     kind = _FORMATS.get(part.kind, {}).get(part.media_type)
     if not allowed.get(part.kind) or kind is None or not part.data:
-        raise Unprocessable(f"{part.at}: this endpoint takes no {part.kind} in this form.", param=part.at)
+        raise refused_media(part)
     fields: dict[str, Any] = {"format": kind, "source": {"bytes": part.data}}
     if part.kind == "document":
         fields["name"] = _UNNAMEABLE.sub(" ", part.name).strip()[:200] or "document"

@@ -9,6 +9,7 @@ import msgspec
 from handlers.errors import Unprocessable
 from handlers.translation.adapters.anthropic_options import ANSWER_TOOL, EFFORTS, JSON_INSTRUCTION
 from handlers.translation.adapters.openai_parameters import THINKING_TOKENS_MIN, thinking_tokens
+from handlers.translation.adapters.refusals import refuse_many_answers, refuse_tools
 from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.parameters import DEFAULT_TIERS, unknown_sampling
 from handlers.translation.canonical.request import CanonicalRequest, ToolCall
@@ -21,10 +22,7 @@ def option_fields(
     body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str], warnings: list[str]
 ) -> str:
     """Fill the body's options, naming what had to be dropped; the name of our answer tool, if one is in it."""
-    if request.choices > 1:
-        raise Unprocessable("n: this endpoint gives one answer at a time.", param="n")
-    if set(request.modalities) - {"text"}:
-        raise Unprocessable("modalities: this endpoint answers in text only.", param="modalities")
+    refuse_many_answers(request)
     _tools(body, request, target, names, warnings)
     config = _limits(request, warnings)
     extra: dict[str, Any] = {}
@@ -84,8 +82,7 @@ def _tools(
     forbidden = choice is not None and choice.mode == "none"
     if not called and (forbidden or not request.tools):
         return
-    if not target.tools:
-        raise Unprocessable("tools: this endpoint cannot call tools.", param="tools")
+    refuse_tools(target)
     specs: list[dict[str, Any]] = []
     for tool in request.tools:
         spec: dict[str, Any] = {"name": names.get(tool.name, tool.name)}

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from handlers.errors import Unprocessable
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, build_post
 from handlers.translation.adapters.cohere_decoder import CohereDecoder
 from handlers.translation.adapters.openai_parameters import thinking_tokens
+from handlers.translation.adapters.refusals import refuse_many_answers, refuse_tools, refused_media
 from handlers.translation.adapters.tool_names import rename_tools
-from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.parameters import DEFAULT_TIERS, unknown_sampling
 from handlers.translation.canonical.request import (
     CanonicalRequest,
@@ -38,7 +39,6 @@ _SAMPLING = {
 }
 _UNKNOWN_TO_COHERE = unknown_sampling("cohere")
 _CHOICES = {"required": "REQUIRED", "none": "NONE"}
-_encode = msgspec.json.Encoder().encode
 
 
 class CohereAdapter:
@@ -48,10 +48,7 @@ class CohereAdapter:
 
     def build_request(self, request: CanonicalRequest, target: UpstreamTarget) -> Built:
         """The body of a chat request."""
-        if request.choices > 1:
-            raise Unprocessable("n: this endpoint gives one answer at a time.", param="n")
-        if set(request.modalities) - {"text"}:
-            raise Unprocessable("modalities: this endpoint answers in text only.", param="modalities")
+        refuse_many_answers(request)
         names = rename_tools(request.tools, r"[A-Za-z_][A-Za-z0-9_]{0,63}")
         body: dict[str, Any] = {
             "model": target.upstream_model,
@@ -61,10 +58,7 @@ class CohereAdapter:
         warnings: list[str] = []
         _options(body, request, target, warnings)
         _tools(body, request, target, names)
-        upstream = UpstreamRequest(
-            "POST", PATH, (("content-type", "application/json"),), _encode(body), streams=request.stream
-        )
-        return Built(upstream, tuple(warnings), {sent: name for name, sent in names.items() if sent != name})
+        return build_post(PATH, body, request, names=names, warnings=warnings)
 
     def decoder(self, *, streams: bool, target: UpstreamTarget, prompt_tokens: int) -> CohereDecoder:
         """Reads a successful answer."""
@@ -124,7 +118,7 @@ def _part(part: Text | Media, target: UpstreamTarget) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if part.kind != "image" or not target.vision:
-        raise Unprocessable(f"{part.at}: this endpoint takes no {part.kind} in this form.", param=part.at)
+        raise refused_media(part)
     url = part.url or f"data:{part.media_type};base64,{part.data}"
     return {"type": "image_url", "image_url": {"url": url}}
 
@@ -167,8 +161,7 @@ def _options(body: dict[str, Any], request: CanonicalRequest, target: UpstreamTa
 def _tools(body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str]) -> None:
     if not request.tools:
         return
-    if not target.tools:
-        raise Unprocessable("tools: this endpoint cannot call tools.", param="tools")
+    refuse_tools(target)
     choice = request.tool_choice
     tools = request.tools
     if choice is not None and choice.mode == "named":

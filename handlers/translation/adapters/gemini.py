@@ -8,12 +8,13 @@ from urllib.parse import quote
 import msgspec
 
 from handlers.errors import Unprocessable
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, build_post
 from handlers.translation.adapters.gemini_decoder import GeminiDecoder
 from handlers.translation.adapters.gemini_options import generation_config, tool_fields
+from handlers.translation.adapters.refusals import refused_media
 from handlers.translation.adapters.tool_names import rename_tools
 from handlers.translation.adapters.turns import split_system
-from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.request import (
     CanonicalRequest,
     Media,
@@ -41,7 +42,6 @@ _MEDIA_TYPES = {
     "wav": "audio/wav",
 }
 _KIND_TYPES = {"image": "image/jpeg", "document": "application/pdf", "video": "video/mp4", "audio": "audio/mpeg"}
-_encode = msgspec.json.Encoder().encode
 
 
 class GeminiAdapter:
@@ -61,15 +61,7 @@ class GeminiAdapter:
         config = generation_config(request, target, warnings)
         if config:
             body["generationConfig"] = config
-        upstream = UpstreamRequest(
-            "POST",
-            method_path(target, streams=request.stream),
-            (("content-type", "application/json"),),
-            _encode(body),
-            streams=request.stream,
-        )
-        back = {sent: name for name, sent in names.items() if sent != name}
-        return Built(upstream, tuple(warnings), back)
+        return build_post(method_path(target, streams=request.stream), body, request, names=names, warnings=warnings)
 
     def decoder(self, *, streams: bool, target: UpstreamTarget, prompt_tokens: int) -> GeminiDecoder:
         """Reads a successful answer."""
@@ -159,7 +151,7 @@ def _response(part: ToolResult) -> dict[str, Any]:
 def _media(part: Media, target: UpstreamTarget) -> dict[str, Any]:
     allowed = {"image": target.vision, "video": target.vision, "document": target.files, "audio": target.audio}
     if not allowed.get(part.kind) or (part.url and "no_media_urls" in target.quirks):
-        raise Unprocessable(f"{part.at}: this endpoint takes no {part.kind} in this form.", param=part.at)
+        raise refused_media(part)
     if part.data:
         return {"inlineData": {"mimeType": part.media_type, "data": part.data}}
     ending = part.url.partition("?")[0].rpartition(".")[2].lower()

@@ -7,6 +7,7 @@ from typing import Any
 from handlers.errors import Unprocessable
 from handlers.translation.adapters.gemini_schema import clean_schema
 from handlers.translation.adapters.openai_parameters import thinking_tokens
+from handlers.translation.adapters.refusals import refuse_tools
 from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.parameters import DEFAULT_TIERS, unknown_sampling
 from handlers.translation.canonical.request import CanonicalRequest, ReasoningControl
@@ -31,8 +32,7 @@ def tool_fields(request: CanonicalRequest, target: UpstreamTarget, names: dict[s
     """`tools` and `toolConfig`."""
     if not request.tools:
         return {}
-    if not target.tools:
-        raise Unprocessable("tools: this endpoint cannot call tools.", param="tools")
+    refuse_tools(target)
     declarations = []
     for tool in request.tools:
         declaration: dict[str, Any] = {"name": names.get(tool.name, tool.name)}

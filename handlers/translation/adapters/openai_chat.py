@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from handlers.errors import Unprocessable
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, build_post
 from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
 from handlers.translation.adapters.openai_parameters import GROQS_DEFAULT_TIER, drop_parameters, reasoning_fields
+from handlers.translation.adapters.refusals import refuse_tools, refused_media
 from handlers.translation.adapters.tool_names import rename_tools
-from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.request import (
     CanonicalRequest,
     Media,
@@ -30,7 +31,6 @@ PATH = "/chat/completions"
 SHOWN_BELOW = "The result is shown in the next message."
 """The text of a tool message whose result is nothing but media."""
 _AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav"}
-_encode = msgspec.json.Encoder().encode
 
 
 class OpenaiChatAdapter:
@@ -52,10 +52,7 @@ class OpenaiChatAdapter:
         body |= {name: value for name, value in request.extensions.items() if name not in body}
         warnings = drop_parameters(body, target)
         warnings += [f"dropped:{name}" for name in request.unknown]
-        upstream = UpstreamRequest(
-            "POST", PATH, (("content-type", "application/json"),), _encode(body), streams=request.stream
-        )
-        return Built(upstream, tuple(warnings), {sent: name for name, sent in names.items() if sent != name})
+        return build_post(PATH, body, request, names=names, warnings=warnings)
 
     def decoder(self, *, streams: bool, target: UpstreamTarget, prompt_tokens: int) -> OpenaiChatDecoder:
         """Reads a successful answer."""
@@ -187,7 +184,7 @@ def _media(part: Media, target: UpstreamTarget) -> dict[str, Any]:
             return {"type": "video_url", "video_url": {"url": url}}
         case "document" if target.files and part.data:
             return {"type": "file", "file": {"filename": part.name or "document.pdf", "file_data": url}}
-    raise Unprocessable(f"{part.at}: this endpoint takes no {part.kind} in this form.", param=part.at)
+    raise refused_media(part)
 
 
 def _options(request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str]) -> dict[str, Any]:
@@ -218,8 +215,7 @@ def _options(request: CanonicalRequest, target: UpstreamTarget, names: dict[str,
 def _tools(request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str]) -> dict[str, Any]:
     if not request.tools:
         return {}
-    if not target.tools:
-        raise Unprocessable("tools: this endpoint cannot call tools.", param="tools")
+    refuse_tools(target)
     fields: dict[str, Any] = {"tools": [_tool(tool, names) for tool in request.tools]}
     choice = request.tool_choice
     if choice is not None and choice.mode == "named":

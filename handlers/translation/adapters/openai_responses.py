@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from handlers.errors import Unprocessable
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, build_post
 from handlers.translation.adapters.openai_chat import short_id
 from handlers.translation.adapters.openai_parameters import GROQS_DEFAULT_TIER
+from handlers.translation.adapters.refusals import refuse_many_answers, refuse_tools, refused_media
 from handlers.translation.adapters.responses_decoder import ResponsesDecoder
 from handlers.translation.adapters.tool_names import rename_tools
-from handlers.translation.canonical.attempt import UpstreamRequest, UpstreamTarget
+from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.parameters import unknown_sampling
 from handlers.translation.canonical.request import (
     CanonicalRequest,
@@ -31,7 +31,6 @@ PATH = "/responses"
 ENCRYPTED = "reasoning.encrypted_content"
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 _UNKNOWN_TO_RESPONSES = unknown_sampling("openai_responses")
-_encode = msgspec.json.Encoder().encode
 
 
 class ResponsesAdapter:
@@ -41,10 +40,7 @@ class ResponsesAdapter:
 
     def build_request(self, request: CanonicalRequest, target: UpstreamTarget) -> Built:
         """The body of a response request."""
-        if request.choices > 1:
-            raise Unprocessable("n: this endpoint gives one answer at a time.", param="n")
-        if set(request.modalities) - {"text"}:
-            raise Unprocessable("modalities: this endpoint answers in text only.", param="modalities")
+        refuse_many_answers(request)
         names = rename_tools(request.tools, r"[A-Za-z0-9_-]{1,64}")
         body: dict[str, Any] = {
             "model": target.upstream_model,
@@ -53,10 +49,7 @@ class ResponsesAdapter:
             "store": False,
         }
         warnings = _options(body, request, target, names)
-        upstream = UpstreamRequest(
-            "POST", PATH, (("content-type", "application/json"),), _encode(body), streams=request.stream
-        )
-        return Built(upstream, tuple(warnings), {sent: name for name, sent in names.items() if sent != name})
+        return build_post(PATH, body, request, names=names, warnings=warnings)
 
     def decoder(self, *, streams: bool, target: UpstreamTarget, prompt_tokens: int) -> ResponsesDecoder:
         """Reads a successful answer."""
@@ -103,7 +96,7 @@ def _media(part: Media, target: UpstreamTarget) -> dict[str, Any]:
         if part.url:
             return {"type": "input_file", "file_url": part.url}
         return {"type": "input_file", "filename": part.name or "document.pdf", "file_data": url}
-    raise Unprocessable(f"{part.at}: this endpoint takes no {part.kind} in this form.", param=part.at)
+    raise refused_media(part)
 
 
 def _item(part: Part, target: UpstreamTarget, names: dict[str, str]) -> list[dict[str, Any]]:
@@ -172,8 +165,7 @@ def _options(
 def _tools(body: dict[str, Any], request: CanonicalRequest, target: UpstreamTarget, names: dict[str, str]) -> None:
     if not request.tools:
         return
-    if not target.tools:
-        raise Unprocessable("tools: this endpoint cannot call tools.", param="tools")
+    refuse_tools(target)
     body["tools"] = [_tool(tool, names) for tool in request.tools]
     choice = request.tool_choice
     if choice is not None and choice.mode == "named":

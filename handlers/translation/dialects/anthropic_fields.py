@@ -15,6 +15,7 @@ from handlers.translation.dialects.reading import (
     CacheField,
     check_length,
     check_range,
+    kept_elsewhere,
     read_stops,
 )
 
@@ -161,21 +162,12 @@ def refuse_state(fields: MessagesFields) -> None:
         InvalidRequest: naming the field.
     """
     if fields.container is not None:
-        raise _kept("container")
+        raise kept_elsewhere("container")
     for number, message in enumerate(fields.messages):
         blocks = message.content if isinstance(message.content, list) else []
         for place, block in enumerate(blocks):
             at = f"messages[{number}].content[{place}]"
             if block.file_id is not None:
-                raise _kept(f"{at}.file_id")
+                raise kept_elsewhere(f"{at}.file_id")
             if isinstance(block.source, dict) and block.source.get("file_id") is not None:
-                raise _kept(f"{at}.source.file_id")
-
-
-def _kept(param: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{param} names an object kept by one provider, which shared credentials never use; send the content itself "
-        "or use your own provider key.",
-        code="stateful_field",
-        param=param,
-    )
+                raise kept_elsewhere(f"{at}.source.file_id")

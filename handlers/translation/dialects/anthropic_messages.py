@@ -6,7 +6,7 @@ Blocks never overlap here, so a block that begins while another is open waits un
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -26,10 +26,9 @@ from handlers.translation.canonical.events import (
     UsageReported,
 )
 from handlers.translation.canonical.proof import mark_proof
-from handlers.translation.canonical.request import CanonicalRequest
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.anthropic_parse import parse_messages
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, Dialect
 from handlers.translation.framing.sse import frame_bytes
 
 _STOP_REASONS = {
@@ -52,27 +51,14 @@ _ERROR_TYPES = {
 _encode = msgspec.json.Encoder().encode
 
 
-class AnthropicMessages:
-    """The dialect."""
-
-    name: ClassVar[str] = "anthropic_messages"
-
-    def parse(self, client: ClientBody) -> CanonicalRequest:
-        """The request in canonical terms."""
-        return parse_messages(client)
-
-    def stream_encoder(self, context: AnswerContext) -> MessagesStreamEncoder:
-        """Writes one streamed answer."""
-        return MessagesStreamEncoder(context)
-
-    def encode_whole(self, answer: Answer, context: AnswerContext) -> bytes:
-        """One message."""
-        finish = answer.finish()
-        blocks = [fields for block in answer.blocks if block.choice == 0 for fields in _whole_block(block, context)]
-        message = _message(answer.id, context, usage_fields(answer.usage))
-        message["content"] = blocks
-        message |= _stop(finish)
-        return _encode(message)
+def encode_whole(answer: Answer, context: AnswerContext) -> bytes:
+    """One message."""
+    finish = answer.finish()
+    blocks = [fields for block in answer.blocks if block.choice == 0 for fields in _whole_block(block, context)]
+    message = _message(answer.id, context, usage_fields(answer.usage))
+    message["content"] = blocks
+    message |= _stop(finish)
+    return _encode(message)
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
@@ -300,3 +286,6 @@ class MessagesStreamEncoder:
 
 def _frame(fields: dict[str, Any]) -> bytes:
     return frame_bytes(_encode(fields), fields["type"])
+
+
+ANTHROPIC_MESSAGES = Dialect("anthropic_messages", parse_messages, MessagesStreamEncoder, encode_whole)

@@ -9,7 +9,6 @@ import msgspec
 from handlers.errors import InvalidRequest, Unprocessable
 from handlers.translation.canonical.proof import read_proof
 from handlers.translation.canonical.request import (
-    CacheControl,
     CanonicalRequest,
     Media,
     Message,
@@ -35,8 +34,15 @@ from handlers.translation.dialects.anthropic_fields import (
     refuse_state,
 )
 from handlers.translation.dialects.base import ClientBody
-from handlers.translation.dialects.openai_chat_parse import decode_top
-from handlers.translation.dialects.reading import CacheField, check_effort, decode_body, given, read_stops
+from handlers.translation.dialects.reading import (
+    cache_control,
+    check_effort,
+    decode_body,
+    decode_top,
+    given,
+    read_stops,
+    require,
+)
 
 _FIELDS = msgspec.json.Decoder(MessagesFields)
 _SERVER_FIELDS = ("container", "mcp_servers")
@@ -80,10 +86,6 @@ def parse_messages(client: ClientBody, *, counting: bool = False) -> CanonicalRe
     )
 
 
-def _cache(field: CacheField | None) -> CacheControl | None:
-    return CacheControl(field.ttl) if field else None
-
-
 def _system(fields: MessagesFields) -> list[Message]:
     system = fields.system
     if not system:
@@ -97,7 +99,7 @@ def _system(fields: MessagesFields) -> list[Message]:
 def _text(field: BlockField, at: str) -> Text:
     if field.type != "text" or field.text is None:
         raise InvalidRequest(f"{at}.type must be text.", param=f"{at}.type")
-    return Text(field.text, _cache(field.cache_control))
+    return Text(field.text, cache_control(field.cache_control))
 
 
 def _messages(fields: list[MessageField]) -> list[Message]:
@@ -120,8 +122,10 @@ def _part(field: BlockField, at: str) -> Part:
             return _media(field, at)
         case "tool_use":
             arguments = bytes(field.input).decode() or "{}"
-            name = _required(field.name, f"{at}.name")
-            return ToolCall(_required(field.id, f"{at}.id"), name, arguments, at, cache=_cache(field.cache_control))
+            name = require(field.name, f"{at}.name")
+            return ToolCall(
+                require(field.id, f"{at}.id"), name, arguments, at, cache=cache_control(field.cache_control)
+            )
         case "tool_result":
             return _tool_result(field, at)
         case "thinking":
@@ -133,18 +137,12 @@ def _part(field: BlockField, at: str) -> Part:
     raise Unprocessable(f"{at}.type: this block is understood by Anthropic's own endpoints only.", param=f"{at}.type")
 
 
-def _required(value: str | None, param: str) -> str:
-    if not value:
-        raise InvalidRequest(f"{param} is required.", param=param)
-    return value
-
-
 def _media(field: BlockField, at: str) -> Media | Text:
     try:
         source = msgspec.convert(field.source, SourceField)
     except msgspec.ValidationError:
         raise InvalidRequest(f"{at}.source must be a source object.", param=f"{at}.source") from None
-    cache = _cache(field.cache_control)
+    cache = cache_control(field.cache_control)
     name = field.title or ""
     match source.type:
         case "base64" if source.data and source.media_type:
@@ -162,13 +160,13 @@ def _media(field: BlockField, at: str) -> Media | Text:
 
 
 def _tool_result(field: BlockField, at: str) -> ToolResult:
-    call_id = _required(field.tool_use_id, f"{at}.tool_use_id")
+    call_id = require(field.tool_use_id, f"{at}.tool_use_id")
     parts: tuple[Text | Media, ...] = ()
     if isinstance(field.content, str):
         parts = (Text(field.content),)
     elif isinstance(field.content, list):
         parts = tuple(_result_part(block, f"{at}.content[{n}]") for n, block in enumerate(field.content))
-    return ToolResult(call_id, parts, at, bool(field.is_error), cache=_cache(field.cache_control))
+    return ToolResult(call_id, parts, at, bool(field.is_error), cache=cache_control(field.cache_control))
 
 
 def _result_part(block: Any, at: str) -> Text | Media:
@@ -186,9 +184,9 @@ def _result_part(block: Any, at: str) -> Text | Media:
 def _tool(field: ToolField, at: str) -> Tool:
     if field.type not in {None, "custom"}:
         raise Unprocessable(f"{at}.type: this tool runs at Anthropic's own endpoints only.", param=f"{at}.type")
-    name = _required(field.name, f"{at}.name")
+    name = require(field.name, f"{at}.name")
     schema = given(field.input_schema)
-    return Tool(name, field.description or "", schema, field.strict, _cache(field.cache_control), at)
+    return Tool(name, field.description or "", schema, field.strict, cache_control(field.cache_control), at)
 
 
 def _tool_choice(fields: MessagesFields) -> ToolChoice | None:
@@ -196,7 +194,7 @@ def _tool_choice(fields: MessagesFields) -> ToolChoice | None:
     if choice is None:
         return None
     if choice.type == "tool":
-        return ToolChoice("named", _required(choice.name, "tool_choice.name"))
+        return ToolChoice("named", require(choice.name, "tool_choice.name"))
     return ToolChoice("required" if choice.type == "any" else choice.type)
 
 

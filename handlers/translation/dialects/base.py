@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
@@ -67,24 +68,15 @@ class StreamEncoder(Protocol):
         ...
 
 
-class Dialect(Protocol):
-    """One client-facing API format."""
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One client-facing API format: three functions under a name."""
 
-    name: ClassVar[str]
-
-    def parse(self, client: ClientBody) -> CanonicalRequest:
-        """The request in canonical terms.
-
-        Raises:
-            InvalidRequest: a field is wrong; `param` names it.
-            Unprocessable: understood, and never expressible in canonical terms.
-        """
-        ...
-
-    def stream_encoder(self, context: AnswerContext) -> StreamEncoder:
-        """Writes one streamed answer."""
-        ...
-
-    def encode_whole(self, answer: Answer, context: AnswerContext) -> bytes:
-        """One whole answer."""
-        ...
+    name: str
+    parse: Callable[[ClientBody], CanonicalRequest]
+    """The request in canonical terms. Raises InvalidRequest with `param` for a field that is wrong, Unprocessable for what is
+    understood and never expressible in canonical terms."""
+    stream_encoder: Callable[[AnswerContext], StreamEncoder]
+    """A writer of one streamed answer."""
+    encode_whole: Callable[[Answer, AnswerContext], bytes]
+    """One whole answer."""

@@ -14,6 +14,7 @@ from handlers.translation.dialects.reading import (
     OUTPUT_TOKENS_MAX,
     check_length,
     check_range,
+    kept_elsewhere,
     read_stops,
 )
 
@@ -209,19 +210,10 @@ def refuse_state(fields: GenerateFields) -> None:
         InvalidRequest: naming the field.
     """
     if fields.cached_content:
-        raise _kept("cachedContent")
+        raise kept_elsewhere("cachedContent")
     contents = fields.contents if isinstance(fields.contents, list) else [fields.contents]
     for number, content in enumerate(contents):
         for place, part in enumerate(content.parts):
             uri = part.file_data.file_uri if part.file_data else ""
             if uri.startswith(("gs://", "files/")) or "generativelanguage.googleapis.com/" in uri:
-                raise _kept(f"contents[{number}].parts[{place}].fileData.fileUri")
-
-
-def _kept(param: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{param} names an object kept by one provider, which shared credentials never use; send the content itself "
-        "or use your own provider key.",
-        code="stateful_field",
-        param=param,
-    )
+                raise kept_elsewhere(f"contents[{number}].parts[{place}].fileData.fileUri")

@@ -6,7 +6,7 @@ finish reasons and usage. Without `alt=sse` a stream is a JSON array that grows.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -23,10 +23,9 @@ from handlers.translation.canonical.events import (
     ResponseFailed,
 )
 from handlers.translation.canonical.proof import mark_proof
-from handlers.translation.canonical.request import CanonicalRequest
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.dialects.anthropic_messages import arguments_object
-from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, Dialect
 from handlers.translation.dialects.google_parse import parse_generate
 from handlers.translation.framing.sse import frame_bytes
 
@@ -49,28 +48,15 @@ _STATUS = {
 _encode = msgspec.json.Encoder().encode
 
 
-class GoogleGenerate:
-    """The dialect."""
-
-    name: ClassVar[str] = "google_generate"
-
-    def parse(self, client: ClientBody) -> CanonicalRequest:
-        """The request in canonical terms."""
-        return parse_generate(client)
-
-    def stream_encoder(self, context: AnswerContext) -> GenerateStreamEncoder:
-        """Writes one streamed answer."""
-        return GenerateStreamEncoder(context)
-
-    def encode_whole(self, answer: Answer, context: AnswerContext) -> bytes:
-        """One answer."""
-        candidates = []
-        for choice in answer.choices():
-            blocks = [block for block in answer.blocks if block.choice == choice]
-            parts = [part for block in blocks for part in _parts(block, context)]
-            finish = _FINISH[answer.finish(choice).reason]
-            candidates.append({"content": _content(parts), "finishReason": finish, "index": choice})
-        return _encode(_chunk(answer, context, candidates) | {"usageMetadata": usage_fields(answer.usage)})
+def encode_whole(answer: Answer, context: AnswerContext) -> bytes:
+    """One answer."""
+    candidates = []
+    for choice in answer.choices():
+        blocks = [block for block in answer.blocks if block.choice == choice]
+        parts = [part for block in blocks for part in _parts(block, context)]
+        finish = _FINISH[answer.finish(choice).reason]
+        candidates.append({"content": _content(parts), "finishReason": finish, "index": choice})
+    return _encode(_chunk(answer, context, candidates) | {"usageMetadata": usage_fields(answer.usage)})
 
 
 def wants_events(target: str) -> bool:
@@ -199,3 +185,6 @@ class GenerateStreamEncoder:
         if block.kind is BlockKind.REASONING and proof:
             return self._send(block.choice, [{"text": "", "thoughtSignature": proof}])
         return b""
+
+
+GOOGLE_GENERATE = Dialect("google_generate", parse_generate, GenerateStreamEncoder, encode_whole)

@@ -8,7 +8,7 @@ and not before. Nothing is kept: the id names this answer and cannot be asked fo
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -25,10 +25,9 @@ from handlers.translation.canonical.events import (
     ResponseFailed,
 )
 from handlers.translation.canonical.proof import mark_proof
-from handlers.translation.canonical.request import CanonicalRequest
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.dialects.anthropic_messages import arguments_object
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, Dialect
 from handlers.translation.dialects.interactions_parse import parse_interaction
 from handlers.translation.framing.sse import frame_bytes
 
@@ -45,23 +44,10 @@ _MEDIA = {BlockKind.IMAGE: "image", BlockKind.AUDIO: "audio"}
 _encode = msgspec.json.Encoder().encode
 
 
-class GoogleInteractions:
-    """The dialect."""
-
-    name: ClassVar[str] = "google_interactions"
-
-    def parse(self, client: ClientBody) -> CanonicalRequest:
-        """The request in canonical terms."""
-        return parse_interaction(client)
-
-    def stream_encoder(self, context: AnswerContext) -> InteractionStreamEncoder:
-        """Writes one streamed answer."""
-        return InteractionStreamEncoder(context)
-
-    def encode_whole(self, answer: Answer, context: AnswerContext) -> bytes:
-        """One interaction."""
-        steps = [step for block in answer.blocks if block.choice == 0 for step in _steps(block, context)]
-        return _encode(_completed(answer, context) | {"steps": steps})
+def encode_whole(answer: Answer, context: AnswerContext) -> bytes:
+    """One interaction."""
+    steps = [step for block in answer.blocks if block.choice == 0 for step in _steps(block, context)]
+    return _encode(_completed(answer, context) | {"steps": steps})
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
@@ -228,3 +214,6 @@ class InteractionStreamEncoder:
 
 def _frame(kind: str, fields: dict[str, Any]) -> bytes:
     return frame_bytes(_encode(fields | {"event_type": kind}), kind)
+
+
+GOOGLE_INTERACTIONS = Dialect("google_interactions", parse_interaction, InteractionStreamEncoder, encode_whole)

@@ -37,10 +37,9 @@ from handlers.translation.dialects.interactions_fields import (
     ToolField,
     check_fields,
 )
-from handlers.translation.dialects.reading import decode_body, given
+from handlers.translation.dialects.reading import decode_body, decode_top, given, require
 
 _FIELDS = msgspec.json.Decoder(InteractionFields)
-_TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MODES = {"auto": "auto", "validated": "auto", "any": "required", "none": "none"}
 _LEVELS = frozenset({"minimal", "low", "medium", "high"})
 _CONTENT = frozenset({"text", "image", "audio", "video", "document"})
@@ -83,7 +82,7 @@ def parse_interaction(client: ClientBody) -> CanonicalRequest:
         output_tokens_max=config.max_output_tokens,
         service_tier="" if fields.service_tier in {None, "standard"} else str(fields.service_tier),
         modalities=modalities,
-        unknown=(*dropped, *(name for name in _TOP.decode(client.body) if name not in KNOWN_FIELDS)),
+        unknown=(*dropped, *(name for name in decode_top(client.body) if name not in KNOWN_FIELDS)),
     )
 
 
@@ -128,8 +127,7 @@ def _parts(step: StepField, at: str) -> list[Part]:
 
 
 def _result(step: StepField, at: str) -> ToolResult:
-    if not step.call_id:
-        raise InvalidRequest(f"{at}.call_id is required.", param=f"{at}.call_id")
+    call_id = require(step.call_id, f"{at}.call_id")
     parts: tuple[Text | Media, ...]
     if isinstance(step.result, list):
         try:
@@ -139,7 +137,7 @@ def _result(step: StepField, at: str) -> ToolResult:
         parts = tuple(_content(piece, f"{at}.result[{number}]") for number, piece in enumerate(pieces))
     else:
         parts = (Text(step.result if isinstance(step.result, str) else _encode(step.result or {}).decode()),)
-    return ToolResult(step.call_id, parts, at, is_error=bool(step.is_error), name=step.name or "")
+    return ToolResult(call_id, parts, at, is_error=bool(step.is_error), name=step.name or "")
 
 
 def _content(piece: ContentField | StepField, at: str) -> Text | Media:
@@ -161,9 +159,8 @@ def _content(piece: ContentField | StepField, at: str) -> Text | Media:
 
 def _tool(field: ToolField, number: int) -> Tool:
     at = f"tools[{number}]"
-    if not field.name:
-        raise InvalidRequest(f"{at}.name is required.", param=f"{at}.name")
-    return Tool(field.name, field.description or "", given(field.parameters), at=at)
+    name = require(field.name, f"{at}.name")
+    return Tool(name, field.description or "", given(field.parameters), at=at)
 
 
 def _tool_choice(config: ConfigField) -> ToolChoice | None:

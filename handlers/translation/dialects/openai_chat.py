@@ -6,7 +6,7 @@ for, `[DONE]`. A failure after content is one chunk with `error` and `finish_rea
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -25,9 +25,8 @@ from handlers.translation.canonical.events import (
     ResponseStarted,
     UsageReported,
 )
-from handlers.translation.canonical.request import CanonicalRequest
 from handlers.translation.canonical.usage import NO_USAGE, Usage
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, Dialect
 from handlers.translation.dialects.openai_chat_parse import REASONING_FORMATS, parse_chat
 
 DONE = b"data: [DONE]\n\n"
@@ -35,31 +34,18 @@ _FINISH = {reason: reason.value for reason in FinishReason} | {FinishReason.REFU
 _encode = msgspec.json.Encoder().encode
 
 
-class OpenaiChat:
-    """The dialect."""
-
-    name: ClassVar[str] = "openai_chat"
-
-    def parse(self, client: ClientBody) -> CanonicalRequest:
-        """The request in canonical terms."""
-        return parse_chat(client)
-
-    def stream_encoder(self, context: AnswerContext) -> ChatStreamEncoder:
-        """Writes one streamed answer."""
-        return ChatStreamEncoder(context)
-
-    def encode_whole(self, answer: Answer, context: AnswerContext) -> bytes:
-        """One completion."""
-        body = {
-            "id": answer.id or context.response_id,
-            "object": "chat.completion",
-            "created": answer.created or context.now_s,
-            "model": context.model,
-            "provider": context.provider,
-            "choices": [_whole_choice(answer, choice, context) for choice in answer.choices()],
-            "usage": usage_fields(answer.usage),
-        }
-        return _encode(body)
+def encode_whole(answer: Answer, context: AnswerContext) -> bytes:
+    """One completion."""
+    body = {
+        "id": answer.id or context.response_id,
+        "object": "chat.completion",
+        "created": answer.created or context.now_s,
+        "model": context.model,
+        "provider": context.provider,
+        "choices": [_whole_choice(answer, choice, context) for choice in answer.choices()],
+        "usage": usage_fields(answer.usage),
+    }
+    return _encode(body)
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
@@ -333,3 +319,6 @@ def _merged_logprobs(blocks: list[Block]) -> dict[str, Any] | None:
             if isinstance(tokens, list):
                 merged[name] = (merged.get(name) or []) + tokens
     return merged
+
+
+OPENAI_CHAT = Dialect("openai_chat", parse_chat, ChatStreamEncoder, encode_whole)

@@ -11,6 +11,7 @@ from msgspec import Meta, Raw
 from handlers.errors import InvalidRequest
 from handlers.translation.dialects.reading import (
     CHOICES_MAX,
+    GATEWAY_FIELDS,
     MESSAGES_MAX,
     OUTPUT_TOKENS_MAX,
     TOOLS_MAX,
@@ -19,11 +20,6 @@ from handlers.translation.dialects.reading import (
     check_range,
     read_stops,
 )
-
-# Fields that steer the gateway; it has read them, no provider of ours shall.
-GATEWAY_FIELDS = frozenset({
-    "models", "route", "provider", "transforms", "plugins", "usage", "session_id", "trace", "debug", "fallbacks",
-})  # fmt: skip
 
 
 class UrlField(msgspec.Struct):

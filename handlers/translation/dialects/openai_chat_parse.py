@@ -35,16 +35,17 @@ from handlers.translation.dialects.openai_chat_fields import (
     check_fields,
 )
 from handlers.translation.dialects.reading import (
-    CacheField,
+    cache_control,
     check_effort,
     decode_body,
+    decode_top,
     given,
+    read_media,
     read_stops,
-    split_data_url,
+    require,
 )
 
 _FIELDS = msgspec.json.Decoder(ChatFields)
-_TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EXTENSIONS = ("metadata", "audio", "prediction", "web_search_options", "safety_identifier", "image_config")
 _OPTIMISATIONS = ("prompt_cache_retention", "cache_control")
 """They make a conversation cheaper and say nothing in it: left out, and named, where the format is another."""
@@ -67,15 +68,6 @@ def decode_chat(body: bytes) -> ChatFields:
     fields = decode_body(_FIELDS, body)
     check_fields(fields)
     return fields
-
-
-def decode_top(body: bytes) -> dict[str, msgspec.Raw]:
-    """The top level of a body, values untouched; of duplicate keys the last remains.
-
-    Raises:
-        InvalidRequest: it is no JSON object.
-    """
-    return decode_body(_TOP, body)
 
 
 def parse_chat(client: ClientBody) -> CanonicalRequest:
@@ -113,10 +105,6 @@ def _wants_usage(top: dict[str, msgspec.Raw]) -> bool:
     return asked is not None and b"true" in bytes(asked)
 
 
-def _cache(field: CacheField | None) -> CacheControl | None:
-    return CacheControl(field.ttl) if field else None
-
-
 def _message(field: MessageField, at: str) -> Message:
     if field.role == "function":
         raise Unprocessable(f"{at}.role: function messages are not supported; use tools.", param=f"{at}.role")
@@ -144,7 +132,7 @@ def _content(content: str | list[PartField] | None, at: str) -> list[Part]:
 
 
 def _part(field: PartField, at: str) -> Part:
-    cache = _cache(field.cache_control)
+    cache = cache_control(field.cache_control)
     match field.type:
         case "text" | "input_text" | "output_text" if field.text is not None:
             return Text(field.text, cache)
@@ -171,17 +159,8 @@ def _part(field: PartField, at: str) -> Part:
 def _linked(kind: str, field: UrlField | str, at: str, cache: CacheControl | None) -> Media:
     """A medium by its address; some clients leave out the object around it."""
     if isinstance(field, str):
-        return _media(kind, field, at, "", cache)
-    return _media(kind, field.url, f"{at}.url", field.detail or "", cache)
-
-
-def _media(kind: str, url: str, at: str, detail: str, cache: CacheControl | None) -> Media:
-    if url.startswith("data:"):
-        media_type, data = split_data_url(url, at)
-        return Media(kind, at, data=data, media_type=media_type, detail=detail, cache=cache)
-    if not url.startswith(("https://", "http://")):
-        raise InvalidRequest(f"{at} must be an http(s) URL or a data URL.", param=at)
-    return Media(kind, at, url=url, detail=detail, cache=cache)
+        return read_media(kind, field, at, cache=cache)
+    return read_media(kind, field.url, f"{at}.url", detail=field.detail or "", cache=cache)
 
 
 def _file(field: PartField, at: str, cache: CacheControl | None) -> Media:
@@ -190,7 +169,7 @@ def _file(field: PartField, at: str, cache: CacheControl | None) -> Media:
         raise InvalidRequest(
             f"{at}.file.file_id names a file kept by one provider; send file_data instead.", param=f"{at}.file.file_id"
         )
-    media = _media("document", file.file_data, f"{at}.file.file_data", "", cache)
+    media = read_media("document", file.file_data, f"{at}.file.file_data", cache=cache)
     return msgspec.structs.replace(media, name=file.filename or "")
 
 
@@ -201,15 +180,14 @@ def _call(field: CallField, at: str) -> ToolCall:
     google = extra.get("google")
     signature = google.get("thought_signature", "") if isinstance(google, dict) else ""
     return ToolCall(
-        field.id, field.function.name, field.function.arguments, at, str(signature), _cache(field.cache_control)
+        field.id, field.function.name, field.function.arguments, at, str(signature), cache_control(field.cache_control)
     )
 
 
 def _tool_result(field: MessageField, at: str) -> ToolResult:
-    if not field.tool_call_id:
-        raise InvalidRequest(f"{at}.tool_call_id is required.", param=f"{at}.tool_call_id")
+    call_id = require(field.tool_call_id, f"{at}.tool_call_id")
     parts = tuple(part for part in _content(field.content, at) if isinstance(part, Text | Media))
-    return ToolResult(field.tool_call_id, parts, at, name=field.name or "")
+    return ToolResult(call_id, parts, at, name=field.name or "")
 
 
 def _reasoning_parts(field: MessageField) -> list[Part]:
@@ -237,7 +215,7 @@ def _tool(field: ToolField, at: str) -> Tool:
         function.description or "",
         given(function.parameters),
         function.strict,
-        _cache(field.cache_control),
+        cache_control(field.cache_control),
         at,
     )
 

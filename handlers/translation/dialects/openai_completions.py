@@ -6,7 +6,7 @@ refused by name.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -25,15 +25,16 @@ from handlers.translation.canonical.events import (
 )
 from handlers.translation.canonical.request import CanonicalRequest, Message, Sampling, Text
 from handlers.translation.canonical.usage import NO_USAGE
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody, Dialect
 from handlers.translation.dialects.openai_chat import DONE, error_fields, usage_fields
-from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, StreamOptionsField
-from handlers.translation.dialects.openai_chat_parse import decode_top
+from handlers.translation.dialects.openai_chat_fields import StreamOptionsField
 from handlers.translation.dialects.reading import (
     CHOICES_MAX,
+    GATEWAY_FIELDS,
     OUTPUT_TOKENS_MAX,
     check_range,
     decode_body,
+    decode_top,
     read_stops,
 )
 
@@ -70,50 +71,42 @@ _FIELDS = msgspec.json.Decoder(CompletionsFields)
 _KNOWN = frozenset(CompletionsFields.__struct_fields__) | GATEWAY_FIELDS
 
 
-class OpenaiCompletions:
-    """The dialect."""
+def parse_completions(client: ClientBody) -> CanonicalRequest:
+    """The request in canonical terms."""
+    fields = decode_body(_FIELDS, client.body)
+    _check(fields)
+    options = fields.stream_options
+    return CanonicalRequest(
+        messages=(Message("user", (Text(_prompt(fields)),), "prompt"),),
+        stream=client.stream,
+        include_usage=bool(options and options.include_usage),
+        sampling=Sampling(
+            temperature=fields.temperature,
+            top_p=fields.top_p,
+            seed=fields.seed,
+            presence_penalty=fields.presence_penalty,
+            frequency_penalty=fields.frequency_penalty,
+        ),
+        stop=read_stops("stop", fields.stop),
+        output_tokens_max=fields.max_tokens or OUTPUT_TOKENS_DEFAULT,
+        choices=fields.n or 1,
+        user=fields.user or "",
+        unknown=tuple(name for name in decode_top(client.body) if name not in _KNOWN),
+    )
 
-    name: ClassVar[str] = "openai_completions"
 
-    def parse(self, client: ClientBody) -> CanonicalRequest:
-        """The request in canonical terms."""
-        fields = decode_body(_FIELDS, client.body)
-        _check(fields)
-        options = fields.stream_options
-        return CanonicalRequest(
-            messages=(Message("user", (Text(_prompt(fields)),), "prompt"),),
-            stream=client.stream,
-            include_usage=bool(options and options.include_usage),
-            sampling=Sampling(
-                temperature=fields.temperature,
-                top_p=fields.top_p,
-                seed=fields.seed,
-                presence_penalty=fields.presence_penalty,
-                frequency_penalty=fields.frequency_penalty,
-            ),
-            stop=read_stops("stop", fields.stop),
-            output_tokens_max=fields.max_tokens or OUTPUT_TOKENS_DEFAULT,
-            choices=fields.n or 1,
-            user=fields.user or "",
-            unknown=tuple(name for name in decode_top(client.body) if name not in _KNOWN),
+def encode_whole(answer: Answer, context: AnswerContext) -> bytes:
+    """One completion."""
+    choices = [
+        _choice(
+            answer.text(choice, BlockKind.TEXT, BlockKind.REFUSAL),
+            choice,
+            _FINISH.get(answer.finish(choice).reason, "stop"),
         )
-
-    def stream_encoder(self, context: AnswerContext) -> CompletionsStreamEncoder:
-        """Writes one streamed answer."""
-        return CompletionsStreamEncoder(context)
-
-    def encode_whole(self, answer: Answer, context: AnswerContext) -> bytes:
-        """One completion."""
-        choices = [
-            _choice(
-                answer.text(choice, BlockKind.TEXT, BlockKind.REFUSAL),
-                choice,
-                _FINISH.get(answer.finish(choice).reason, "stop"),
-            )
-            for choice in answer.choices()
-        ]
-        head = _head(answer.id or context.response_id, answer.created or context.now_s, context)
-        return _encode(head | {"choices": choices, "usage": usage_fields(answer.usage)})
+        for choice in answer.choices()
+    ]
+    head = _head(answer.id or context.response_id, answer.created or context.now_s, context)
+    return _encode(head | {"choices": choices, "usage": usage_fields(answer.usage)})
 
 
 def _check(fields: CompletionsFields) -> None:
@@ -198,3 +191,6 @@ class CompletionsStreamEncoder:
 
     def _chunk(self, choices: list[dict[str, Any]], **extra: Any) -> bytes:
         return b"data: " + _encode(self._head | {"choices": choices} | extra) + b"\n\n"
+
+
+OPENAI_COMPLETIONS = Dialect("openai_completions", parse_completions, CompletionsStreamEncoder, encode_whole)

@@ -8,7 +8,7 @@ response.incomplete) with the whole response once more. All events are numbered.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -27,9 +27,9 @@ from handlers.translation.canonical.events import (
     UsageReported,
 )
 from handlers.translation.canonical.proof import mark_proof
-from handlers.translation.canonical.request import CanonicalRequest, Sampling, Tool
+from handlers.translation.canonical.request import Sampling, Tool
 from handlers.translation.canonical.usage import Usage
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, Dialect
 from handlers.translation.dialects.responses_parse import parse_responses
 from handlers.translation.framing.sse import frame_bytes
 
@@ -38,22 +38,9 @@ _TEXT_KINDS = frozenset({BlockKind.TEXT, BlockKind.REFUSAL})
 _encode = msgspec.json.Encoder().encode
 
 
-class OpenaiResponses:
-    """The dialect."""
-
-    name: ClassVar[str] = "openai_responses"
-
-    def parse(self, client: ClientBody) -> CanonicalRequest:
-        """The request in canonical terms."""
-        return parse_responses(client)
-
-    def stream_encoder(self, context: AnswerContext) -> ResponsesStreamEncoder:
-        """Writes one streamed answer."""
-        return ResponsesStreamEncoder(context)
-
-    def encode_whole(self, answer: Answer, context: AnswerContext) -> bytes:
-        """One response."""
-        return _encode(_finished(answer, context))
+def encode_whole(answer: Answer, context: AnswerContext) -> bytes:
+    """One response."""
+    return _encode(_finished(answer, context))
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
@@ -309,3 +296,6 @@ class ResponsesStreamEncoder:
             yield self._frame("response.function_call_arguments.done", done)
         item = _item(block, place["output_index"], self._context, "completed")
         yield self._frame("response.output_item.done", {"output_index": place["output_index"], "item": item})
+
+
+OPENAI_RESPONSES = Dialect("openai_responses", parse_responses, ResponsesStreamEncoder, encode_whole)

@@ -8,11 +8,17 @@ from typing import Literal, TypeVar
 import msgspec
 
 from handlers.errors import InvalidRequest
+from handlers.translation.canonical.request import CacheControl, Media
 
 T = TypeVar("T")
 
 EFFORTS = ("default", "none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Reasoning efforts; `default` is Groq's word for saying nothing."""
+
+GATEWAY_FIELDS = frozenset({
+    "models", "route", "provider", "transforms", "plugins", "usage", "session_id", "trace", "debug", "fallbacks",
+})  # fmt: skip
+"""Fields that steer the gateway, in OpenAI's formats; it has read them, no provider of ours shall."""
 
 MESSAGES_MAX = 4_096
 TOOLS_MAX = 512
@@ -47,6 +53,18 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise InvalidRequest("The body is not valid JSON; send one UTF-8 JSON object.") from None
 
 
+_TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def decode_top(body: bytes) -> dict[str, msgspec.Raw]:
+    """The top level of a body, values untouched; of duplicate keys the last remains.
+
+    Raises:
+        InvalidRequest: it is no JSON object.
+    """
+    return decode_body(_TOP, body)
+
+
 def refusal(text: str) -> InvalidRequest:
     """Our words for a validation error of msgspec: the field, the types, never a value."""
     located = _AT.search(text)
@@ -63,6 +81,22 @@ def refusal(text: str) -> InvalidRequest:
 def given(raw: msgspec.Raw) -> msgspec.Raw | None:
     """The JSON of an optional field, None where it is absent or null."""
     return None if bytes(raw) in {b"", b"null"} else raw
+
+
+def require(value: str | None, param: str) -> str:
+    """A text that must be there.
+
+    Raises:
+        InvalidRequest: it is absent or empty.
+    """
+    if not value:
+        raise InvalidRequest(f"{param} is required.", param=param)
+    return value
+
+
+def cache_control(field: CacheField | None) -> CacheControl | None:
+    """A mark of the prompt cache in canonical terms."""
+    return CacheControl(field.ttl) if field else None
 
 
 def check_range(name: str, value: float | None, low: float, high: float) -> None:
@@ -112,12 +146,31 @@ def read_stops(name: str, stop: str | list[str] | None) -> tuple[str, ...]:
     return stops
 
 
-def split_data_url(url: str, at: str) -> tuple[str, str]:
-    """Media type and base64 text of a data URL.
+def read_media(kind: str, url: str, at: str, *, detail: str = "", cache: CacheControl | None = None) -> Media:
+    """A medium given by a web address or by a data URL.
 
     Raises:
-        InvalidRequest: it is not base64, or names no media type.
+        InvalidRequest: it is neither.
     """
+    if url.startswith("data:"):
+        media_type, data = _split_data_url(url, at)
+        return Media(kind, at, data=data, media_type=media_type, detail=detail, cache=cache)
+    if not url.startswith(("https://", "http://")):
+        raise InvalidRequest(f"{at} must be an http(s) URL or a data URL.", param=at)
+    return Media(kind, at, url=url, detail=detail, cache=cache)
+
+
+def kept_elsewhere(param: str) -> InvalidRequest:
+    """Our refusal of what only works with something that a provider keeps between requests."""
+    return InvalidRequest(
+        f"{param} relies on something kept by one provider, which shared credentials never use; send the content itself "
+        "with each request, or use your own provider key.",
+        code="stateful_field",
+        param=param,
+    )
+
+
+def _split_data_url(url: str, at: str) -> tuple[str, str]:
     head, comma, data = url.partition(",")
     media_type, _, encoding = head.removeprefix("data:").rpartition(";")
     if not comma or encoding != "base64" or "/" not in media_type:

@@ -9,17 +9,15 @@ from msgspec import Raw
 
 from handlers.errors import InvalidRequest
 from handlers.translation.dialects.reading import (
+    GATEWAY_FIELDS,
     MESSAGES_MAX,
     OUTPUT_TOKENS_MAX,
     TOOLS_MAX,
     check_length,
     check_range,
+    kept_elsewhere,
 )
 
-# Fields that steer the gateway; it has read them, no provider of ours shall.
-GATEWAY_FIELDS = frozenset({
-    "models", "route", "provider", "transforms", "plugins", "usage", "session_id", "trace", "debug", "fallbacks",
-})  # fmt: skip
 # Fields that name what a provider keeps between requests.
 STATE_FIELDS = ("previous_response_id", "conversation", "prompt", "background")
 
@@ -161,19 +159,10 @@ def refuse_state(fields: ResponsesFields) -> None:
     """
     for name in STATE_FIELDS:
         if getattr(fields, name):
-            raise _kept(name)
+            raise kept_elsewhere(name)
     for number, item in enumerate(fields.input if isinstance(fields.input, list) else ()):
         if item.type == "item_reference":
-            raise _kept(f"input[{number}].id")
+            raise kept_elsewhere(f"input[{number}].id")
         for place, part in enumerate(item.content if isinstance(item.content, list) else ()):
             if part.file_id is not None:
-                raise _kept(f"input[{number}].content[{place}].file_id")
-
-
-def _kept(param: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{param} relies on something kept by one provider, which shared credentials never use; send the whole "
-        "conversation in input, or use your own provider key.",
-        code="stateful_field",
-        param=param,
-    )
+                raise kept_elsewhere(f"input[{number}].content[{place}].file_id")

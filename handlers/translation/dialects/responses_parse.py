@@ -29,8 +29,7 @@ from handlers.translation.canonical.request import (
     ToolResult,
 )
 from handlers.translation.dialects.base import ClientBody
-from handlers.translation.dialects.openai_chat_parse import decode_top
-from handlers.translation.dialects.reading import check_effort, decode_body, given, split_data_url
+from handlers.translation.dialects.reading import check_effort, decode_body, decode_top, given, read_media, require
 from handlers.translation.dialects.responses_fields import (
     KNOWN_FIELDS,
     STATE_FIELDS,
@@ -111,20 +110,14 @@ def _item(item: ItemField, at: str) -> Message:
             return _message(item, at)
         case "function_call":
             arguments = item.arguments if isinstance(item.arguments, str) else ""
-            call = ToolCall(_required(item.call_id, f"{at}.call_id"), _required(item.name, f"{at}.name"), arguments, at)
+            call = ToolCall(require(item.call_id, f"{at}.call_id"), require(item.name, f"{at}.name"), arguments, at)
             return Message("assistant", (call,), at)
         case "function_call_output":
-            result = ToolResult(_required(item.call_id, f"{at}.call_id"), _output(item, at), at)
+            result = ToolResult(require(item.call_id, f"{at}.call_id"), _output(item, at), at)
             return Message("tool", (result,), at)
         case "reasoning":
             return Message("assistant", (_thought(item),), at)
     raise Unprocessable(f"{at}.type: this item is understood by OpenAI's own endpoints only.", param=f"{at}.type")
-
-
-def _required(value: str | None, param: str) -> str:
-    if not value:
-        raise InvalidRequest(f"{param} is required.", param=param)
-    return value
 
 
 def _message(item: ItemField, at: str) -> Message:
@@ -145,27 +138,18 @@ def _part(part: PartField, at: str) -> Part:
         case "refusal" if part.refusal is not None:
             return Refusal(part.refusal)
         case "input_image" if part.image_url:
-            return _media("image", part.image_url, f"{at}.image_url", part.detail or "")
+            return read_media("image", part.image_url, f"{at}.image_url", detail=part.detail or "")
         case "input_file" if part.file_data:
-            media = _media("document", part.file_data, f"{at}.file_data", "")
+            media = read_media("document", part.file_data, f"{at}.file_data")
             return msgspec.structs.replace(media, name=part.filename or "")
         case "input_file" if part.file_url:
-            return _media("document", part.file_url, f"{at}.file_url", "")
+            return read_media("document", part.file_url, f"{at}.file_url")
         case "input_image" | "input_file" if part.file_id:
             raise Unprocessable(f"{at}.file_id works with OpenAI's own endpoints only.", param=f"{at}.file_id")
     raise InvalidRequest(
         f"{at}.type must be input_text, output_text, input_image, input_file or refusal, with its content.",
         param=f"{at}.type",
     )
-
-
-def _media(kind: str, url: str, at: str, detail: str) -> Media:
-    if url.startswith("data:"):
-        media_type, data = split_data_url(url, at)
-        return Media(kind, at, data=data, media_type=media_type, detail=detail)
-    if not url.startswith(("https://", "http://")):
-        raise InvalidRequest(f"{at} must be an http(s) URL or a data URL.", param=at)
-    return Media(kind, at, url=url, detail=detail)
 
 
 def _output(item: ItemField, at: str) -> tuple[Text | Media, ...]:
@@ -222,7 +206,7 @@ def _allowed(fields: ResponsesFields) -> set[str] | None:
 
 
 def _tool(field: ToolField, at: str) -> Tool:
-    name = _required(field.name, f"{at}.name")
+    name = require(field.name, f"{at}.name")
     return Tool(name, field.description or "", given(field.parameters), field.strict, at=at)
 
 
@@ -235,7 +219,7 @@ def _tool_choice(fields: ResponsesFields, tools: tuple[Tool, ...]) -> ToolChoice
     if choice.type == "allowed_tools" and tools:
         return ToolChoice(choice.mode or "auto")
     if choice.type == "function" and tools:
-        return ToolChoice("named", _required(choice.name, "tool_choice.name"))
+        return ToolChoice("named", require(choice.name, "tool_choice.name"))
     raise Unprocessable("tool_choice names a tool that only OpenAI runs.", param="tool_choice.type")
 
 

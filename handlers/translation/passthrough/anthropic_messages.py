@@ -16,7 +16,7 @@ from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.anthropic_fields import GATEWAY_FIELDS, BlockField, MessagesFields
 from handlers.translation.dialects.anthropic_parse import decode_messages
 from handlers.translation.dialects.base import ClientBody
-from handlers.translation.dialects.openai_chat_parse import decode_top
+from handlers.translation.dialects.reading import decode_top
 from handlers.translation.framing.sse import frame_bytes
 from handlers.translation.passthrough.base import Draft, Relay
 

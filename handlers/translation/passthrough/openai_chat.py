@@ -15,8 +15,9 @@ from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.openai_chat import DONE
-from handlers.translation.dialects.openai_chat_fields import GATEWAY_FIELDS, CallField, ChatFields, MessageField
-from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top, read_reasoning
+from handlers.translation.dialects.openai_chat_fields import CallField, ChatFields, MessageField
+from handlers.translation.dialects.openai_chat_parse import decode_chat, read_reasoning
+from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
 from handlers.translation.passthrough.adapted_messages import adapt_messages
 from handlers.translation.passthrough.base import Draft, Relay
 from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects

@@ -16,8 +16,8 @@ from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.base import ClientBody
-from handlers.translation.dialects.openai_chat_parse import decode_top
-from handlers.translation.dialects.responses_fields import GATEWAY_FIELDS, ItemField, ResponsesFields
+from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
+from handlers.translation.dialects.responses_fields import ItemField, ResponsesFields
 from handlers.translation.dialects.responses_parse import decode_responses
 from handlers.translation.passthrough.base import Draft, Relay
 

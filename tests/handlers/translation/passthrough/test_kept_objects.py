@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from handlers.errors import InvalidRequest
-from handlers.translation.dialects.openai_chat_parse import decode_chat, decode_top
+from handlers.translation.dialects.openai_chat_parse import decode_chat
+from handlers.translation.dialects.reading import decode_top
 from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
 
 pytestmark = pytest.mark.claim("A73")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.translation.dialects.openai_chat_parse import decode_top
+from handlers.translation.dialects.reading import decode_top
 from handlers.translation.passthrough.known_settings import KNOWN_MAX, KnownSettings, Settings, terms_of
 from tests.handlers.translation.passthrough.test_openai_chat import OTHER, TARGET, asked
 
