@@ -15,6 +15,8 @@ from handlers.gateway.claims import HEADER as IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:
     from handlers.gateway.byok import ByokChoice
+    from handlers.gateway.eligibility import Candidates, Eligibility
+    from handlers.gateway.gate import Call
     from handlers.gateway.ordering import Attempt
     from handlers.gateway.routes import Route
     from handlers.keys.principal import Principal
@@ -35,7 +37,7 @@ class Arrival:
     """Notes on one head."""
 
     __slots__ = (
-        "_digest", "_grant", "_token", "content_type", "idempotency_key", "protocol_headers", "route", "session",
+        "_candidates", "_digest", "_grant", "_token", "content_type", "idempotency_key", "protocol_headers", "route", "session",
         "terms", "wants_facts",
     )  # fmt: skip
 
@@ -55,6 +57,8 @@ class Arrival:
         self._token: bytes | None = None
         self._digest = b""
         self._grant: Grant | None = None
+        self._candidates: tuple[object, Grant, Eligibility, Candidates] | None = None
+        """Of the last call, if more of its kind may come: (kind, grant, for which catalogue, who may serve it)."""
 
     def principal(self, head: RequestHead, verifier: KeyVerifier) -> Principal | None:
         """Whose key the head presents, if that is known now; raises what `presented_key` raises."""
@@ -69,6 +73,15 @@ class Arrival:
         if grant is None or grant.principal is not principal or grant.byok is not choice:
             grant = self._grant = authorize(principal, peer, choice)
         return grant
+
+    def candidates(self, call: Call, grant: Grant, eligibility: Eligibility) -> Candidates:
+        """Who may serve a call: as before while nothing that it follows from is another."""
+        kind, last = call.known_as, self._candidates
+        if kind is None:
+            return eligibility.candidates(call, grant)
+        if last is None or last[0] is not kind or last[1] is not grant or last[2] is not eligibility:
+            last = self._candidates = kind, grant, eligibility, eligibility.candidates(call, grant)
+        return last[3]
 
 
 def presented_key(head: RequestHead) -> bytes:

@@ -10,6 +10,8 @@ Theory of operation
     enough nearly always; only a body with more than 64 opening brackets pays for an exact count. The pod re-encodes the
     top level from its own decode by the same library, so what was authorised here is what is sent there, whatever the
     size of the body; the explicit checks for duplicates and surrogates cover bodies up to STRICT_BYTES_MAX.
+    Of a chat body whose settings were let in before only the messages are read, by a decode that lets nothing pass that
+    the explicit checks would refuse.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from msgspec import Meta
 
 from handlers.errors import InvalidRequest, UnsupportedMediaType
 from handlers.gateway.preferences import NO_PREFERENCES, Preferences, SortRule
-from handlers.gateway.routes import Route, google_model
+from handlers.gateway.routes import ROUTES, Route, google_model
+from handlers.translation.canonical.known_sides import KnownSides
+from handlers.translation.canonical.plain_messages import decode_plain
 
 if TYPE_CHECKING:
     from handlers.gateway.makers import Made
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 DEPTH_MAX = 64
 STRICT_BYTES_MAX = 128 * 1024
 COUNTED_BYTES_MAX = 4_096
+KNOWN_BYTES_MAX = 65_536
+"""Longer bodies are read whole each time; so long a prompt may be too long for some endpoints, too."""
 MODELS_MAX = 8
 
 LIST_PRICE_TIERS = frozenset({"auto", "default", "on_demand", "standard", "standard_only", "flex"})
@@ -124,6 +130,8 @@ class Call(msgspec.Struct, frozen=True):
     """It may make the provider search the web, which costs by the search."""
     made: tuple[Made, ...] | None = None
     """Provider-bound material in it and who made it (makers.py); None: there is none."""
+    known_as: object | None = None
+    """Of a call whose messages are plain and short: the same object for all that differ in nothing but these messages."""
 
 
 def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | None, body: bytes) -> Call:
@@ -136,7 +144,28 @@ def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | No
         raise UnsupportedMediaType("Send the body as application/json.", param="Content-Type")
     if not body:
         raise InvalidRequest("The request has no body; send a JSON object.", code="empty_body")
-    return _build(route, target, path, decode_fields(body), body)
+    known = _find_known(target, body) if route is _CHAT else None
+    if known is not None:
+        return known
+    call = _build(route, target, path, decode_fields(body), body)
+    if route is _CHAT and len(body) <= KNOWN_BYTES_MAX and not (call.needs or call.searches):
+        _known_calls.learn(target, body, msgspec.structs.replace(call, body=b"", known_as=object()))
+    return call
+
+
+_CHAT = ROUTES[b"/v1/chat/completions"]
+_known_calls: KnownSides[bytes, Call] = KnownSides()
+"""By target: of calls that were let in, everything but their messages."""
+
+
+def _find_known(target: bytes, body: bytes) -> Call | None:
+    """A call with settings that were let in before and plain messages: these are all that is left to check."""
+    if len(body) > KNOWN_BYTES_MAX:
+        return None
+    found = _known_calls.find(target, body)
+    if found is None or decode_plain(found[1]) is None:
+        return None
+    return msgspec.structs.replace(found[0], body=body)
 
 
 def decode_fields(body: bytes) -> RoutingFields:

@@ -133,7 +133,7 @@ async def _find_makers_first(gateway: Gateway, exchange: Exchange, call: Call, g
 
 def _plan_and_hold(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant, request_id: str) -> None:
     principal = grant.principal
-    if call.made is None and carries_material(call):
+    if call.made is None and call.known_as is None and carries_material(call):
         made = gateway.makers.known(principal.account, call)
         if made is None:
             gateway.spawn(_find_makers_first(gateway, exchange, call, grant, request_id))
@@ -162,10 +162,11 @@ def _launch(
 
 def plan_for(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant) -> RoutePlan:
     """The plan of a call from what this process knows now."""
-    sole = gateway.eligibility.candidates(call, grant).sole
+    arrival = gateway.arrival(exchange.head)
+    sole = arrival.candidates(call, grant, gateway.eligibility).sole
     if sole is not None:
         return sole
-    session = gateway.arrival(exchange.head).session
+    session = arrival.session
     if session and not call.session:
         call = msgspec.structs.replace(call, session=session)
     now = gateway.monotonic()

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from handlers.errors import InvalidRequest
+from handlers.translation.canonical.plain_messages import MESSAGES_MAX
 from handlers.translation.dialects.reading import (
     CHOICES_MAX,
-    MESSAGES_MAX,
     OUTPUT_TOKENS_MAX,
     check_length,
     check_range,

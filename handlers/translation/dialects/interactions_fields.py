@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from handlers.errors import InvalidRequest
+from handlers.translation.canonical.plain_messages import MESSAGES_MAX
 from handlers.translation.dialects.reading import (
-    MESSAGES_MAX,
     OUTPUT_TOKENS_MAX,
     TOOLS_MAX,
     check_length,

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta, Raw
 
 from handlers.errors import InvalidRequest
+from handlers.translation.canonical.plain_messages import MESSAGES_MAX
 from handlers.translation.dialects.reading import (
     CHOICES_MAX,
     GATEWAY_FIELDS,
-    MESSAGES_MAX,
     OUTPUT_TOKENS_MAX,
     TOOLS_MAX,
     CacheField,

@@ -20,7 +20,6 @@ GATEWAY_FIELDS = frozenset({
 })  # fmt: skip
 """Fields that steer the gateway, in OpenAI's formats; it has read them, no provider of ours shall."""
 
-MESSAGES_MAX = 4_096
 TOOLS_MAX = 512
 STOPS_MAX = 64
 STOP_CHARACTERS_MAX = 4_096

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Raw
 
 from handlers.errors import InvalidRequest
+from handlers.translation.canonical.plain_messages import MESSAGES_MAX
 from handlers.translation.dialects.reading import (
     GATEWAY_FIELDS,
-    MESSAGES_MAX,
     OUTPUT_TOKENS_MAX,
     TOOLS_MAX,
     check_length,

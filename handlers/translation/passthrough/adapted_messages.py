@@ -10,8 +10,8 @@ import msgspec
 
 from handlers.translation.adapters.openai_chat import tool_call_id
 from handlers.translation.canonical.attempt import UpstreamTarget
+from handlers.translation.canonical.plain_messages import PlainMessage
 from handlers.translation.dialects.openai_chat_fields import MessageField
-from handlers.translation.passthrough.plain_messages import PlainMessage
 
 _encode = msgspec.json.Encoder().encode
 

@@ -13,6 +13,8 @@ from handlers.translation.adapters.openai_parameters import drop_parameters, rea
 from handlers.translation.assembly.chat import ChatAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
+from handlers.translation.canonical.known_sides import KnownSides
+from handlers.translation.canonical.plain_messages import PlainCall, PlainMessage, decode_plain
 from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.openai_chat import DONE
 from handlers.translation.dialects.openai_chat_fields import CallField, ChatFields, MessageField
@@ -21,8 +23,7 @@ from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
 from handlers.translation.passthrough.adapted_messages import adapt_messages
 from handlers.translation.passthrough.base import Draft, Relay
 from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
-from handlers.translation.passthrough.known_settings import KnownSettings, Settings, Terms, terms_of
-from handlers.translation.passthrough.plain_messages import PlainCall, PlainMessage, decode_plain
+from handlers.translation.passthrough.known_settings import Settings, Terms, terms_of
 
 _encode = msgspec.json.Encoder().encode
 _NULL = msgspec.Raw(b"null")
@@ -40,7 +41,7 @@ class ChatRelay(Relay):
     """The format's own edits."""
 
     def __init__(self) -> None:
-        self._known = KnownSettings()
+        self._known = KnownSides[Terms, Settings]()
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream and usage options are ours to set; fields that steered the gateway go no further."""
@@ -52,7 +53,7 @@ class ChatRelay(Relay):
         fields, top, messages = _read(asked)
         settings = _settings(fields, top, asked)
         if terms:
-            self._known.learn(terms, asked.body, top, settings)
+            self._known.learn(terms, asked.body, settings)
         adapted = adapt_messages(messages, top["messages"], asked.upstream)
         return _draft(settings, adapted, asked, messages_tokens(messages) + _tools_tokens(top))
 

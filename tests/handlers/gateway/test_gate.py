@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.errors import ClientError, InvalidRequest, UnsupportedMediaType
+from handlers.errors import ClientError, InvalidRequest, TheRouterError, UnsupportedMediaType
+from handlers.gateway import gate
 from handlers.gateway.gate import DEPTH_MAX, STEERING, Call, decode_fields, read_call
 from handlers.gateway.routes import ROUTES
 
@@ -204,3 +205,57 @@ def test_fallbacks_are_models_in_another_spelling() -> None:
     assert read(b'{"model":"a/b","fallbacks":[{"model":"c/d"},"e/f"]}').models == ("a/b", "c/d", "e/f")
     assert refusal(b'{"model":"a/b","fallbacks":["c/d"],"models":["e/f"]}').param == "fallbacks"
     assert refusal(b'{"model":"a/b","fallbacks":["c","d","e","f"]}').param == "fallbacks"
+
+
+SIDES = [
+    '{"model":"a/b","messages":GAP,"temperature":0.5,"max_tokens":7}',
+    '{"stream":true,"messages": GAP ,"model":"m"}',
+]
+GAPS = [
+    '[{"role":"user","content":"hi"}]',
+    '[{"role":"user","content":"\\ud83d\\ude00 \\u0041"}]',
+    '[{"role":"user","content":"\\ud800"}]',
+    '[{"role":"user","content":"\\\\ud800"}]',
+    '[{"role":"user","content":"x"}],"model":"c/d"',
+    '[{"role":"user","content":"x"}],"messages":[{"role":"user","content":"y"}]',
+    '[{"role":"user","content":"x"}],"api_base":"http://elsewhere/[]"',
+    '[{"role":"user","content":"x"}]}{"a":[]',
+    '[{"role":"user","content":"x","signature":"s"}]',
+    '[{"role":"user","content":NaN}]',
+    "[" * 70 + "]" * 70,
+    "[]",
+    '{"a":[]}',
+    '"]"',
+    "0",
+    "",
+]
+
+
+@pytest.mark.claim("A32", "A38", "A47")
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("sides", SIDES)
+def test_a32_a38_a_body_with_known_settings_is_judged_as_any_other(sides: str, gap: str) -> None:
+    for body in (sides.replace("GAP", gap).encode(), sides.replace("GAP", gap.replace("x", "\xff")).encode("latin-1")):
+        gate._known_calls._known.clear()
+        first = outcome(body)
+        assert read(sides.replace("GAP", GAPS[0]).replace("hi", "learn this").encode()).models
+        assert outcome(body) == first
+
+
+def outcome(body: bytes) -> Call | tuple[str, str | None, str]:
+    """The call without the mark of its kind, or what is wrong."""
+    try:
+        return msgspec.structs.replace(read(body), known_as=None)
+    except TheRouterError as error:
+        return error.code, error.param, error.message
+
+
+def test_what_is_known_of_calls_are_their_settings() -> None:
+    first, second, other = (
+        read(SIDES[at].replace("GAP", gap).encode()) for at, gap in ((0, GAPS[0]), (0, GAPS[1]), (1, "[]"))
+    )
+    third = read(SIDES[0].replace("GAP", '[{"role":"user","content":"again"}]').encode())
+    assert second.known_as is third.known_as is not None
+    assert other.known_as is None
+    assert (third.models, third.output_cap) == (first.models, first.output_cap)
+    assert b"again" in third.body

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from handlers.translation.canonical.plain_messages import MESSAGES_MAX, decode_plain
 from handlers.translation.dialects.openai_chat_parse import decode_chat
-from handlers.translation.dialects.reading import MESSAGES_MAX
-from handlers.translation.passthrough.plain_messages import decode_plain
 
 CALL = '{"id":"c","type":"function","function":{"name":"f","arguments":"{\\"file_id\\":1}"}}'
 

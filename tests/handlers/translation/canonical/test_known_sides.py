@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.translation.dialects.reading import decode_top
-from handlers.translation.passthrough.known_settings import KNOWN_MAX, KnownSettings, Settings, terms_of
+from handlers.translation.canonical.known_sides import KNOWN_MAX, KnownSides
+from handlers.translation.passthrough.known_settings import Settings, Terms, terms_of
 from tests.handlers.translation.passthrough.test_openai_chat import OTHER, TARGET, asked
 
 SETTINGS = Settings(b',"model":"m"}', (), include_usage=False, output_tokens_max=0, exclude_reasoning=False)
@@ -16,8 +16,8 @@ HELLO = '[{"role":"user","content":"hi"}]'
 def learnt(body: str) -> bool:
     """Whether a body like this one, with messages for `HELLO`, would be known the next time."""
     written = body.replace("HELLO", HELLO).encode()
-    known = KnownSettings()
-    known.learn(TERMS, written, decode_top(written), SETTINGS)
+    known = KnownSides[Terms, Settings]()
+    known.learn(TERMS, written, SETTINGS)
     for other in ((OTHER, True, False), (TARGET, False, False), (TARGET, True, True)):
         assert known.find(other, written) is None
     found = known.find(TERMS, written)
@@ -74,10 +74,10 @@ def test_a_cut_in_the_wrong_place_teaches_nothing(body: str) -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    known = KnownSettings()
+    known = KnownSides[Terms, Settings]()
     for number in range(3 * KNOWN_MAX):
         body = b'{"max_tokens":%d,"messages":[]}' % number
-        known.learn(TERMS, body, decode_top(body), SETTINGS)
+        known.learn(TERMS, body, SETTINGS)
         assert known.find(TERMS, body) is not None
         assert len(known._known) <= KNOWN_MAX
 

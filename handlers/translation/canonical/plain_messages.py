@@ -1,7 +1,8 @@
 """Messages of texts and tool calls, told apart from all others by one strict decode.
 
 No key beyond these is let through, at any depth, in any spelling, once or twice: the decoder looks at each as it comes. So
-plain messages name nothing that a provider keeps (kept_objects.py), and no scan of their bytes is needed to know it.
+plain messages name nothing that a provider keeps (kept_objects.py) and hold nothing that is bound to one
+(bound_material.py), and no scan of their bytes is needed to know it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from handlers.translation.dialects.reading import MESSAGES_MAX
+MESSAGES_MAX = 4_096
+"""Of one request, in any dialect."""
 
 
 class TextPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
