@@ -30,7 +30,9 @@ MISSING_KEY = (
 SESSION_BYTES_MAX = 256
 _KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 _KEY_BYTES_MAX = 512
-_PROTOCOL_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client"})
+_PROTOCOL_HEADERS = frozenset(
+    {b"anthropic-version", b"anthropic-beta", b"openai-beta", b"x-goog-api-client", b"x-therouter-padding"}
+)
 
 
 class Arrival:

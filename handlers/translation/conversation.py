@@ -22,6 +22,7 @@ from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream
 from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.padding import HEADER as PADDING
 from handlers.translation.passthrough.base import Draft, Relay
 from handlers.translation.raw_assembled import RawAssembled
 from handlers.translation.raw_whole import RawWhole
@@ -65,6 +66,12 @@ class Conversation:
     def upstream(self) -> UpstreamRequest:
         """The request to send."""
         return self._draft.built.upstream
+
+    @property
+    def padded(self) -> bool:
+        """The client wants its stream padded."""
+        asked = self._asked
+        return asked.stream and (self._draft.padded or asked.client_headers.get(PADDING) == "on")
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -158,6 +165,7 @@ class Conversation:
             output_tokens_max=cap or 0,
             exclude_reasoning=bool(request.reasoning and request.reasoning.exclude),
             request=request,
+            padded=request.padded,
         )
 
     def _deliver(self, *, streams: bool) -> Delivery:

@@ -26,6 +26,7 @@ from handlers.translation.calls import Call, Estimate, counts_here
 from handlers.translation.canonical.attempt import Asked, Outcome, Output, Translation, UpstreamRequest, UpstreamTarget
 from handlers.translation.canonical.bound_material import leave_out
 from handlers.translation.conversation import Conversation
+from handlers.translation.padding import PaddedStream
 from handlers.translation.registry import ADAPTERS, DIALECTS
 from handlers.translation.streamed_audio import StreamedAudio, streams_audio
 
@@ -98,7 +99,8 @@ def begin(asked: Asked) -> Translation:
         body, left_out = leave_out(asked.body, asked.kept)
         asked = msgspec.structs.replace(asked, body=body, left_out=left_out, kept=None)
     if asked.operation == "chat" and asked.dialect in DIALECTS and asked.upstream.wire_format in ADAPTERS:
-        return Conversation(asked)
+        conversation = Conversation(asked)
+        return PaddedStream(conversation, asked.dialect) if conversation.padded else conversation
     if counts_here(asked):
         return Estimate(asked)
     return StreamedAudio(asked) if streams_audio(asked) else Call(asked)

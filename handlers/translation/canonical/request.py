@@ -167,6 +167,8 @@ class CanonicalRequest(msgspec.Struct, frozen=True):
     stream: bool
     include_usage: bool = True
     """A streaming client wants the usage (always true outside OpenAI's chat)."""
+    padded: bool = False
+    """A streaming client wants its events padded."""
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None

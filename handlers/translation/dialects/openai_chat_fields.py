@@ -153,6 +153,7 @@ class StreamOptionsField(msgspec.Struct):
     """`stream_options`."""
 
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 class ReasoningField(msgspec.Struct):

@@ -80,6 +80,7 @@ def parse_chat(client: ClientBody) -> CanonicalRequest:
         messages=tuple(_message(message, f"messages[{number}]") for number, message in enumerate(fields.messages)),
         stream=client.stream,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage) or _wants_usage(top),
+        padded=bool(fields.stream_options and fields.stream_options.include_obfuscation),
         tools=tuple(_tool(tool, f"tools[{number}]") for number, tool in enumerate(fields.tools or ())),
         tool_choice=_tool_choice(fields),
         parallel_tool_calls=fields.parallel_tool_calls,

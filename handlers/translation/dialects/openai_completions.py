@@ -80,6 +80,7 @@ def parse_completions(client: ClientBody) -> CanonicalRequest:
         messages=(Message("user", (Text(_prompt(fields)),), "prompt"),),
         stream=client.stream,
         include_usage=bool(options and options.include_usage),
+        padded=bool(options and options.include_obfuscation),
         sampling=Sampling(
             temperature=fields.temperature,
             top_p=fields.top_p,

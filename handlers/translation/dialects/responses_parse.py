@@ -60,6 +60,12 @@ def decode_responses(client: ClientBody) -> ResponsesFields:
     return fields
 
 
+def wants_padding(fields: ResponsesFields) -> bool:
+    """Whether the client asks for padded events."""
+    options = fields.stream_options
+    return isinstance(options, dict) and options.get("include_obfuscation") is True
+
+
 def parse_responses(client: ClientBody) -> CanonicalRequest:
     """A Responses body in canonical terms."""
     fields = decode_responses(client)
@@ -72,6 +78,7 @@ def parse_responses(client: ClientBody) -> CanonicalRequest:
     return CanonicalRequest(
         messages=(*system, *_messages(fields.input or "")),
         stream=client.stream,
+        padded=wants_padding(fields),
         tools=tools,
         tool_choice=_tool_choice(fields, tools),
         parallel_tool_calls=fields.parallel_tool_calls,

@@ -18,6 +18,10 @@ from handlers.translation.canonical.request import CanonicalRequest
 _encode = msgspec.json.Encoder().encode
 
 
+PADS_ITSELF = frozenset({"openai"})
+"""Providers that pad their events unless they are told not to, by `include_obfuscation`."""
+
+
 class Draft(msgspec.Struct, frozen=True):
     """The request to send, and what its answer needs to know."""
 
@@ -32,6 +36,8 @@ class Draft(msgspec.Struct, frozen=True):
     """The client does not want to see reasoning."""
     request: CanonicalRequest | None = None
     """The parsed request, where it had to be parsed."""
+    padded: bool = False
+    """The client wants its stream padded."""
 
 
 class Relay(ABC):

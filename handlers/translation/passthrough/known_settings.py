@@ -16,6 +16,8 @@ class Settings(msgspec.Struct, frozen=True):
     include_usage: bool
     output_tokens_max: int
     exclude_reasoning: bool
+    padded: bool = False
+    """The client wants its stream padded."""
 
 
 Terms = tuple[UpstreamTarget, bool, bool]

@@ -21,7 +21,7 @@ from handlers.translation.dialects.openai_chat_fields import CallField, ChatFiel
 from handlers.translation.dialects.openai_chat_parse import decode_chat, read_reasoning
 from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
 from handlers.translation.passthrough.adapted_messages import adapt_messages
-from handlers.translation.passthrough.base import Draft, Relay
+from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay
 from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
 from handlers.translation.passthrough.known_settings import Settings, Terms, terms_of
 
@@ -110,6 +110,7 @@ def _draft(settings: Settings, messages: RawMessages, asked: Asked, prompt_token
         prompt_tokens,
         settings.output_tokens_max,
         settings.exclude_reasoning,
+        padded=settings.padded,
     )
 
 
@@ -125,7 +126,7 @@ def _settings(fields: ChatFields, top: dict[str, msgspec.Raw], asked: Asked) -> 
     if "provider_routing" in asked.upstream.quirks and "provider" in top:
         body["provider"] = top["provider"]
     body["model"] = asked.upstream.upstream_model
-    _stream(body, streams=asked.streams_upstream)
+    _stream(body, fields, asked)
     output_tokens_max = _cap(body, fields, asked)
     warnings = _state(body, fields, asked)
     if "reasoning" in body or "reasoning_effort" in body:
@@ -143,14 +144,18 @@ def _settings(fields: ChatFields, top: dict[str, msgspec.Raw], asked: Asked) -> 
         include_usage=bool(options and options.include_usage) or (usage is not None and b"true" in bytes(usage)),
         output_tokens_max=output_tokens_max,
         exclude_reasoning=bool(fields.reasoning and fields.reasoning.exclude),
+        padded=bool(options and options.include_obfuscation),
     )
 
 
-def _stream(body: dict[str, Any], *, streams: bool) -> None:
+def _stream(body: dict[str, Any], fields: ChatFields, asked: Asked) -> None:
     body.pop("stream_options", None)
-    body["stream"] = streams
-    if streams:
-        body["stream_options"] = {"include_usage": True}
+    body["stream"] = asked.streams_upstream
+    if asked.streams_upstream:
+        options = body["stream_options"] = {"include_usage": True}
+        padded = fields.stream_options.include_obfuscation if fields.stream_options else None
+        if asked.upstream.provider in PADS_ITSELF and padded is not None:
+            options["include_obfuscation"] = padded
 
 
 def _cap(body: dict[str, Any], fields: ChatFields, asked: Asked) -> int:

@@ -18,8 +18,8 @@ from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
 from handlers.translation.dialects.responses_fields import ItemField, ResponsesFields
-from handlers.translation.dialects.responses_parse import decode_responses
-from handlers.translation.passthrough.base import Draft, Relay
+from handlers.translation.dialects.responses_parse import decode_responses, wants_padding
+from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay
 
 _encode = msgspec.json.Encoder().encode
 _INPUT_DETAILS = re.compile(rb'"input_tokens_details"\s*:\s*\{(?=\s*")')
@@ -41,6 +41,8 @@ class ResponsesRelay(Relay):
         }
         body["model"] = asked.upstream.upstream_model
         body["stream"] = asked.streams_upstream
+        if asked.streams_upstream and not asked.stream and asked.upstream.provider in PADS_ITSELF:
+            body["stream_options"] = {"include_obfuscation": False}
         cap = fields.max_output_tokens or 0
         if asked.output_tokens_max:
             cap = min(cap or asked.output_tokens_max, asked.output_tokens_max)
@@ -57,7 +59,13 @@ class ResponsesRelay(Relay):
         headers = (("content-type", "application/json"),)
         upstream = UpstreamRequest("POST", PATH, headers, _encode(body), streams=asked.streams_upstream)
         prompt_tokens = estimate_input(fields, top)
-        return Draft(Built(upstream, tuple(warnings)), True, prompt_tokens, cap)  # noqa: FBT003 - usage is never hidden
+        return Draft(
+            Built(upstream, tuple(warnings)),
+            include_usage=True,
+            prompt_tokens=prompt_tokens,
+            output_tokens_max=cap,
+            padded=wants_padding(fields),
+        )
 
     def decoder(self, *, streams: bool, prompt_tokens: int) -> ResponsesDecoder:
         """Observes the answer."""
