@@ -54,8 +54,8 @@ class Arrival:
         """What the provider's pod shall see."""
         self.wants_facts = head.get(b"x-openrouter-metadata") == b"enabled"
         """The answer's body shall say who served it, too."""
-        self.terms: tuple[Attempt, bool, bool, WireTerms] | None = None
-        """(attempt, streams, strict, what the pod was told) of the last request of this head (dispatch.py)."""
+        self.terms: tuple[Attempt, object, WireTerms] | None = None
+        """(attempt, kind of call, what the pod was told) of the last request of this head (dispatch.py)."""
         self._token: bytes | None = None
         self._digest = b""
         self._grant: Grant | None = None

@@ -336,16 +336,8 @@ def _priced(plan: RoutePlan, principal: Principal) -> list[tuple[tuple[Endpoint,
 def _worst_case(plan: RoutePlan, call: Call, principal: Principal, output_tokens_cap: int | None = None) -> int:
     """The most that any attempt of the plan can cost; with the customer's own provider key, that is our fee."""
     cap = call.output_cap if output_tokens_cap is None else output_tokens_cap
-    searches = SEARCHES_MAX if call.searches else 0
+    prompt_bytes, choices, searches = len(call.body), call.choices, SEARCHES_MAX if call.searches else 0
     worst = 0
     for endpoints, markup_ppm in _priced(plan, principal):
-        amount = quote(
-            endpoints,
-            prompt_bytes=len(call.body),
-            output_tokens_cap=cap,
-            choices=call.choices,
-            searches=searches,
-            markup_ppm=markup_ppm,
-        )
-        worst = max(worst, amount)
+        worst = max(worst, quote(endpoints, prompt_bytes, cap, choices, searches, markup_ppm))
     return worst

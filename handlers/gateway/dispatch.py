@@ -78,19 +78,13 @@ def terms_of(attempt: Attempt, call: Call, exchange: Exchange) -> WireTerms:
 
     Route, target, content type and protocol headers are the head's, so what was told last for a head is noted on it.
     """
-    notes, stream, strict, tokens = (
-        exchange.head.notes,
-        call.stream,
-        call.preferences.require_parameters,
-        _tokens_of(call),
-    )
-    last = notes.terms
-    if last is not None and last[0] is attempt and last[1] is stream and last[2] is strict and last[4] == tokens:
-        known: WireTerms = last[3]
-        return known
-    terms = _shared_terms(attempt, call, notes.protocol_headers, tokens)
-    notes.terms = attempt, stream, strict, terms, tokens
-    return terms
+    notes, kind = exchange.head.notes, call.known_as
+    if kind is None:
+        return _shared_terms(attempt, call, notes.protocol_headers)
+    last: tuple[Attempt, object, WireTerms] | None = notes.terms
+    if last is None or last[0] is not attempt or last[1] is not kind:
+        last = notes.terms = attempt, kind, _shared_terms(attempt, call, notes.protocol_headers)
+    return last[2]
 
 
 def _tokens_of(call: Call) -> int:
@@ -101,10 +95,10 @@ def _tokens_of(call: Call) -> int:
     return next(step for step in _STEPS if cap <= step)
 
 
-def _shared_terms(attempt: Attempt, call: Call, headers: tuple[tuple[str, str], ...], tokens: int) -> WireTerms:
+def _shared_terms(attempt: Attempt, call: Call, headers: tuple[tuple[str, str], ...]) -> WireTerms:
     """The same object for all connections."""
     endpoint, provider, route = attempt.endpoint, attempt.provider, call.route
-    strict = call.preferences.require_parameters
+    strict, tokens = call.preferences.require_parameters, _tokens_of(call)
     kind = (
         endpoint.id, attempt.credential, route.dialect, route.operation, call.stream, call.target, call.content_type,
         strict, headers, tokens,

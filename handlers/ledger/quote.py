@@ -30,7 +30,6 @@ class _Bound(msgspec.Struct, frozen=True):
 
 def quote(
     endpoints: Iterable[Endpoint],
-    *,
     prompt_bytes: int,
     output_tokens_cap: int | None,
     choices: int = 1,
@@ -58,7 +57,9 @@ def quote(
         for rates in endpoint.price.worst:
             if rates.floor <= prompt_tokens:
                 fixed = _fixed(rates, prompt_tokens, prompt_bytes, choices, searches)
-                worst = max(worst, fixed + rates.writing * choices * tokens)
+                amount = fixed + rates.writing * choices * tokens
+                if amount > worst:
+                    worst = amount
     return round_up_to_nano(worst, markup_ppm)
 
 
