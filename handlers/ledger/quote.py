@@ -58,8 +58,7 @@ def quote(
             if rates.floor <= prompt_tokens:
                 fixed = _fixed(rates, prompt_tokens, prompt_bytes, choices, searches)
                 amount = fixed + rates.writing * choices * tokens
-                if amount > worst:
-                    worst = amount
+                worst = max(worst, amount)
     return round_up_to_nano(worst, markup_ppm)
 
 

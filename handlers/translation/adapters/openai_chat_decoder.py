@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import Malformed, PlainAnswer
-from handlers.translation.adapters.decoding import UNREADABLE, JsonDecoder
+from handlers.translation.adapters.base import Malformed
+from handlers.translation.adapters.decoding import JsonDecoder
 from handlers.translation.adapters.failures import classify_error
 from handlers.translation.adapters.openai_calls import CallDelta, CallReader
 from handlers.translation.adapters.openai_parts import PartReader
@@ -42,7 +42,6 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "safety": FinishReason.CONTENT_FILTER,
     "refusal": FinishReason.REFUSAL,
 }
-_FINISH_WORDS = {native: reason.value for native, reason in FINISH_REASONS.items()}
 # Finish reasons that are failures in disguise.
 FINISH_FAILURES: dict[str, FailureClass] = {
     "error": FailureClass.SERVER_ERROR,
@@ -90,40 +89,8 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
-_CHOICES = b'"choices":'
+CHOICES = b'"choices":'
 _ABSENT = (b"null", b"")
-
-
-def read_plain(data: bytes) -> PlainAnswer | None:
-    """A whole completion that is one text with its usage; None for anything else, which takes the decoder."""
-    if data.count(_CHOICES) > 1:
-        return None  # the decoder says why (A59)
-    try:
-        if not data.isascii():
-            data.decode()
-        chunk = _CHUNK.decode(data)
-    except UNREADABLE:
-        return None
-    if chunk.error or chunk.base_resp or chunk.usage is None or not chunk.choices or len(chunk.choices) > 1:
-        return None
-    choice = chunk.choices[0]
-    reason = _FINISH_WORDS.get(choice.finish_reason or "")
-    if reason is None or choice.index or choice.delta is not None or not _is_text(choice.message):
-        return None
-    usage = usage_from_openai(chunk.usage)
-    if not (usage.input or usage.output or usage.prompt_tokens or usage.completion_tokens):
-        return None
-    return PlainAnswer(usage, reason, chunk.model or "", str(chunk.id or ""))
-
-
-def _is_text(message: _Delta | None) -> bool:
-    return (
-        message is not None
-        and bool(message.content)
-        and isinstance(message.content, str)
-        and not (message.tool_calls or message.refusal or message.reasoning or message.reasoning_content)
-        and not (message.reasoning_details or message.audio or message.images or message.annotations)
-    )
 
 
 class OpenaiChatDecoder(JsonDecoder):
@@ -145,7 +112,7 @@ class OpenaiChatDecoder(JsonDecoder):
         if data == b"[DONE]":
             self._done()
             return
-        if data.count(_CHOICES) > 1:
+        if data.count(CHOICES) > 1:
             raise Malformed("a key twice")  # a client might read the one that we did not (A59)
         chunk = _CHUNK.decode(data)
         if (chunk.error or chunk.base_resp or event == b"error") and self._read_error(chunk, data, event):

@@ -8,8 +8,9 @@ import msgspec
 
 from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.openai_chat import PATH
-from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder, read_plain
+from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
 from handlers.translation.adapters.openai_parameters import drop_parameters, reasoning_fields
+from handlers.translation.adapters.openai_plain import read_plain
 from handlers.translation.assembly.chat import ChatAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder, read_plain
+from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
+from handlers.translation.adapters.openai_plain import read_plain
 from handlers.translation.canonical.events import ChoiceFinished, ResponseCompleted, is_semantic
 from tests.handlers.translation.driving import JSON_HEAD, attempt, play
 
