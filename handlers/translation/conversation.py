@@ -10,6 +10,7 @@ everything else              events, encoded (EncodedDelivery)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -47,6 +48,12 @@ def _whole_if_need_be(asked: Asked) -> Asked:
     return msgspec.structs.replace(asked, upstream_stream=False) if whole else asked
 
 
+@lru_cache(maxsize=1024)
+def _stream_type(dialect: str, target: str) -> str:
+    """What streams of a dialect are, in the form that the request's target asks for."""
+    return DIALECTS[dialect].stream_encoder(AnswerContext("", 0, "", "", target=target)).content_type
+
+
 class Conversation:
     """A `Translation` for operation `chat`."""
 
@@ -59,7 +66,6 @@ class Conversation:
         self._relay = RELAYS.get((asked.dialect, asked.upstream.wire_format))
         self._draft = self._relay.draft(asked) if self._relay else self._build()
         self._delivery: Delivery | None = None
-        self._content_type = ""
         self._status = 0
 
     @property
@@ -81,10 +87,7 @@ class Conversation:
     @property
     def content_type(self) -> str:
         """Of the client's response."""
-        if not self._content_type:
-            stream = self._asked.stream
-            self._content_type = self._dialect.stream_encoder(self._context()).content_type if stream else JSON_TYPE
-        return self._content_type
+        return _stream_type(self._asked.dialect, self._asked.target) if self._asked.stream else JSON_TYPE
 
     @property
     def usage(self) -> Usage:

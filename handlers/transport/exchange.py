@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 from asyncio import Transport
@@ -92,7 +91,10 @@ class Exchange:
         self._connection.exchange_completed(keep_alive=keep_alive)
 
     def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
-        """Begin a streamed response: chunked, or ended by closing for HTTP/1.0. Arguments and ValueError as `send`."""
+        """Begin a streamed response: chunked, or ended by closing for HTTP/1.0. Arguments and ValueError as `send`.
+
+        The head goes out with what is written next: a system call less, where the first piece follows at once.
+        """
         if self.closed:
             return
         if self.started:
@@ -106,7 +108,6 @@ class Exchange:
             framing += b"connection: close\r\n"
         self._held = encode_head(status, headers, lines + framing)
         self.started = True
-        asyncio.get_running_loop().call_soon(self._flush)
 
     def write(self, data: bytes) -> None:
         """One piece of a streamed body, handed to the transport at once."""
@@ -149,7 +150,7 @@ class Exchange:
         self._connection.exchange_completed(keep_alive=False)
 
     def _flush(self) -> None:
-        """The head waits for what is written within the same turn of the loop, and no longer: a system call less."""
+        """A head with nothing behind it."""
         if self._held and not self.closed:
             self._transport.write(self._held)
             self._held = b""
