@@ -16,6 +16,7 @@ import msgspec
 
 from handlers.catalog.entries import NANO
 from handlers.errors import FAILURES, FailureClass, TheRouterError, UpstreamFailed
+from handlers.gateway.dispatch import upstream_form
 from handlers.transport.header_fields import encode_fields
 from handlers.transport.memo import Memo
 
@@ -154,9 +155,10 @@ def describe_plan(
     catalog: Catalog,
     health: HealthSnapshot,
     account: str,
-    made: tuple[Made, ...] | None = None,
+    call: Call,
 ) -> dict[str, object]:
     """A plan as JSON: attempts in order with what is known of each, and the reason for each endpoint not chosen."""
+    forms = [dict(zip(("form", "because"), upstream_form(attempt, call), strict=True)) for attempt in plan.attempts]
     return {
         "attempts": [
             {
@@ -167,14 +169,15 @@ def describe_plan(
                 "country": attempt.provider.country,
                 "condition": health.condition(attempt.endpoint.id, attempt.health_key, account).name.lower(),
                 "price_version": attempt.endpoint.price.version if attempt.endpoint.price else "",
+                "asked_for": form,
             }
-            for attempt in plan.attempts
+            for attempt, form in zip(plan.attempts, forms, strict=True)
         ],
         "worst_case_cost": worst_case_nano / NANO,
         "currency": catalog.currency,
         "excluded_by": plan.excluded,
         "not_chosen": [{"endpoint": endpoint, "reason": reason} for endpoint, reason in plan.details],
-        "provider_bound": None if made is None else _makers_of(made),
+        "provider_bound": None if call.made is None else _makers_of(call.made),
         "seed": plan.seed,
         "catalog_version": plan.catalog_version,
     }

@@ -17,6 +17,7 @@ from handlers.errors import FAILURES, FailureClass
 from handlers.gateway.makers import kept_by
 from handlers.keys.wire_token import mint_wire_token
 from handlers.telemetry.logs import AttemptEnded, Level, identifier
+from handlers.translation.canonical.kept_whole import lost_field, whole_setting
 from handlers.transport.frames import KNOWN_TERMS_BYTES_MAX
 from handlers.transport.wire import WireDeadlines, WireRequest, WireTerms
 
@@ -87,6 +88,31 @@ def terms_of(attempt: Attempt, call: Call, exchange: Exchange) -> WireTerms:
     return last[2]
 
 
+def _asks_for_stream(tokens: int, timeouts: Timeouts) -> bool:
+    return not tokens or timeouts.total_ms > LONG_MS
+
+
+def upstream_form(attempt: Attempt, call: Call) -> tuple[str, str]:
+    """How the provider is asked, for explanations: `stream` or `whole`, and because of what.
+
+    The reason is `client` (it reads a stream), `length` (nobody bounds it), `short` (the client's cap does), `operation`,
+    `no_streaming` (the model has none), or the field that a stream would lose.
+    """
+    endpoint, provider, dialect = attempt.endpoint, attempt.provider, call.route.dialect
+    if call.route.operation != "chat":
+        return ("stream", "client") if call.stream else ("whole", "operation")
+    if "no_streaming" in endpoint.quirks:
+        return "whole", "no_streaming"
+    if call.stream:
+        return "stream", "client"
+    if not _asks_for_stream(_tokens_of(call), endpoint.timeouts or provider.timeouts):
+        return "whole", "short"
+    wire_format = endpoint.wire_format or provider.wire_format
+    lost = lost_field(dialect, wire_format, provider.slug, endpoint.upstream_model)
+    lost = lost or whole_setting(dialect, provider.slug, call.body)
+    return ("whole", lost) if lost else ("stream", "length")
+
+
 def _tokens_of(call: Call) -> int:
     """How long an answer that is no stream may become, in a few steps; 0: long."""
     cap = call.output_cap
@@ -121,7 +147,7 @@ def _shared_terms(attempt: Attempt, call: Call, headers: tuple[tuple[str, str], 
         credential=attempt.credential,
         stateless=attempt.credential == "shared",
         require_parameters=strict,
-        upstream_stream=not tokens or timeouts.total_ms > LONG_MS,
+        upstream_stream=_asks_for_stream(tokens, timeouts),
     )
     if not route.multipart and len(terms.encoded) <= KNOWN_TERMS_BYTES_MAX:
         if len(_known_terms) >= _KNOWN_TERMS_MAX:

@@ -213,8 +213,7 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
     request_id = new_request_id()
     path = explained_path(exchange.head.path)
     try:
-        asked = find_route(b"POST", path)
-        call = read_call(asked, path, path, exchange.head.get(b"content-type"), exchange.body)
+        call = read_call(find_route(b"POST", path), path, path, exchange.head.get(b"content-type"), exchange.body)
         token = presented_key(exchange.head)
     except TheRouterError as error:
         refuse(gateway, exchange, route.dialect, error, request_id)
@@ -224,7 +223,8 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
         principal = await gateway.recognise(token)
         grant = authorize(principal, gateway.address_for(principal, exchange.head), gateway.byok.choice(principal))
         made = await gateway.makers.find(principal.account, call) if carries_material(call) else None
-        plan = plan_for(gateway, exchange, msgspec.structs.replace(call, made=made), grant)
+        asked = msgspec.structs.replace(call, made=made)
+        plan = plan_for(gateway, exchange, asked, grant)
         body = msgspec.json.encode(
             describe_plan(
                 plan,
@@ -232,7 +232,7 @@ def explain(gateway: Gateway, exchange: Exchange, route: Route) -> None:
                 gateway.catalog,
                 gateway.health.snapshot(gateway.monotonic()),
                 principal.account,
-                made,
+                asked,
             )
         )
         exchange.send(200, [*JSON_HEADERS, (b"x-request-id", request_id.encode())], body)

@@ -212,6 +212,7 @@ class EncodedDelivery(Delivery):
         if self.ended:
             closing, final = self._close()
             data.append(closing)
+            semantic = semantic and self._encoder is not None
         return Output(b"".join(data), semantic, final, self.ended)
 
     def _close(self) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ before the end, but the clocks run by it.
 from __future__ import annotations
 
 from handlers.errors import FailureClass
+from handlers.translation.adapters.base import WHOLE_BYTES_MAX
 from handlers.translation.adapters.decoding import UNREADABLE, JsonDecoder
 from handlers.translation.assembly.growing import Assembler
 from handlers.translation.canonical.attempt import NOTHING, Output
@@ -105,6 +106,8 @@ class RawAssembled(Delivery):
         try:
             body = self._assembler.whole()
         except UNREADABLE:
+            body = b""
+        if not 0 < len(body) <= WHOLE_BYTES_MAX:
             self.observe(ResponseFailed(FailureClass.MALFORMED))
             return Output(ended=True)
         model = model_name(self._public_model, self._relay.model_key)

@@ -6,6 +6,7 @@ thing, and for Responses, whose last event is the answer, the judges are the few
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -18,12 +19,14 @@ from anthropic.types.beta import BetaRawMessageStreamEvent
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
+from handlers.errors import FailureClass
 from handlers.local.replay_reading import carries_error
 from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.kept_whole import LOST_FIELDS
 from handlers.translation.registry import RELAYS
 from tests.handlers.translation.driving import attempt, play
 from tests.laws.recordings import FULL, Recording, recorded
+from tests.upstreams.answers import Answer, body_pieces
 
 FORMATS = {wire_format: dialect for dialect, wire_format in RELAYS}
 TARGET = "/v1beta/models/m:generateContent"
@@ -249,3 +252,64 @@ def test_a_field_that_streams_lack_is_a_row() -> None:
     assert ("candidates.avgLogprobs", "vertex") in rows
     for one in recorded("gemini", streams=True):
         assert b"avgLogprobs" not in one.body
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    10**30,
+    1.5,
+    "",
+    "odd",
+    [],
+    ["odd"],
+    [None],
+    {},
+    {"index": 3},
+    {"odd": {"odd": []}},
+)
+
+
+def bent(value: Any, generator: random.Random) -> Any:
+    """The same with one value, somewhere, replaced by something odd or left out."""
+    if isinstance(value, dict) and value and generator.random() < 0.85:
+        name = generator.choice(list(value))
+        if generator.random() < 0.1:
+            return {other: inner for other, inner in value.items() if other != name}
+        return value | {name: bent(value[name], generator)}
+    if isinstance(value, list) and value and generator.random() < 0.85:
+        at = generator.randrange(len(value))
+        return [bent(inner, generator) if number == at else inner for number, inner in enumerate(value)]
+    return generator.choice(ODD)
+
+
+def frames_of(wire_format: str, tool: str) -> list[bytes]:
+    return body_pieces(Answer(wire_format, True, "model-1", tool_arguments=tool, thought="" if tool else "sig"))
+
+
+@pytest.mark.parametrize("wire_format", sorted(FORMATS))
+@pytest.mark.parametrize("tool", ["", '{"city":"Lyon"}'])
+def test_no_bent_stream_makes_an_assembler_stumble(wire_format: str, tool: str) -> None:
+    frames = frames_of(wire_format, tool)
+    generator = random.Random(1)
+    outcomes = set()
+    for _ in range(4_000 if FULL else 600):
+        at = generator.randrange(len(frames))
+        payload = payloads(frames[at])
+        if not payload:
+            continue
+        line = b"data: " + msgspec.json.encode(bent(payload[0], generator)) + b"\n\n"
+        translation = attempt(
+            dialect=FORMATS[wire_format], wire_format=wire_format, stream=False, upstream_stream=True, target=TARGET
+        )
+        outputs = play(translation, *frames[:at], line, *frames[at + 1 :])
+        final = b"".join(output.final for output in outputs)
+        assert outputs[-1].ended
+        outcomes.add(translation.outcome.failure)
+        if translation.outcome.failure is None:
+            assert isinstance(msgspec.json.decode(final), dict)
+        else:
+            assert not final
+    assert None in outcomes
+    assert FailureClass.MALFORMED in outcomes

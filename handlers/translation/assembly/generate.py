@@ -63,12 +63,13 @@ def _add_parts(held: list[dict[str, Any]], parts: list[dict[str, Any]]) -> None:
     """Text joins the text before it, thought to thought. A part with a signature stays by itself, as Google asks of clients."""
     for part in parts:
         last = held[-1] if held else {}
-        if part.keys() in _PLAIN and last.keys() in _PLAIN and part.get("thought") == last.get("thought"):
-            last["text"].append(part["text"])
-        elif part.keys() in _PLAIN:
-            held.append({**part, "text": Pieces((part["text"],))})
-        else:
+        text, before = part.get("text"), last.get("text")
+        if type(text) is not str or part.keys() not in _PLAIN:
             held.append(part)
+        elif type(before) is Pieces and part.get("thought") == last.get("thought"):
+            before.append(text)
+        else:
+            held.append({**part, "text": Pieces((text,))})
 
 
 def _join(held: dict[str, Any], more: dict[str, Any]) -> None:

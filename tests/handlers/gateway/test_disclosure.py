@@ -80,10 +80,11 @@ def test_a83_a_provider_cannot_send_clients_away_for_long(said_ms: int) -> None:
 
 
 def test_a_plan_gives_the_reason_for_each_endpoint() -> None:
-    _, plan = made(ignore=["p1"])
-    described = describe_plan(plan, 5_000, CATALOG, EVERYTHING_OK, "a")
+    call, plan = made(ignore=["p1"])
+    described = describe_plan(plan, 5_000, CATALOG, EVERYTHING_OK, "a", call)
     attempts = described["attempts"]
     assert isinstance(attempts, list)
     assert [(row["provider"], row["condition"]) for row in attempts] == [("p2", "ok")]
+    assert [row["asked_for"] for row in attempts] == [{"form": "stream", "because": "length"}]
     assert described["not_chosen"] == [{"endpoint": "a/m@p1", "reason": "ignored_providers"}]
     assert described["worst_case_cost"] == 5e-6

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import msgspec
+import pytest
 
 from handlers.catalog.entries import Endpoint
 from handlers.gateway.arrival import Arrival
-from handlers.gateway.dispatch import LONG_MS, terms_of
+from handlers.gateway.dispatch import LONG_MS, terms_of, upstream_form
 from handlers.gateway.gate import Call, read_call
 from handlers.gateway.ordering import Attempt
 from handlers.gateway.routes import ROUTES, find_route
@@ -86,3 +88,38 @@ def test_an_endpoint_of_another_catalogue_is_another_though_its_id_is_the_same()
     renamed = msgspec.structs.replace(attempt.endpoint, model="a/other")
     after = terms_of(Attempt(renamed, attempt.provider, "shared", ""), call, exchange)
     assert (before.public_model, after.public_model) == ("a/m", "a/other")
+
+
+FORMS = [
+    (CHAT, {"stream": True, "max_tokens": 5}, ("stream", "client")),
+    (CHAT, {}, ("stream", "length")),
+    (CHAT, {"max_tokens": 4_096}, ("whole", "short")),
+    (CHAT, {"max_tokens": 4_097}, ("stream", "length")),
+    (CHAT, {"modalities": ["text", "audio"]}, ("whole", "modalities")),
+    (CHAT, {"modalities": ["text"]}, ("stream", "length")),
+    (MESSAGES, {"max_tokens": 64_000}, ("stream", "length")),
+    (b"/v1/embeddings", {"input": "a"}, ("whole", "operation")),
+]
+
+
+@pytest.mark.parametrize(("path", "fields", "form"), FORMS)
+def test_an_explanation_says_in_which_form_the_provider_is_asked_and_why(
+    path: bytes, fields: dict[str, Any], form: tuple[str, str]
+) -> None:
+    body = msgspec.json.encode({"model": "a/m", "messages": [], **fields})
+    call = read_call(ROUTES[path], path, path, b"application/json", body)
+    attempt = ATTEMPTS[0]
+    assert upstream_form(attempt, call) == form
+    if form[1] in {"client", "length", "short"}:
+        assert terms_of(attempt, call, exchange_of(path)).upstream_stream == (form[0] == "stream")
+
+
+def test_a_model_without_streams_and_one_that_loses_a_field_are_asked_whole() -> None:
+    attempt, path = ATTEMPTS[0], b"/v1beta/models/m:generateContent"
+    whole_only = msgspec.structs.replace(attempt.endpoint, quirks=frozenset({"no_streaming"}))
+    call = call_of(CHAT, stream=True, strict=False)
+    assert upstream_form(Attempt(whole_only, attempt.provider, "shared", ""), call) == ("whole", "no_streaming")
+    body = msgspec.json.encode({"contents": []})
+    asked = read_call(find_route(b"POST", path), path, path, b"application/json", body)
+    vertex = msgspec.structs.replace(attempt.provider, slug="vertex", wire_format="gemini")
+    assert upstream_form(Attempt(attempt.endpoint, vertex, "shared", ""), asked) == ("whole", "candidates.avgLogprobs")
