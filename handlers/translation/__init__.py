@@ -3,6 +3,8 @@
     canonical   the values in the middle: request, events, usage
     framing     bytes -> frames (server-sent events, AWS event stream, JSON lines), tested at every byte boundary
     dialects    client-facing formats: bytes -> canonical request; canonical events -> bytes
+    passthrough dialect and upstream format are one: bytes go through, edited as little as possible
+    assembly    likewise, where a stream becomes one body: frames -> the whole answer, no field lost
     adapters    upstream formats: canonical request -> upstream request; upstream bytes -> canonical events
 
 N dialects + M adapters, never N x M pairs. The ten laws that each adapter and dialect obeys are tests: tests/laws.
