@@ -16,13 +16,16 @@ REQUESTS = {
     "admin/test_identity.py", "admin/test_routing.py", "admin/test_scanning.py", "admin/test_walk.py",
     "payments/test_routes.py", "payments/test_topups.py", "site/test_routes.py",
 }  # fmt: skip
-"""Tests that send requests to a room: all platforms."""
+"""Tests of how a room is reached: all platforms."""
+SENDERS = ("House", "WeChatRoom", "StripeRoom", "ask")
+"""By one of these a test module sends requests to a room; those of no list go through what is deployed in each region."""
 SCHEDULES = {
     f"operations/test_{row.entry.split('.')[-2]}.py"
     for row in functions("china")
     if row.room == "operations" and ".hangzhou." not in row.entry
 }
 """Tests that call a function of both regions as its schedule does: each region's own platform."""
+ROOMS = ("admin/", "payments/", "site/")
 HANGZHOU = "operations/hangzhou/"
 """Tests of functions that run in Function Compute alone; a direct call of theirs is the same handler."""
 
@@ -30,11 +33,15 @@ HANGZHOU = "operations/hangzhou/"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     path = metafunc.definition.path.relative_to(HERE).as_posix()
     slow = metafunc.definition.get_closest_marker("slow") is not None
-    stripe_alone = path == "payments/test_topups.py" and "wechat_room" not in metafunc.fixturenames
+    # Stripe's room runs in no Function Compute; how requests reach a room is tested with both.
+    rooms = {"stripe_room", "wechat_room"} & set(metafunc.fixturenames)
+    stripe_alone = rooms == {"stripe_room"} and path != "payments/test_routes.py"
     if slow or stripe_alone or "_platform" not in metafunc.fixturenames:
         return
     if path in REQUESTS:
         metafunc.parametrize("_platform", PLATFORMS, indirect=True)
+    elif path.startswith(ROOMS) and any(hasattr(metafunc.module, name) for name in SENDERS):
+        metafunc.parametrize("_platform", ("lambda", "container"), indirect=True)
     elif path in SCHEDULES or path.startswith(HANGZHOU):
         metafunc.parametrize("_platform", ("lambda", "runtime"), indirect=True)
 

@@ -56,7 +56,8 @@ def _exchange(connection: http.client.HTTPConnection, event: Mapping[str, Any]) 
     given = {name.lower() for name, _ in fields}
     extra = [] if "host" in given else [("host", "api.example.cn")]
     for name, value in [*fields, *extra, ("content-length", str(len(body)))]:
-        connection.putheader(name, value)
+        # What stands in front hands on a line break in a value as a space (RFC 9110, 5.5).
+        connection.putheader(name, value.replace("\n", " ").encode())
     connection.endheaders(body)
     response = connection.getresponse()
     fields = [(name, value) for name, value in response.getheaders() if name.lower() != "content-length"]
