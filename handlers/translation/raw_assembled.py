@@ -1,7 +1,7 @@
 """A stream becomes the one JSON body that the client wants, in the same format: no field is lost on the way.
 
 The decoder observes, as it does where frames go through (it meters, and says what failed); the format's assembler collects
-(handlers/translation/assembly). An output without data says `semantic` when the answer goes on: the client gets nothing
+(handlers/translation/assembly). A frame that is the one before around another text is not decoded again (repeated_delta.py). An output without data says `semantic` when the answer goes on: the client gets nothing
 before the end, but the clocks run by it.
 """
 
@@ -12,11 +12,12 @@ from handlers.translation.adapters.base import WHOLE_BYTES_MAX
 from handlers.translation.adapters.decoding import UNREADABLE, JsonDecoder
 from handlers.translation.assembly.growing import Assembler
 from handlers.translation.canonical.attempt import NOTHING, Output
-from handlers.translation.canonical.events import ResponseFailed
+from handlers.translation.canonical.events import BlockDelta, ResponseFailed
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.deliveries import Delivery, break_off
 from handlers.translation.framing.sse import SseFrame
 from handlers.translation.passthrough.base import Relay, model_name
+from handlers.translation.repeated_delta import RepeatedDelta
 
 _ALIVE = Output(semantic=True)
 
@@ -29,6 +30,7 @@ class RawAssembled(Delivery):
         self._decoder = decoder
         self._assembler = assembler
         self._public_model = public_model
+        self._repeated = RepeatedDelta()
 
     @property
     def usage(self) -> Usage:
@@ -53,13 +55,39 @@ class RawAssembled(Delivery):
     def feed(self, data: bytes) -> Output:
         """Whole frames of what has arrived."""
         decoder = self._decoder
+        growing = self._assembler.growing
+        if growing is not None:
+            again = self._repeated.recognise(data, decoder.writer)
+            if again is not None:
+                growing.append(again.data[1:-1].decode())
+                return _ALIVE
         semantic = False
-        for frame in decoder.frames(data):
+        frames = decoder.frames(data)
+        if len(frames) == 1:
+            return self._read_one(data, frames[0])
+        self._repeated.learn(data, frames, [], b"")
+        for frame in frames:
             decoder.read_frame(frame)
             semantic = self._collect(frame) or semantic
             if self.ended:
                 break
         return self._go_on(semantic=self._observe_all() or semantic)
+
+    def _read_one(self, data: bytes, frame: SseFrame) -> Output:
+        """A read that was one frame, from which the next one may be recognised."""
+        decoder = self._decoder
+        decoder.read_frame(frame)
+        events = decoder.writer.take()
+        semantic = False
+        for event in events:
+            semantic = self.observe(event) or semantic
+        self._add(frame)
+        texts = [event.text for event in events if isinstance(event, BlockDelta)]
+        if self._assembler.growing is None or not texts:
+            self._repeated.learn(data, [frame], [], b"")
+        else:
+            self._repeated.learn(data, [frame], events, b'"%b"' % texts[0].encode())
+        return self._go_on(semantic=semantic)
 
     def finish(self) -> Output:
         """The end of input, with a last frame perhaps."""
@@ -84,12 +112,15 @@ class RawAssembled(Delivery):
     def _collect(self, frame: SseFrame) -> bool:
         """A frame that the decoder has read, as long as it makes sense; whether it is semantic."""
         semantic = self._observe_all()
+        self._add(frame)
+        return semantic
+
+    def _add(self, frame: SseFrame) -> None:
         if self.failed is None:
             try:
                 self._assembler.add(frame.data, frame.event)
             except UNREADABLE:
                 self.observe(ResponseFailed(FailureClass.MALFORMED))
-        return semantic
 
     def _observe_all(self) -> bool:
         semantic = False

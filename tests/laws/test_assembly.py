@@ -7,6 +7,7 @@ thing, and for Responses, whose last event is the answer, the judges are the few
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +32,8 @@ from tests.upstreams.answers import Answer, body_pieces
 FORMATS = {wire_format: dialect for dialect, wire_format in RELAYS}
 TARGET = "/v1beta/models/m:generateContent"
 MODEL = "recorded-model"
+EACH_FRAME = -1
+"""Instead of a number of bytes: a read is a frame, as it mostly is."""
 
 
 def assembled(wire_format: str, body: bytes, provider: str = "openai", splits: int = 0) -> Any:
@@ -43,7 +46,8 @@ def assembled(wire_format: str, body: bytes, provider: str = "openai", splits: i
     )
     assert translation.upstream.streams
     step = splits or len(body)
-    outputs = play(translation, *(body[at : at + step] for at in range(0, len(body), step)))
+    reads = [body[at : at + step] for at in range(0, len(body), step)]
+    outputs = play(translation, *(re.findall(rb"(?s).+?(?:\n\n|\r\n\r\n|$)", body) if splits == EACH_FRAME else reads))
     assert translation.outcome.failure is None
     assert not b"".join(output.data for output in outputs)
     return msgspec.json.decode(b"".join(output.final for output in outputs))
@@ -199,6 +203,7 @@ def test_however_a_stream_is_cut_into_reads_the_answer_is_the_same(wire_format: 
     for one in streams(wire_format)[: None if FULL else 4]:
         whole = assembled(wire_format, one.body, one.provider)
         assert assembled(wire_format, one.body, one.provider, splits=997) == whole
+        assert assembled(wire_format, one.body, one.provider, splits=EACH_FRAME) == whole
         if len(one.body) < 20_000:
             assert assembled(wire_format, one.body, one.provider, splits=1) == whole
 
@@ -313,3 +318,40 @@ def test_no_bent_stream_makes_an_assembler_stumble(wire_format: str, tool: str) 
             assert not final
     assert None in outcomes
     assert FailureClass.MALFORMED in outcomes
+
+
+def chunk(choice: int, text: str, **fields: Any) -> bytes:
+    delta = {"index": choice, "delta": {"content": text}, "finish_reason": None, **fields}
+    return b"data: " + msgspec.json.encode({"id": "c-1", "model": "m", "choices": [delta]}) + b"\n\n"
+
+
+ENDS = b"".join(chunk(choice, "", finish_reason="stop") for choice in (0, 1)) + b"data: [DONE]\n\n"
+READS = {
+    "between them another choice, in a read of two frames": [
+        chunk(0, "a"),
+        chunk(1, "b") + chunk(1, "c"),
+        chunk(0, "d"),
+    ],
+    "each in its turn": [chunk(0, "a"), chunk(1, "b"), chunk(1, "c"), chunk(0, "d")],
+    "a frame in two reads": [chunk(0, "a"), chunk(1, "b")[:30], chunk(1, "b")[30:], chunk(1, "c"), chunk(0, "d")],
+    "with what is no text": [chunk(1, "b"), chunk(1, "c"), chunk(0, "a", matched=1), chunk(0, "d", matched=1)],
+}
+
+
+@pytest.mark.parametrize("reads", READS)
+def test_a_frame_that_comes_again_is_more_of_its_own_text(reads: str) -> None:
+    translation = attempt(stream=False, upstream_stream=True)
+    told = b"".join(output.final for output in play(translation, *READS[reads], ENDS))
+    choices = msgspec.json.decode(told)["choices"]
+    assert [choice["message"]["content"] for choice in choices] == ["ad", "bc"]
+
+
+def test_likelihoods_grow_with_each_frame_though_their_text_alone_differs() -> None:
+    likely = {"logprobs": {"content": [{"token": "t", "logprob": -1.5, "bytes": [116], "top_logprobs": []}]}}
+    reads = [chunk(0, text, **likely) for text in "abc"]
+    translation = attempt(stream=False, upstream_stream=True)
+    ends = chunk(0, "", finish_reason="stop") + b"data: [DONE]\n\n"
+    told = b"".join(output.final for output in play(translation, *reads, ends))
+    choice = msgspec.json.decode(told)["choices"][0]
+    assert choice["message"]["content"] == "abc"
+    assert len(choice["logprobs"]["content"]) == 3

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from handlers.translation.adapters.base import Malformed
-from handlers.translation.assembly.growing import grow, override, settle
+from handlers.translation.assembly.growing import Pieces, grow, only_text, override, settle
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -31,17 +31,20 @@ class ChatAssembler:
         self._provider = provider
         self._top: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
+        self.growing: Pieces | None = None
 
     def add(self, data: bytes, event: bytes) -> None:
         """One chunk, or the end marker."""
         del event
+        self.growing = None
         if data == b"[DONE]":
             return
         chunk = _decode(data)
         if type(chunk) is not dict:
             raise Malformed("a chunk that is no object")
-        for choice in chunk.pop("choices", None) or ():
-            self._choice(choice)
+        choices = chunk.pop("choices", None) or ()
+        for choice in choices:
+            self._choice(choice, alone=len(choices) == 1)
         for name, value in chunk.items():
             if value is not None or name not in self._top:
                 self._top[name] = value
@@ -59,7 +62,7 @@ class ChatAssembler:
                     del call["index"]
         return _encode({**top, "object": "chat.completion", "choices": choices, **usage})
 
-    def _choice(self, more: dict[str, Any]) -> None:
+    def _choice(self, more: dict[str, Any], *, alone: bool) -> None:
         index = more.get("index") or 0
         choice = self._choices.get(index)
         if choice is None:
@@ -72,6 +75,8 @@ class ChatAssembler:
             if type(content) is str and type(choice["message"]["content"]) is list:
                 delta["content"] = [{"type": "text", "text": content}]
             grow(choice["message"], delta)
+            if alone and not calls and not more.get("logprobs"):
+                self.growing = only_text(choice["message"], delta)
             if calls:
                 _add_calls(choice["message"].setdefault("tool_calls", []), calls)
         logprobs = more.pop("logprobs", None)

@@ -19,6 +19,9 @@ _PLAIN = ({"text"}, {"text", "thought"})
 class GenerateAssembler:
     """Puts one answer together."""
 
+    growing = None
+    """No two frames are alike: they are numbered, or count what was used."""
+
     def __init__(self) -> None:
         self._top: dict[str, Any] = {}
         self._candidates: dict[int, dict[str, Any]] = {}

@@ -14,8 +14,22 @@ NAMING = frozenset({"id", "type", "role", "name", "object", "format", "index", "
 """Fields that are said as a whole."""
 
 
+class Pieces(list[str]):
+    """A text that is joined when the answer is complete."""
+
+    __slots__ = ()
+
+
 class Assembler(Protocol):
     """Puts one answer together."""
+
+    @property
+    def growing(self) -> Pieces | None:
+        """The text that the last frame was one more piece of, if it was nothing else.
+
+        Then the same frame around another text is one more piece of it, too.
+        """
+        ...
 
     def add(self, data: bytes, event: bytes) -> None:
         """The next frame's payload, and the name of its event.
@@ -30,10 +44,11 @@ class Assembler(Protocol):
         ...
 
 
-class Pieces(list[str]):
-    """A text that is joined when the answer is complete."""
-
-    __slots__ = ()
+def only_text(held: dict[str, Any], more: dict[str, Any]) -> Pieces | None:
+    """The one text that `more`, by which `held` has just grown, is a piece of; None: it said something else as well."""
+    said = [name for name, piece in more.items() if piece and name not in NAMING]
+    text = held.get(said[0]) if len(said) == 1 else None
+    return text if type(text) is Pieces else None
 
 
 def grow(held: dict[str, Any], more: dict[str, Any]) -> None:

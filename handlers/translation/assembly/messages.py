@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from handlers.translation.adapters.base import Malformed
-from handlers.translation.assembly.growing import grow, override, settle
+from handlers.translation.assembly.growing import Pieces, grow, only_text, override, settle
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -23,10 +23,12 @@ class MessagesAssembler:
         self._message: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
         self._inputs: dict[int, list[str]] = {}
+        self.growing: Pieces | None = None
 
     def add(self, data: bytes, event: bytes) -> None:
         """One event."""
         del event
+        self.growing = None
         read = _decode(data)
         match read:
             case {"type": "content_block_delta", "delta": {} as delta}:
@@ -54,7 +56,9 @@ class MessagesAssembler:
         elif "citation" in delta:
             block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
         else:
-            grow(block, {name: value for name, value in delta.items() if name != "type"})
+            said = {name: value for name, value in delta.items() if name != "type"}
+            grow(block, said)
+            self.growing = only_text(block, said)
 
     def _message_delta(self, read: dict[str, Any]) -> None:
         message = self._message

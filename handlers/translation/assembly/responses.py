@@ -36,6 +36,9 @@ class ResponsesAssembler:
         provider: the provider's slug.
     """
 
+    growing = None
+    """No two frames are alike: they are numbered, or count what was used."""
+
     def __init__(self, provider: str) -> None:
         self._said = SAID_WHOLE.get(provider, {})
         self._response = b""
