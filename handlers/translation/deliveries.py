@@ -149,19 +149,11 @@ class ErrorDelivery(Delivery):
         return self.finish()
 
 
-class EncodedDelivery(Delivery):
-    """Events become the dialect's bytes: as a stream, or as one body at the end."""
+class DecodedDelivery(Delivery):
+    """An answer that a decoder reads as it comes."""
 
-    def __init__(
-        self, decoder: Decoder, dialect: Dialect, context: AnswerContext, built: Built, *, stream: bool
-    ) -> None:
+    def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._dialect = dialect
-        self._context = context
-        self._built = built
-        self._encoder: StreamEncoder | None = dialect.stream_encoder(context) if stream else None
-        self._answer = Answer()
-        self._answer_blocks: set[int] = set()
 
     @property
     def usage(self) -> Usage:
@@ -182,6 +174,28 @@ class EncodedDelivery(Delivery):
     def minted(self) -> tuple[str, ...]:
         """Fingerprints of the provider-bound material in the answer."""
         return self._decoder.writer.minted
+
+    def observe_all(self, events: list[Event]) -> bool:
+        """Take note of events; whether any is semantic."""
+        semantic = False
+        for event in events:
+            semantic = self.observe(event) or semantic
+        return semantic
+
+
+class EncodedDelivery(DecodedDelivery):
+    """Events become the dialect's bytes: as a stream, or as one body at the end."""
+
+    def __init__(
+        self, decoder: Decoder, dialect: Dialect, context: AnswerContext, built: Built, *, stream: bool
+    ) -> None:
+        super().__init__(decoder)
+        self._dialect = dialect
+        self._context = context
+        self._built = built
+        self._encoder: StreamEncoder | None = dialect.stream_encoder(context) if stream else None
+        self._answer = Answer()
+        self._answer_blocks: set[int] = set()
 
     def feed(self, data: bytes) -> Output:
         """The next bytes."""
@@ -237,40 +251,22 @@ class EncodedDelivery(Delivery):
         return event
 
 
-class RawStream(Delivery):
+class RawStream(DecodedDelivery):
     """Frames go through as they are, the model name apart; the decoder observes."""
+
+    _decoder: JsonDecoder
 
     def __init__(
         self, relay: Relay, decoder: JsonDecoder, draft: Draft, dialect: Dialect, context: AnswerContext
     ) -> None:
         self._relay = relay
-        self._decoder = decoder
+        super().__init__(decoder)
         self._draft = draft
         self._dialect = dialect
         self._context = context
         self._model = model_name(context.model, relay.model_key)
         self._held = NOTHING
         self._repeated = RepeatedDelta()
-
-    @property
-    def usage(self) -> Usage:
-        """Cumulative so far."""
-        return self._decoder.writer.usage
-
-    @property
-    def upstream_model(self) -> str:
-        """The model that the provider says it used."""
-        return self._decoder.model
-
-    @property
-    def response_id(self) -> str:
-        """The provider's id of the answer."""
-        return self._decoder.response_id
-
-    @property
-    def minted(self) -> tuple[str, ...]:
-        """Fingerprints of the provider-bound material in the answer."""
-        return self._decoder.writer.minted
 
     def feed(self, data: bytes) -> Output:
         """Whole frames of what has arrived."""
@@ -296,7 +292,7 @@ class RawStream(Delivery):
         if output.ended:
             return output
         self._decoder.end()
-        semantic = self._observe_all(self._decoder.writer.take()) or output.semantic
+        semantic = self.observe_all(self._decoder.writer.take()) or output.semantic
         return Output(output.data, semantic, self._final(self._held.data + self._relay.closing()), ended=True)
 
     def fail(self, failure: FailureClass) -> Output:
@@ -304,7 +300,7 @@ class RawStream(Delivery):
         if self.ended:
             return Output(ended=True)
         break_off(self._decoder, failure)
-        self._observe_all(self._decoder.writer.take())
+        self.observe_all(self._decoder.writer.take())
         return Output(final=self._final(self._held.data + self._relay.closing()), ended=True)
 
     def _forward_all(self, frames: list[SseFrame]) -> Output:
@@ -314,7 +310,7 @@ class RawStream(Delivery):
             if self.ended:
                 break
         if self._decoder.writer.ended and not self.ended:
-            self._observe_all(self._decoder.writer.take())
+            self.observe_all(self._decoder.writer.take())
             return Output(final=self._final(b""), ended=True)
         return Output(
             b"".join([output.data for output in outputs]),
@@ -347,12 +343,6 @@ class RawStream(Delivery):
             held, self._held = self._held, Output(raw, semantic)
             return held
         return Output(raw, semantic)
-
-    def _observe_all(self, events: list[Event]) -> bool:
-        semantic = False
-        for event in events:
-            semantic = self.observe(event) or semantic
-        return semantic
 
     def _final(self, closing: bytes) -> bytes:
         """The end marker, or our own error event in place of whatever the provider sent."""

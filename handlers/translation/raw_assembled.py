@@ -13,8 +13,7 @@ from handlers.translation.adapters.decoding import UNREADABLE, JsonDecoder
 from handlers.translation.assembly.growing import Assembler
 from handlers.translation.canonical.attempt import NOTHING, Output
 from handlers.translation.canonical.events import BlockDelta, ResponseFailed
-from handlers.translation.canonical.usage import Usage
-from handlers.translation.deliveries import Delivery, break_off
+from handlers.translation.deliveries import DecodedDelivery, break_off
 from handlers.translation.framing.sse import SseFrame
 from handlers.translation.passthrough.base import Relay, model_name
 from handlers.translation.repeated_delta import RepeatedDelta
@@ -22,35 +21,17 @@ from handlers.translation.repeated_delta import RepeatedDelta
 _ALIVE = Output(semantic=True)
 
 
-class RawAssembled(Delivery):
+class RawAssembled(DecodedDelivery):
     """Collects frames and delivers one body."""
+
+    _decoder: JsonDecoder
 
     def __init__(self, relay: Relay, decoder: JsonDecoder, assembler: Assembler, public_model: str) -> None:
         self._relay = relay
-        self._decoder = decoder
+        super().__init__(decoder)
         self._assembler = assembler
         self._public_model = public_model
         self._repeated = RepeatedDelta()
-
-    @property
-    def usage(self) -> Usage:
-        """Cumulative so far."""
-        return self._decoder.writer.usage
-
-    @property
-    def upstream_model(self) -> str:
-        """The model that the provider says it used."""
-        return self._decoder.model
-
-    @property
-    def response_id(self) -> str:
-        """The provider's id of the answer."""
-        return self._decoder.response_id
-
-    @property
-    def minted(self) -> tuple[str, ...]:
-        """Fingerprints of the provider-bound material in the answer."""
-        return self._decoder.writer.minted
 
     def feed(self, data: bytes) -> Output:
         """Whole frames of what has arrived."""
@@ -71,16 +52,14 @@ class RawAssembled(Delivery):
             semantic = self._collect(frame) or semantic
             if self.ended:
                 break
-        return self._go_on(semantic=self._observe_all() or semantic)
+        return self._go_on(semantic=self.observe_all(self._decoder.writer.take()) or semantic)
 
     def _read_one(self, data: bytes, frame: SseFrame) -> Output:
         """A read that was one frame, from which the next one may be recognised."""
         decoder = self._decoder
         decoder.read_frame(frame)
         events = decoder.writer.take()
-        semantic = False
-        for event in events:
-            semantic = self.observe(event) or semantic
+        semantic = self.observe_all(events)
         self._add(frame)
         texts = [event.text for event in events if isinstance(event, BlockDelta)]
         if self._assembler.growing is None or not texts:
@@ -98,7 +77,7 @@ class RawAssembled(Delivery):
                 self._collect(frame)
         if not self.ended:
             self._decoder.end()
-            self._observe_all()
+            self.observe_all(self._decoder.writer.take())
         return self._go_on(semantic=False)
 
     def fail(self, failure: FailureClass) -> Output:
@@ -106,12 +85,12 @@ class RawAssembled(Delivery):
         if self.ended:
             return Output(ended=True)
         break_off(self._decoder, failure)
-        self._observe_all()
+        self.observe_all(self._decoder.writer.take())
         return self._go_on(semantic=False)
 
     def _collect(self, frame: SseFrame) -> bool:
         """A frame that the decoder has read, as long as it makes sense; whether it is semantic."""
-        semantic = self._observe_all()
+        semantic = self.observe_all(self._decoder.writer.take())
         self._add(frame)
         return semantic
 
@@ -121,12 +100,6 @@ class RawAssembled(Delivery):
                 self._assembler.add(frame.data, frame.event)
             except UNREADABLE:
                 self.observe(ResponseFailed(FailureClass.MALFORMED))
-
-    def _observe_all(self) -> bool:
-        semantic = False
-        for event in self._decoder.writer.take():
-            semantic = self.observe(event) or semantic
-        return semantic
 
     def _go_on(self, *, semantic: bool) -> Output:
         if not self.ended:
