@@ -21,6 +21,7 @@ import pytest
 
 from tests.claims.canaries import Canaries, Scanner, files, text
 from tests.claims.one_region import Orders, Serving, Tried
+from tests.namespaces import Namespace, NoNamespace
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
 PROJECT = Path(__file__).resolve().parents[2]
@@ -31,43 +32,7 @@ MODELS = {
     "china": {"deepseek": "deepseek/deepseek-v4-pro", "moonshot": "moonshotai/kimi-k3"},
 }
 FOREIGN = {"global": ("tencent/hunyuan-turbos-latest", "volcengine"), "china": ("gpt-4o-mini", "openai")}
-WAY_INTO_NOTHING = (
-    "link set lo up",
-    "link add away arp off type veth peer name nothing",
-    "link set nothing up",
-    "link set away up",
-    "addr add 192.0.2.2/24 dev away",
-    "route add default dev away",
-)
 OTHER = {"global": "china", "china": "global"}
-
-
-class Namespace:
-    """A network of its own: loopback, and one interface that everything else would leave by."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        _run("ip", "netns", "add", name)
-        try:
-            # An interface that gets an IPv6 address says so to its neighbours, and those packets would be counted.
-            self.inside("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6")
-            for line in WAY_INTO_NOTHING:
-                _run("ip", "-n", name, *line.split())
-        except BaseException:
-            self.close()
-            raise
-
-    def inside(self, *command: str) -> str:
-        """Run a command here."""
-        return _run("ip", "netns", "exec", self.name, *command)
-
-    def packets_away(self) -> int:
-        """How many packets would have left since the namespace was made."""
-        told = msgspec.json.decode(_run("ip", "-n", self.name, "-s", "-j", "link", "show", "away"))
-        return int(told[0]["stats64"]["tx"]["packets"])
-
-    def close(self) -> None:
-        _run("ip", "netns", "del", self.name)
 
 
 @dataclass
@@ -85,23 +50,6 @@ class Region:
     @property
     def folder(self) -> Path:
         return Path(self.orders.folder) / self.orders.region
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    if done.returncode:
-        raise OSError(f"{' '.join(command[:5])}: {done.stderr.strip()[:200]}")
-    return done.stdout
-
-
-def _why_not() -> str:
-    if os.geteuid() != 0:
-        return "network namespaces need root"
-    try:
-        Namespace(f"tr{os.getpid()}try").close()
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"this machine makes no network namespaces: {error}"
-    return ""
 
 
 def _orders(region: str, folder: Path, canaries: Canaries) -> Orders:
@@ -122,7 +70,7 @@ def _orders(region: str, folder: Path, canaries: Canaries) -> Orders:
 @contextmanager
 def _process(namespace: Namespace, orders: Orders, temporary: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        ["ip", "netns", "exec", namespace.name, sys.executable, "-m", "tests.claims.one_region"],
+        namespace.command([sys.executable, "-m", "tests.claims.one_region"]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -155,8 +103,6 @@ def _hear(process: subprocess.Popen[str]) -> str:
 @pytest.fixture(scope="module")
 def regions() -> Iterator[dict[str, Region]]:
     """Both regions have run, at the same time, and have stopped."""
-    if reason := _why_not():
-        pytest.skip(reason)
     root = Path(tempfile.mkdtemp(prefix="tr-", dir="/tmp"))
     root.chmod(0o711)
     ran: dict[str, Region] = {}
@@ -164,7 +110,10 @@ def regions() -> Iterator[dict[str, Region]]:
         stack.callback(shutil.rmtree, root, ignore_errors=True)
         started = []
         for region in MODELS:
-            namespace = Namespace(f"tr{os.getpid()}{region}")
+            try:
+                namespace = Namespace()
+            except NoNamespace as reason:
+                pytest.skip(str(reason))
             stack.callback(namespace.close)
             canaries = Canaries()
             orders = _orders(region, root, canaries)
@@ -200,7 +149,8 @@ def test_c46_both_regions_serve_while_nothing_else_can_be_reached(regions: dict[
 
 @pytest.mark.claim("C46", "A08")
 def test_a08_no_packet_leaves_either_region(regions: dict[str, Region]) -> None:
-    assert {name: region.packets for name, region in regions.items()} == {"global": 0, "china": 0}
+    told = {name: region.namespace.destinations()[: region.packets] for name, region in regions.items()}
+    assert {name: region.packets for name, region in regions.items()} == {"global": 0, "china": 0}, told
 
 
 @pytest.mark.claim("C46")
@@ -208,7 +158,7 @@ def test_a_packet_that_leaves_is_counted(regions: dict[str, Region]) -> None:
     send = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('198.51.100.1', 53))"
     for region in regions.values():
         before = region.namespace.packets_away()
-        region.namespace.inside(sys.executable, "-c", send)
+        region.namespace.run(sys.executable, "-c", send)
         assert region.namespace.packets_away() == before + 1
 
 
