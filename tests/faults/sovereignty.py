@@ -92,6 +92,7 @@ class Region:
                     "THEROUTER_TEST_REGION": name,
                     "THEROUTER_TEST_CANARY": self.canary,
                     "THEROUTER_TEST_ROOT": str(self.folder),
+                    "TMPDIR": str(self.folder),
                 },
             )
 
