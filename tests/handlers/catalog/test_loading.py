@@ -289,9 +289,9 @@ def test_regions_and_providers_that_do_not_exist_are_named() -> None:
 
 
 def test_loading_is_fast_and_does_not_import_the_price_package() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()  # of the processor, not of the clock: a busy machine makes us wait
     load_catalog("global")
-    assert time.perf_counter() - started < 0.5  # 0.02 s measured; the line is for busy machines
+    assert time.thread_time() - started < 0.5  # 0.02 s measured
     program = (
         "import sys; from handlers.catalog.loading import load_catalog; load_catalog('global');"
         "sys.exit(int(any(name in sys.modules for name in ('genai_prices', 'pydantic', 'httpx'))))"

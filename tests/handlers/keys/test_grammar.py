@@ -4,6 +4,7 @@ import os
 import random
 import re
 import secrets
+import time
 import timeit
 from zlib import crc32
 
@@ -161,7 +162,11 @@ def test_base62_keeps_numbers_apart(value: int) -> None:
 
 def test_reading_a_key_costs_microseconds(mint_keys: MintKeys) -> None:
     token = generate_key("global", "production", mint_keys).token.encode()
+    # The thread's own processor time: a busy machine makes it wait, and that is not counted.
     best = min(
-        timeit.repeat(lambda: mint_keys.vouch(parse_key(token, "global", "production")), number=1_000, repeat=20)
-    )
-    assert best / 1_000 < 20e-6  # 5 us measured; the line is for busy machines
+        timeit.repeat(
+            lambda: mint_keys.vouch(parse_key(token, "global", "production")),
+            timer=time.thread_time, number=1_000, repeat=20,
+        )
+    )  # fmt: skip
+    assert best / 1_000 < 20e-6  # 5 us measured

@@ -23,6 +23,7 @@ from handlers.local.stripe_standin import StripeStandIn, keep_keys, make_keys, r
 
 SHARED = Path(os.environ.get("THEROUTER_SHARED", Path(__file__).parents[4] / "shared"))
 RECORDINGS = Path(os.environ.get("THEROUTER_RECORDINGS", SHARED / "recordings")) / "stripe.jsonl.gz"
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -62,10 +63,10 @@ def test_a_session_is_paid_on_its_page_and_notified_under_the_librarys_own_check
     session = _session(client)
     assert session.url is not None
     assert session.amount_total == 2_000
-    assert "20.00 USD" in httpx.get(session.url).text
-    declined = httpx.post(session.url, data={"action": "decline"})
+    assert "20.00 USD" in httpx.get(session.url, timeout=PATIENCE_S).text
+    declined = httpx.post(session.url, data={"action": "decline"}, timeout=PATIENCE_S)
     assert "declined" in declined.text
-    paid = httpx.post(session.url, data={"action": "pay"})
+    paid = httpx.post(session.url, data={"action": "pay"}, timeout=PATIENCE_S)
     assert (paid.status_code, paid.headers["location"]) == (303, "https://example.com/done")
     again = client.v1.checkout.sessions.retrieve(session.id, {"expand": ["payment_intent"]})
     assert (again.status, again.payment_status) == ("complete", "paid")
@@ -187,7 +188,7 @@ def test_expired_and_paid_sessions_stay_so(standin: StripeStandIn, client: strip
     with pytest.raises(Exception, match="refused"):
         standin.state.pay(session.id)
     assert session.url is not None
-    assert "Expired" in httpx.get(session.url).text
+    assert "Expired" in httpx.get(session.url, timeout=PATIENCE_S).text
 
 
 def test_wrong_keys_and_unknown_things(standin: StripeStandIn, client: stripe.StripeClient) -> None:
@@ -256,7 +257,7 @@ def test_as_a_process_it_delivers_signed_notifications_until_they_are_taken(tmp_
         client = stripe.StripeClient(keys.secret_key, base_addresses={"api": url}, http_client=http)
         session = _session(client)
         assert session.url is not None
-        httpx.post(session.url, data={"action": "pay"})
+        httpx.post(session.url, data={"action": "pay"}, timeout=PATIENCE_S)
         deadline = time.monotonic() + 15
         while len(taken) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -21,6 +21,7 @@ from handlers.local.wechat_standin import Account, WeChatStandIn, keep_account, 
 from handlers.payments.credentials import WeChatSecrets
 from handlers.payments.wechat_company import _Client
 
+PATIENCE_S = 30.0
 ACCOUNTS = {mode: make_account(public_key_mode=mode) for mode in (False, True)}
 
 
@@ -66,9 +67,9 @@ def test_an_order_from_its_code_to_its_refund(standin: WeChatStandIn, client: An
     status, opened = _order(client, number)
     assert (status, opened["code_url"][:33]) == (200, "weixin://wxpay/bizpayurl?pr=" + opened["code_url"][28:33])
     assert _ask(client, number)["trade_state"] == "NOTPAY"
-    assert "8.80 CNY" in httpx.get(f"{standin.url}/pay/{number}").text
-    assert number in httpx.get(standin.url).text
-    assert "Paid." in httpx.post(f"{standin.url}/pay/{number}", data={"action": "pay"}).text
+    assert "8.80 CNY" in httpx.get(f"{standin.url}/pay/{number}", timeout=PATIENCE_S).text
+    assert number in httpx.get(standin.url, timeout=PATIENCE_S).text
+    assert "Paid." in httpx.post(f"{standin.url}/pay/{number}", data={"action": "pay"}, timeout=PATIENCE_S).text
     paid = _ask(client, number)
     assert (paid["trade_state"], paid["amount"]["payer_total"], paid["attach"]) == ("SUCCESS", 880, "tenant")
     amount = {"refund": 300, "total": 880, "currency": "CNY"}
@@ -144,7 +145,7 @@ def test_every_request_must_be_signed_for_this_very_request(account: Account, st
     ):
         stranger = _client(account, standin, **public, **changes)
         assert stranger.query(out_trade_no="unknown-order")[0] == 401
-    assert httpx.get(f"{standin.url}/v3/certificates").status_code == 401
+    assert httpx.get(f"{standin.url}/v3/certificates", timeout=PATIENCE_S).status_code == 401
 
 
 def test_a_signed_request_counts_once(account: Account, standin: WeChatStandIn) -> None:
@@ -223,7 +224,7 @@ def test_as_a_process_it_delivers_signed_notifications(tmp_path: Path) -> None:
         )
         number = uuid.uuid4().hex
         _order(client, number)
-        httpx.post(f"{url}/pay/{number}", data={"action": "pay"})
+        httpx.post(f"{url}/pay/{number}", data={"action": "pay"}, timeout=PATIENCE_S)
         deadline = time.monotonic() + 15
         while len(taken) < 5 and time.monotonic() < deadline:
             time.sleep(0.02)
