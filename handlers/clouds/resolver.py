@@ -13,12 +13,15 @@ from typing import Any, cast
 
 from aws_lambda_powertools.event_handler import ALBResolver
 
+from handlers.hardening import learn_shapes
+
 
 class IsolatedResolver(ALBResolver):
     """An `ALBResolver` whose current event, Lambda context and route context belong to the calling thread."""
 
     def __init__(self) -> None:
         self._of_thread = threading.local()
+        learn_shapes()  # the room is imported whole, and its threads have not begun
         super().__init__()
 
     def resolve(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
