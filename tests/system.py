@@ -73,6 +73,7 @@ def running_system(
     log_level: str = "info",
     secrets_refresh_s: int = 60,
     sign_in: bool = False,
+    payments: bool = False,
 ) -> Iterator[RunningSystem]:
     """Start everything with these providers (slug -> base URL of the upstream that plays them); stop it at the end."""
     assert region in PLAYED, f"a run of {REGION} starts no system of {region}"
@@ -89,6 +90,7 @@ def running_system(
         log_level=log_level,
         secrets_refresh_s=secrets_refresh_s,
         sign_in=sign_in,
+        payments=payments,
     )
     local = LocalSystem(Home(root / region), options)
     try:

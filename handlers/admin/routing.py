@@ -1,5 +1,6 @@
 """From an ALB event to an answer: route, authenticate, check the scope, read, run, write. The order is the same for all.
 
+Before all of it the room asks whether its database may be served from (handlers.store.restoration).
 The scope is checked twice: here, before anything of the request is read, and by the database function that does the work.
 """
 
@@ -83,6 +84,7 @@ def _rule(route: Route) -> str:
 
 def _endpoint(room: Room, resolver: IsolatedResolver, route: Route) -> Callable[..., Response[str]]:
     def endpoint(**path: str) -> Response[str]:
+        room.gate.check()
         event: Mapping[str, Any] = resolver.current_event.raw_event
         headers = read_headers(event)
         caller = Caller("", str(uuid.uuid4())) if route.scope == ANYBODY else authenticate(room, event, headers)

@@ -26,10 +26,10 @@ from handlers.settings import GatewaySettings
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.gateway import GatewayStore
 from handlers.store.pool import Pool
+from handlers.store.restoration import EPOCH, read_epoch
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, identifier
 from handlers.transport.wire_client import WireClient
 
-EPOCH, EPOCH_DIGITS_MAX = "restore/epoch", 9
 DRAIN_S = 600.0
 """Streams that are open at SIGTERM may go on for so long (security.md 4.4)."""
 
@@ -86,7 +86,7 @@ async def renew(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets
     gateway.verifier.renew(mint_keys)
     gateway.makers.renew(gateway.verifier.subkeys(PURPOSE))
     gateway.wire_keys.update(wire_keys)
-    gateway.revocation.epoch_outside = _epoch_outside(secrets)
+    gateway.revocation.restoration.epoch_outside = _epoch_outside(secrets)
 
 
 def _dsn(settings: GatewaySettings, secrets: SecretStore) -> Dsn:
@@ -120,7 +120,7 @@ def build(settings: GatewaySettings, secrets: KeptSecrets | None = None) -> tupl
         log=Log(Level(deployment.log_level)),
         behind_edge=deployment.cloud != "local",
     )
-    gateway.revocation.epoch_outside = _epoch_outside(secrets)
+    gateway.revocation.restoration.epoch_outside = _epoch_outside(secrets)
     return gateway, pool
 
 
@@ -142,8 +142,7 @@ def _mint_keys(secrets: SecretStore) -> MintKeys:
 def _epoch_outside(secrets: KeptSecrets) -> int:
     """The epoch that a restore has announced; 0 when none ever did."""
     announced = secrets.find(EPOCH, Stage.CURRENT)
-    text = announced.reveal() if announced else b""
-    return int(text) if len(text) <= EPOCH_DIGITS_MAX and text.isdigit() else 0
+    return read_epoch(announced.reveal()) if announced else 0
 
 
 def _wire_key(secrets: SecretStore, provider: str) -> bytes:

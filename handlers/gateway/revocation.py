@@ -3,10 +3,8 @@
 Polling a sequence number costs one tiny query each POLL_S and cannot lose a change, unlike notifications.
 
 The gate after a restore
-    A database that was restored brings back keys that were revoked and rows that were purged. So nothing is served before the
-    first poll, nor while the database's epoch is behind the one that is kept outside (secret `restore/epoch`), nor after the number
-    of the latest change became smaller. It opens when the restore procedure has written a newer epoch (operations/restore.py),
-    and then everything that was remembered is forgotten.
+    Nothing is served before the first poll, nor while the database is one that was put back (handlers.store.restoration). When the
+    restore procedure is done, everything that was remembered is forgotten, and the gate opens.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from collections.abc import Callable
 from handlers.errors import TheRouterError
 from handlers.keys.verification import KeyVerifier
 from handlers.store.gateway import GatewayStore
+from handlers.store.restoration import Restoration
 from handlers.telemetry.logs import KeysRevoked, Log
 
 POLL_S = 1.0
@@ -36,12 +35,8 @@ class RevocationPoller:
         self._store, self._verifier, self._log = store, verifier, log
         self._on_account, self._on_restore = on_account, on_restore
         self._seq = -1
-        self._epoch = -1
         self.caught_up = False
-        self.open = False
-        """Requests may be served."""
-        self.epoch_outside = 0
-        """The least epoch that the database must have."""
+        self.restoration = Restoration()
 
     async def run(self) -> None:
         """Poll for as long as the process lives."""
@@ -52,25 +47,21 @@ class RevocationPoller:
                 self.caught_up = False
             await asyncio.sleep(POLL_S)
 
-    def _is_restored(self, latest: int, epoch: int) -> bool:
-        return epoch < self.epoch_outside or (latest < self._seq and epoch <= self._epoch)
-
-    def _begin(self, latest: int, epoch: int) -> None:
+    def _begin(self, latest: int) -> None:
         """The first time, or after a restore."""
         if self._seq >= 0:
             self._verifier.forget_all()
             self._on_restore()
-        self._seq, self._epoch = latest, epoch
-        self.open = True
+        self._seq = latest
 
     async def poll(self) -> None:
         """Read once. The first time there is nothing to forget yet, so watching starts at the latest change."""
         latest, epoch = await self._store.watch()
-        if self._is_restored(latest, epoch):
-            self.open = self.caught_up = False
+        if self.restoration.note(latest, epoch):
+            self._begin(latest)
+        if not self.restoration.open:
+            self.caught_up = False
             return
-        if not self.open:
-            self._begin(latest, epoch)
         changes = await self._store.changes_since(self._seq)
         keys = [change.key_id for change in changes if change.key_id]
         if keys:

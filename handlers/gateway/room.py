@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from handlers.catalog.entries import NANO, Catalog
-from handlers.errors import NotFound, TheRouterError, Unavailable
+from handlers.errors import NotFound, TheRouterError
 from handlers.gateway import pipeline, queries
 from handlers.gateway.arrival import Arrival
 from handlers.gateway.byok import ByokBook
@@ -43,6 +43,7 @@ from handlers.keys.principal import Principal
 from handlers.keys.verification import KeyVerifier
 from handlers.settings import EDGE_HEADERS
 from handlers.store.gateway import GatewayStore
+from handlers.store.restoration import being_restored
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, Room, Started, Stopped, identifier
 from handlers.transport.server import Exchange, HttpServer, RequestHead
 from handlers.transport.wire_client import WireClient
@@ -172,7 +173,7 @@ class Gateway:
             waiting.append("spool")
         if not self.revocation.caught_up:
             waiting.append("database")
-        if not self.revocation.open:
+        if not self.revocation.restoration.open:
             waiting.append("restore")
         return waiting
 
@@ -263,9 +264,9 @@ class Gateway:
         return self._seed >> 32
 
     def refuse_while_closed(self) -> None:
-        """Unavailable before the database is known to be the latest: see revocation.py."""
-        if not self.revocation.open:
-            raise Unavailable("The service is starting or being restored; retry shortly.", retry_after_s=5)
+        """Unavailable before the database is known to be the latest: see handlers.store.restoration."""
+        if not self.revocation.restoration.open:
+            raise being_restored()
 
     async def recognise(self, token: bytes) -> Principal:
         """Whose key this is, with everything that planning its requests takes; as KeyVerifier.authenticate."""

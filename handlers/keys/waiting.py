@@ -38,6 +38,10 @@ class WaitingVerifier:
             verdict.cancel()
             raise Unavailable("The API key cannot be verified now; retry shortly.", retry_after_s=2) from None
 
+    def forget_all(self) -> None:
+        """Drop everything that is remembered before the next verdict."""
+        self._loop.call_soon_threadsafe(self._verifier.forget_all)
+
     def close(self) -> None:
         """Stop the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -68,7 +68,7 @@ class PaymentsBeside:
     def await_ready(self) -> None:
         """Wait until a customer could come."""
         self.company.await_ready(lambda: _answers(self.company_url), START_TIMEOUT_S)
-        self.server.await_ready(lambda: _answers(f"{self.url}/orders"), START_TIMEOUT_S)
+        self.server.await_ready(lambda: _answers(f"{self.url}/return"), START_TIMEOUT_S)
 
     def stop(self) -> None:
         """Stop both."""

@@ -1,8 +1,8 @@
 """`therouter restore`: after a database was put back, what was revoked and purged since is taken away again before any request.
 
-therouter restore begin      the gateways stop serving until the procedure is done (the epoch is a file, not in the database)
+therouter restore begin      every room stops serving until the procedure is done (the epoch is a file, not in the database)
 ...                          put the old database back, start the system
-therouter restore replay     take away again what the diary tells; then the gateways serve
+therouter restore replay     take away again what the diary tells; then all serve
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from handlers.local.home import Home
 from handlers.local.schedules import RETENTION
 from handlers.local.system import DATABASE, Running
 from handlers.operations.purge import PurgeEvent
-from handlers.operations.restore import EPOCH, Restored, restore
+from handlers.operations.restore import Restored, restore
 from handlers.operations.sealing import Sealer
 from handlers.store.dsn import Dsn
 from handlers.store.logins import read_login
 from handlers.store.operations import OperationsStore
 from handlers.store.pool import Pool
+from handlers.store.restoration import EPOCH
 
 
 class _Noted(msgspec.Struct):
@@ -48,7 +49,7 @@ def begin(options: argparse.Namespace) -> int:
         os.kill(access.running.supervisor, signal.SIGUSR1)
     except NotRunning:
         pass
-    print(f"epoch {epoch}: gateways refuse requests until `therouter restore replay`; now put the database back")
+    print(f"epoch {epoch}: every room refuses requests until `therouter restore replay`; now put the database back")
     return 0
 
 
@@ -63,7 +64,7 @@ def replay(options: argparse.Namespace) -> int:
         print(f"therouter: {diary} cannot be read ({error.strerror})", file=sys.stderr)
         return 1
     done = replay_entries(access.home.secrets, access.running, entries)
-    print(f"{done.entries} entries replayed, {done.rows} rows purged; gateways serve in epoch {done.epoch}")
+    print(f"{done.entries} entries replayed, {done.rows} rows purged; all rooms serve in epoch {done.epoch}")
     return 0
 
 

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import functools
+import os
 
 from handlers.clouds import KeptSecrets, open_secret_store
 from handlers.clouds.renewal import Renewed
-from handlers.settings import FunctionSettings
+from handlers.settings import Deployment, FunctionSettings
 from handlers.store.dsn import dsn_of
 from handlers.store.operations import OperationsStore
 from handlers.store.pool import Pool
+from handlers.store.restoration import EPOCH, being_restored, read_epoch
 
 
 def open_store() -> OperationsStore:
     """The store of this process, kept between calls."""
     return OperationsStore(open_pool())
+
+
+def open_restored_store() -> OperationsStore:
+    """The same for what acts upon customers and their rows: a retention, a person or a budget may be back that is no more.
+
+    Raises:
+        Unavailable: the database was put back, and what was revoked and purged since is not gone again.
+    """
+    store = open_store()
+    announced = open_secret_store(Deployment.parse(os.environ)).get(EPOCH).reveal()
+    if store.restore_epoch() < read_epoch(announced):
+        raise being_restored()
+    return store
 
 
 def open_pool() -> Pool:

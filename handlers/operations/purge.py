@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from handlers.operations.database import open_store
+from handlers.operations.database import open_restored_store
 from handlers.operations.journal import Outcome, read_event, report
 from handlers.operations.sealing import Sealer, open_sealer
 from handlers.store.operations import PURGE_BATCH, OperationsStore, PurgeDue, PurgePending
@@ -111,7 +111,7 @@ def purge(store: OperationsStore, event: PurgeEvent, now: datetime, sealer: Seal
 
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     """Called every hour; safe to repeat and to interrupt."""
-    done = purge(open_store(), read_event(event, PurgeEvent), datetime.now(UTC), open_sealer())
+    done = purge(open_restored_store(), read_event(event, PurgeEvent), datetime.now(UTC), open_sealer())
     answer = report(done)
     if done.refused or done.unusual:
         raise PurgeRefused("rows were not purged: see this function's last log line for the tenants")

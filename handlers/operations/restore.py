@@ -1,12 +1,17 @@
-"""After a restore: takes away again what was revoked, removed and purged since the backup, and only then lets gateways serve.
+"""After a restore: takes away again what was revoked, removed and purged since the backup, and only then lets the rooms serve.
 
 The procedure
-    1. Put a number higher than the one before into the secret `restore/epoch`: within minutes (at once, when they start anew) all
-       gateways answer 503 until the database has this epoch. Those that run notice a database that went back by themselves.
+    1. Put a number higher than the one before into the secret `restore/epoch`: within minutes (at once, when they start anew)
+       gateways, admin and payments answer everybody 503, and payments' schedule, purge and spending wait, until the database has
+       this epoch (handlers.store.restoration). Those that run notice a database that went back by themselves. What payment
+       companies tell us meanwhile is refused with the same 503: they send it again, Stripe for three days, WeChat Pay for one.
     2. Restore the database.
     3. Call this function with the entries that the checkpoint function has reported since the moment of the backup: they stand in
        its log (outcome RevocationsNoted), outside the database. Entries from before that moment do no harm.
-    4. It replays them in order, purges what is due, and writes the epoch: the gateways forget what they remember, and serve.
+    4. It replays them in order, purges what is due, ends all sessions, and writes the epoch: the rooms forget what they remember,
+       and serve.
+    5. Call payments with {"task": "reconcile", "day": ...} for each day since the backup: payments that the database has forgotten
+       are credited again. Those whose order was opened after the backup are listed as `foreign`: a person credits them.
 
 What is replayed: keys revoked or made to expire, provider keys deleted, replaced or disabled (a replaced one is disabled: its owner
 puts the new one again), people removed or erased and their roles, retention, tenants frozen or closed, and every purge.
@@ -28,10 +33,9 @@ from handlers.operations.database import open_store
 from handlers.operations.journal import Outcome, read_event, report
 from handlers.operations.purge import PurgeEvent, purge
 from handlers.operations.sealing import Sealer, open_sealer
-from handlers.settings import Deployment
+from handlers.settings import Deployment, SettingError
 from handlers.store.operations import ROWS_WITHOUT_LIMIT, OperationsStore
-
-EPOCH = "restore/epoch"
+from handlers.store.restoration import EPOCH, NEVER, read_epoch
 
 
 class RestoreEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +53,7 @@ class RevocationsNoted(Outcome, frozen=True, kw_only=True):
 
 
 class Restored(Outcome, frozen=True, kw_only=True):
-    """How much was taken away again, and the epoch in which gateways serve."""
+    """How much was taken away again, and the epoch in which the rooms serve."""
 
     entries: int
     rows: int
@@ -83,6 +87,9 @@ def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     """Called by a person, once for each restore."""
     wanted = read_event(event, RestoreEvent)
     announced = open_secret_store(Deployment.parse(os.environ)).find(EPOCH, Stage.CURRENT)
-    text = announced.reveal() if announced else b""
-    epoch = int(text) if text.isdigit() else 0
+    epoch = read_epoch(announced.reveal()) if announced else 0
+    if epoch == NEVER:
+        raise SettingError(
+            f"the secret {EPOCH} is a number of at most nine digits: put one, and call this function again"
+        )
     return report(restore(open_store(), wanted.entries, wanted.purge, epoch, datetime.now(UTC), open_sealer()))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import msgspec
 
 from handlers.clouds.mail import Mailbox, MailFailed, NoMailbox, open_mailbox
-from handlers.operations.database import open_store
+from handlers.operations.database import open_restored_store
 from handlers.operations.journal import Outcome, read_event, report
 from handlers.operations.notices import notice_of
 from handlers.settings import Deployment
@@ -76,7 +76,7 @@ def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     """Called every few minutes; safe to repeat, and to run twice at once."""
     read_event(event, SpendingEvent)
     deployment = Deployment.parse(os.environ)
-    store, mailbox = open_store(), open_mailbox(deployment, os.environ)
+    store, mailbox = open_restored_store(), open_mailbox(deployment, os.environ)
     stopped = store.stop_unusual()
     raised = store.raise_alerts()
     alerts = store.claim_alerts(ALERTS_MAX)

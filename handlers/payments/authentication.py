@@ -57,6 +57,10 @@ class KeyAuthenticator:
         unlimited = msgspec.structs.replace(principal.limits, management=False) == KeyLimits()
         return Customer(principal.account, unlimited and self._role(principal.user) in {"owner", "admin"})
 
+    def forget_all(self) -> None:
+        """Drop everything that is remembered of keys."""
+        self._verifier.forget_all()
+
     def close(self) -> None:
         """Stop the verifier."""
         self._verifier.close()

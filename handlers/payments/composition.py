@@ -23,6 +23,7 @@ from handlers.payments.routes import open_resolver
 from handlers.payments.topups import TopUps
 from handlers.settings import Deployment, SettingError, Variable
 from handlers.store.payments import PaymentStore
+from handlers.store.restoration import RestoreGate
 from handlers.telemetry.logs import Log
 
 RETURN_PATH = "/payments/return"
@@ -36,6 +37,7 @@ class Room(NamedTuple):
     resolver: IsolatedResolver
     questions: Questions
     reconciliation: Reconciliation
+    gate: RestoreGate
 
     def answer(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
         """Serve one ALB event."""
@@ -98,6 +100,7 @@ def open_room(
     company: Company,
     wallet: Wallet | None,
     authenticator: Authenticator,
+    gate: RestoreGate,
     *,
     mode: str,
     log: Log,
@@ -113,7 +116,8 @@ def open_room(
         profiles=Profiles(store, wallet),
         wallet=wallet is not None,
         authenticator=authenticator,
+        gate=gate,
         log=log,
     )
     questions = Questions(store, company, wallet, intake, topups, mode=mode, log=log, clock=clock)
-    return Room(resolver, questions, Reconciliation(store, company, intake, log))
+    return Room(resolver, questions, Reconciliation(store, company, intake, log), gate)

@@ -26,6 +26,7 @@ from handlers.settings import FunctionSettings, SettingError, Variable
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.payments import PaymentStore
 from handlers.store.pool import Pool
+from handlers.store.restoration import EPOCH, RestoreGate, read_epoch
 from handlers.telemetry.logs import Level, Log
 
 MINT_SECRET = "keys/mint"  # noqa: S105 -- the name of a secret
@@ -70,11 +71,13 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
         region=deployment.region,
         environment=deployment.environment,
     )
+    authenticator = KeyAuthenticator(verifier, store.role)
     room = open_room(
         store,
         company,
         wallet,
-        KeyAuthenticator(verifier, store.role),
+        authenticator,
+        RestoreGate(store.watch, authenticator.forget_all, _announced_epoch(secrets)),
         mode=mode_of(deployment),
         log=Log(Level(deployment.log_level)),
     )
@@ -86,6 +89,10 @@ def _mint_keys(secrets: KeptSecrets) -> MintKeys:
         return MintKeys.parse(secrets.get(MINT_SECRET).reveal())
     except ValueError as error:
         raise SettingError(f"secret {MINT_SECRET}: {error}") from None
+
+
+def _announced_epoch(secrets: KeptSecrets) -> int:
+    return read_epoch(secrets.get(EPOCH).reveal())
 
 
 def _dsn(secrets: KeptSecrets, settings: FunctionSettings) -> Dsn:
@@ -103,6 +110,7 @@ def _deployed() -> Renewed[Deployed]:
             return _deploy(secrets, settings, os.environ)
         before.keys.renew(_mint_keys(secrets))
         before.pool.renew(_dsn(secrets, settings))
+        before.room.gate.announce(_announced_epoch(secrets))
         return before
 
     return Renewed(open_secret_store(settings.deployment), settings.deployment.secrets_refresh_s, make)
@@ -116,14 +124,19 @@ def room() -> Room:
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answer one ALB event, or do what a schedule asks for, which no load balancer can send.
 
+    A schedule's work fails while the database is one that was put back, and is done the next time: it would charge for standing
+    orders that were ended since.
+
     {"task": "repair", "passes": 3, "pause_s": 20}    every minute; see `questions`
     {"task": "reconcile", "day": "2026-11-22"}        every day, by default for all that are due; see `reconciliation`
     """
     match event.get("task"):
         case "repair":
+            room().gate.check()
             passes, pause_s = int(event.get("passes", PASSES)), float(event.get("pause_s", PAUSE_S))
             return msgspec.structs.asdict(make_passes(room().questions, passes, pause_s))
         case "reconcile":
+            room().gate.check()
             reconciliation, day = room().reconciliation, event.get("day")
             return msgspec.structs.asdict(reconciliation.run(day) if day else reconciliation.run_due(time.time()))
         case _:

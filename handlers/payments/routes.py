@@ -24,11 +24,12 @@ from handlers.clouds.resolver import IsolatedResolver
 from handlers.errors import ClientError, NotFound, TheRouterError, Unavailable
 from handlers.messages import told
 from handlers.payments.authentication import Authenticator, Customer
-from handlers.payments.company import NOTIFICATION_BYTES_MAX, Company
+from handlers.payments.company import NOTIFICATION_BYTES_MAX, Company, Notice
 from handlers.payments.intake import Intake
 from handlers.payments.profiles import Profiles, StandingOrder, TaxId
 from handlers.payments.reading import BODY_BYTES_MAX, read_json, read_request_key
 from handlers.payments.topups import RefundRequest, TopUp, TopUps
+from handlers.store.restoration import RestoreGate
 from handlers.telemetry.logs import Log, Room
 
 _JSON = "application/json"
@@ -66,9 +67,10 @@ def refusal(error: TheRouterError) -> Response[str]:
 class _Calls:
     """What the routes read from the event that their thread serves."""
 
-    def __init__(self, resolver: IsolatedResolver, authenticator: Authenticator) -> None:
+    def __init__(self, resolver: IsolatedResolver, authenticator: Authenticator, gate: RestoreGate) -> None:
         self._resolver = resolver
         self._authenticator = authenticator
+        self._gate = gate
 
     def headers(self) -> dict[str, str]:
         return read_headers(self._resolver.current_event.raw_event)
@@ -77,7 +79,13 @@ class _Calls:
         return read_body(self._resolver.current_event.raw_event, bytes_max)
 
     def customer(self) -> Customer:
+        self._gate.check()
         return self._authenticator.authenticate(self.headers())
+
+    def notification(self, company: Company) -> Notice:
+        """Raises Unavailable while the database is one that was put back: the company sends it again, for a day at least."""
+        self._gate.check()
+        return company.read_notification(self.headers(), self.body(NOTIFICATION_BYTES_MAX))
 
     def request_key(self) -> str:
         return read_request_key(self.headers())
@@ -91,11 +99,12 @@ def open_resolver(
     profiles: Profiles,
     wallet: bool,
     authenticator: Authenticator,
+    gate: RestoreGate,
     log: Log,
 ) -> IsolatedResolver:
     """The resolver with all routes that this company has."""
     resolver = IsolatedResolver()
-    calls = _Calls(resolver, authenticator)
+    calls = _Calls(resolver, authenticator, gate)
     _add_orders(resolver, calls, topups)
     _add_receipts(resolver, calls, profiles)
     _add_notifications(resolver, calls, company, intake)
@@ -148,9 +157,8 @@ def _add_receipts(resolver: IsolatedResolver, calls: _Calls, profiles: Profiles)
 def _add_notifications(resolver: IsolatedResolver, calls: _Calls, company: Company, intake: Intake) -> None:
     @resolver.post(f"/payments/webhooks/{company.provider}")
     def take_notification() -> Response[str]:
-        notice = company.read_notification(calls.headers(), calls.body(NOTIFICATION_BYTES_MAX))
         # What contradicts an order is recorded and answered 200: sending it again would change nothing.
-        return answer(200, {"code": "SUCCESS", "outcome": intake.apply(notice)})
+        return answer(200, {"code": "SUCCESS", "outcome": intake.apply(calls.notification(company))})
 
 
 def _add_return(resolver: IsolatedResolver) -> None:

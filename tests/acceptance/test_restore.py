@@ -1,4 +1,4 @@
-"""A database that was put back serves nobody until what was revoked and purged since the backup is taken away again."""
+"""A database that was put back serves nobody, in no room, until what was revoked and purged since the backup is taken away again."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ from tests.system import RunningSystem, running_system
 CLOSED = "http://127.0.0.1:9/v1"
 DAY_MS = 86_400_000
 ROWS = 5
+ROOMS = ("gateway", "admin", "payments")
+Keys = dict[tuple[str, str], str]
+"""(room, what became of it) -> key."""
 
 
 class Keeper:
@@ -58,6 +61,14 @@ class Keeper:
         )
         assert answer.status_code < 300, answer.text
         return answer.json()
+
+    def begin_session(self) -> None:
+        """A person who signed in before the backup, and signs out after it."""
+        self.query(
+            "insert into therouter.person_session (session_id, tenant_id, user_id, expires_at) "
+            "values (:s, :t, :u, now() + interval '1 hour')",
+            s="5" * 64, t=self.tenant.tenant_id, u=self.tenant.user_id,
+        )  # fmt: skip
 
     def use_three_days_ago(self) -> None:
         lines = [
@@ -83,31 +94,44 @@ class Keeper:
         finally:
             pool.close()
 
-    def status(self, key: str) -> int:
-        headers = {"authorization": f"Bearer {key}"}
-        return httpx.get(f"{self.local.url}/v1/key", headers=headers, trust_env=False, timeout=30).status_code
+    def door(self, room: str) -> str:
+        """Where somebody with a key asks who it is."""
+        payments = self.local.payments
+        assert payments is not None
+        return {
+            "gateway": f"{self.local.url}/v1/key",
+            "admin": f"{self.local.admin_url}/tenant",
+            "payments": f"{payments.url}/orders",
+        }[room]
 
-    def until(self, key: str, status: int) -> None:
+    def status(self, room: str, key: str) -> int:
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx.get(self.door(room), headers=headers, trust_env=False, timeout=30).status_code
+
+    def until(self, room: str, key: str, status: int) -> None:
         deadline = time.monotonic() + 20
-        while self.status(key) != status:
-            assert time.monotonic() < deadline
+        while self.status(room, key) != status:
+            assert time.monotonic() < deadline, room
             time.sleep(0.1)
+
+    def statuses(self, keys: Keys) -> list[int]:
+        return [self.status(room, key) for (room, _), key in keys.items()]
 
 
 @contextmanager
-def knocking(keeper: Keeper, keys: dict[str, str]) -> Iterator[Counter[tuple[str, int]]]:
-    """Somebody who tries these keys all the time, the gateway being there or not."""
-    seen: Counter[tuple[str, int]] = Counter()
+def knocking(keeper: Keeper, keys: Keys) -> Iterator[Counter[tuple[str, str, int]]]:
+    """Somebody who tries these keys all the time, the rooms being there or not."""
+    seen: Counter[tuple[str, str, int]] = Counter()
     done = threading.Event()
 
-    def knock(name: str) -> None:
-        while not done.wait(0.01):
+    def knock(room: str, fate: str) -> None:
+        while not done.wait(0.02):
             try:
-                seen[name, keeper.status(keys[name])] += 1
+                seen[room, fate, keeper.status(room, keys[room, fate])] += 1
             except httpx.HTTPError:
-                seen[name, 0] += 1
+                seen[room, fate, 0] += 1
 
-    threads = [threading.Thread(target=knock, args=(name,)) for name in keys]
+    threads = [threading.Thread(target=knock, args=place) for place in keys]
     for thread in threads:
         thread.start()
     try:
@@ -121,34 +145,47 @@ def knocking(keeper: Keeper, keys: dict[str, str]) -> Iterator[Counter[tuple[str
 @pytest.mark.timeout(400)
 @pytest.mark.claim("C10", "C68")
 def test_what_was_revoked_and_purged_stays_so_when_an_old_database_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running_system({CAST.first: CLOSED}) as system:
+    with running_system({CAST.first: CLOSED}, payments=True) as system:
         local, home = system.local, system.local.home
         monkeypatch.setenv(Variable.DIARY, str(home.diary))
         kept, revoked = system.new_key("kept"), system.new_key("revoked")
         keeper = Keeper(system, kept[9:25])
+        manager = keeper.manage("POST", "/keys", {"name": "manager", "management": True, "role": "admin"})["key"]
+        keys: Keys = {
+            ("gateway", "kept"): kept,
+            ("gateway", "revoked"): revoked,
+            ("admin", "kept"): keeper.management,
+            ("admin", "revoked"): manager,
+            ("payments", "kept"): kept,
+            ("payments", "revoked"): revoked,
+        }
+        keeper.begin_session()
         record = keeper.manage("POST", "/byok", {"provider": CAST.first, "key": "a-provider-key"})["record_id"]
         keeper.use_three_days_ago()
-        assert (keeper.status(kept), keeper.status(revoked)) == (200, 200)
+        assert keeper.statuses(keys) == [200] * 6
 
         local.stop()
         backup = home.root / "backup"
         subprocess.run(["cp", "-a", home.postgres, backup], check=True)
         local.start()
 
-        keeper.manage("DELETE", f"/keys/{revoked[9:25]}")
+        for key in (revoked, manager):
+            keeper.manage("DELETE", f"/keys/{key[9:25]}")
         keeper.manage("DELETE", f"/byok/{record}")
         keeper.manage("PUT", "/retention", {"days": 2, "confirm_rows": ROWS})
         keeper.operate()
         assert keeper.usage() == 0
-        keeper.until(revoked, 401)
+        for room in ROOMS:
+            keeper.until(room, keys[room, "revoked"], 401)
 
         epoch = announce(home.secrets)
         renew_secrets(local)
-        keeper.until(kept, 503)
+        for room in ROOMS:
+            keeper.until(room, keys[room, "kept"], 503)
         local.stop()
         shutil.rmtree(home.postgres)
         subprocess.run(["cp", "-a", backup, home.postgres], check=True)
-        with knocking(keeper, {"kept": kept, "revoked": revoked}) as seen:
+        with knocking(keeper, keys) as seen:
             local.start()
             ready = httpx.get(f"{local.url}/readyz", trust_env=False)
             assert (ready.status_code, "restore" in ready.json()["waiting_for"]) == (503, True)
@@ -157,15 +194,19 @@ def test_what_was_revoked_and_purged_stays_so_when_an_old_database_is_put_back(m
             ]
             assert keeper.usage() == ROWS
             time.sleep(1.0)
-            assert {status for _, status in seen} <= {0, 503}
+            assert {status for *_, status in seen} <= {0, 503}
+            assert keeper.statuses(keys) == [503] * 6
             with closing(Access.open(home)) as access:
                 done = replay_entries(home.secrets, access.running, read_diary(home.diary))
             assert done.epoch == epoch
-            keeper.until(kept, 200)
+            for room in ROOMS:
+                keeper.until(room, keys[room, "kept"], 200)
             time.sleep(0.5)
-        assert {status for name, status in seen if name == "revoked"} == {0, 503, 401}
-        assert {status for name, status in seen if name == "kept"} == {0, 503, 200}
+        for room in ROOMS:
+            for fate, status in (("kept", 200), ("revoked", 401)):
+                assert {said for where, what, said in seen if (where, what) == (room, fate)} - {0} == {503, status}
         assert keeper.usage() == 0
+        assert keeper.query("select count(*) from therouter.person_session") == [[0]]
         assert keeper.query("select count(*) from therouter.byok_key") == [[0]]
         assert keeper.query(
             "select retention_days from therouter.tenant where tenant_id = :t", t=keeper.tenant.tenant_id

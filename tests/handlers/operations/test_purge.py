@@ -66,7 +66,7 @@ def test_a_tenant_whose_cutoff_cannot_be_right_keeps_its_rows_and_the_run_fails(
             raise AssertionError((tenant_id, cutoff, limit))
 
     monkeypatch.setattr(module, "open_sealer", lambda: SEALER)
-    monkeypatch.setattr(module, "open_store", lambda: Clock(database.pool("operations")))
+    monkeypatch.setattr(module, "open_restored_store", lambda: Clock(database.pool("operations")))
     with pytest.raises(PurgeRefused):
         handler(FIELDS, None)
 

@@ -125,7 +125,7 @@ def poller_of(database: Database, forgotten: list[str]) -> RevocationPoller:
 
 def standing(poller: RevocationPoller) -> tuple[bool, bool]:
     """(open, caught up), as they are now."""
-    return poller.open, poller.caught_up
+    return poller.restoration.open, poller.caught_up
 
 
 def test_a_gateway_is_closed_until_it_has_looked_and_while_its_database_is_behind(
@@ -137,7 +137,7 @@ def test_a_gateway_is_closed_until_it_has_looked_and_while_its_database_is_behin
         assert not standing(poller)[0]
         await poller.poll()
         assert standing(poller)[0]
-        poller.epoch_outside = 3
+        poller.restoration.epoch_outside = 3
         await poller.poll()
         assert standing(poller) == (False, False)
         await asyncio.to_thread(store.reopen, 3, 0)

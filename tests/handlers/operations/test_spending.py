@@ -56,7 +56,7 @@ class Room:
 
 @pytest.fixture
 def room(database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Room:
-    monkeypatch.setattr(spending, "open_store", lambda: OperationsStore(database.pool("operations")))
+    monkeypatch.setattr(spending, "open_restored_store", lambda: OperationsStore(database.pool("operations")))
     monkeypatch.setenv(Variable.MAIL, str(tmp_path / "mail"))
     return Room(database, caplog, tmp_path / "mail")
 

@@ -23,6 +23,7 @@ from handlers.payments.composition import Room, open_company, open_room
 from handlers.settings import Deployment
 from handlers.store.admin import AdminStore
 from handlers.store.payments import Balance, Order, PaymentStore
+from handlers.store.restoration import RestoreGate
 from handlers.telemetry.logs import Log
 from tests.database import Database
 
@@ -235,7 +236,8 @@ def _open(database: Database, region: str, secrets: tuple[Any, ...], url: str, c
     )
     authenticator = KeyAuthenticator(verifier, store.role)
     try:
-        yield open_room(store, company, wallet, authenticator, mode="test", log=Log(descriptor=-1), clock=clock)
+        gate = RestoreGate(store.watch, authenticator.forget_all)
+        yield open_room(store, company, wallet, authenticator, gate, mode="test", log=Log(descriptor=-1), clock=clock)
     finally:
         authenticator.close()
         bcrypt_pool.close()

@@ -28,6 +28,7 @@ def _secrets(folder: Path, database: Database, **changes: bytes) -> None:
     contents = {
         "origin.json": b'{"region":"global","environment":"local"}',
         "payments/stripe": msgspec.json.encode(make_keys()._asdict()),
+        "restore/epoch": b"0",
         "keys/mint": msgspec.json.encode(mint),
         "database/payments": database.dsn("payments").password.encode(),
         **changes,

@@ -1,0 +1,113 @@
+"""Whether a room may serve from its database: not from one that was put back, until what was revoked and purged since is gone again.
+
+Theory of operation
+    A restored database brings back keys that were revoked, people who were removed and rows that were purged. It cannot know that
+    itself, so whoever restores announces a number outside of it (the secret `restore/epoch`). That everything was taken away again
+    is said by the database alone: the restore procedure writes the number into it (handlers.operations.restore), in its last step.
+    A process that runs also notices by itself that the number of the latest change became smaller.
+
+    Gateways look each second (handlers.gateway.revocation). Functions, which run only while they are called, look when the last look
+    is older than LOOK_S, before anything else of the request: one round trip a second at most. Whatever they remember of keys is
+    forgotten when there is a newer change, so that a revocation is seen within LOOK_S, too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from handlers.errors import Unavailable
+
+EPOCH = "restore/epoch"
+"""The secret with the epoch that a restore has announced."""
+LOOK_S = 1.0
+RETRY_S = 5
+_DIGITS_MAX = 9
+NEVER = 10**_DIGITS_MAX
+"""More than any epoch: what was announced cannot be read, so nobody serves until it is corrected."""
+
+
+def read_epoch(announced: bytes) -> int:
+    """The announced epoch; 0 for nothing, NEVER for what is no number: somebody wanted to announce one."""
+    text = announced.strip()
+    if not text:
+        return 0
+    return int(text) if text.isdigit() and len(text) <= _DIGITS_MAX else NEVER
+
+
+def being_restored() -> Unavailable:
+    """What requests are told meanwhile, whoever they are from."""
+    return Unavailable("The service is starting or being restored; retry shortly.", retry_after_s=RETRY_S)
+
+
+class Restoration:
+    """What one process knows of its database's past."""
+
+    def __init__(self) -> None:
+        self._latest = self._epoch = -1
+        self.epoch_outside = 0
+        """The least epoch that the database must have."""
+        self.open = False
+        """Requests may be served."""
+
+    def note(self, latest: int, epoch: int) -> bool:
+        """Take what the database says: the number of the latest change, and its epoch.
+
+        Returns whether requests may be served from now on and nothing that was remembered before holds.
+        """
+        went_back = latest < self._latest and epoch <= self._epoch
+        if epoch < self.epoch_outside or went_back:
+            self.open = False
+            return False
+        began = not self.open
+        self._latest, self._epoch, self.open = latest, epoch, True
+        return began
+
+
+class RestoreGate:
+    """The gate of a function; any number of threads may come.
+
+    Args:
+        watch: asks the database, as `ControlStore.watch`.
+        forget: drops everything that this process remembers of keys.
+        epoch_outside: the epoch that is announced now.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        watch: Callable[[], tuple[int, int]],
+        forget: Callable[[], None],
+        epoch_outside: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._watch, self._forget, self._clock = watch, forget, clock
+        self._restoration = Restoration()
+        self._restoration.epoch_outside = epoch_outside
+        self._latest = -1
+        self._look_at = 0.0
+        self._lock = threading.Lock()
+
+    def announce(self, epoch: int) -> None:
+        """Require this epoch from now on."""
+        with self._lock:
+            if epoch != self._restoration.epoch_outside:
+                self._restoration.epoch_outside = epoch
+                self._look_at = 0.0
+
+    def check(self) -> None:
+        """Unavailable when the database may not be served from, or cannot say."""
+        with self._lock:  # held while looking: an answer that is late must not be taken for a database that went back
+            if self._clock() >= self._look_at:
+                self._look()
+            if not self._restoration.open:
+                raise being_restored()
+
+    def _look(self) -> None:
+        latest, epoch = self._watch()
+        began = self._restoration.note(latest, epoch)
+        if began or latest != self._latest:
+            self._forget()
+        self._latest = latest
+        self._look_at = self._clock() + LOOK_S

@@ -1,0 +1,113 @@
+"""When a database may be served from, and what asking costs."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from handlers.errors import Unavailable
+from handlers.store.restoration import LOOK_S, NEVER, Restoration, RestoreGate, read_epoch
+
+
+class Watched:
+    """A database, a clock and a memory, as a gate sees them."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.latest, self.epoch = 7, 0
+        self.looks = self.forgotten = 0
+        self.gate = RestoreGate(self.watch, self.forget, clock=lambda: self.now)
+
+    def watch(self) -> tuple[int, int]:
+        self.looks += 1
+        if self.latest < 0:
+            raise Unavailable("The database is away.")
+        return self.latest, self.epoch
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    def is_open(self) -> bool:
+        try:
+            self.gate.check()
+        except Unavailable:
+            return False
+        return True
+
+
+@pytest.mark.parametrize(
+    ("announced", "epoch"),
+    [(b"", 0), (b"0", 0), (b"12", 12), (b" 12\n", 12), (b"twelve", NEVER), (b"-1", NEVER), (b"9" * 10, NEVER), (b"\xff", NEVER)],
+)  # fmt: skip
+def test_what_is_announced_and_cannot_be_read_lets_nobody_serve(announced: bytes, epoch: int) -> None:
+    assert read_epoch(announced) == epoch
+    restoration = Restoration()
+    restoration.epoch_outside = epoch
+    restoration.note(1, 12)
+    assert restoration.open == (epoch <= 12)
+
+
+def test_many_requests_look_once_a_second() -> None:
+    watched = Watched()
+    for _ in range(100):
+        watched.now += LOOK_S / 50
+        assert watched.is_open()
+    assert watched.looks == 2
+
+
+def test_it_is_closed_until_the_announced_epoch_is_in_the_database_and_looks_again_at_once() -> None:
+    watched = Watched()
+    assert watched.is_open()
+    watched.gate.announce(3)
+    assert not watched.is_open(), "however young the last look is"
+    watched.epoch = 3
+    assert not watched.is_open(), "the last look is remembered"
+    watched.now += LOOK_S
+    assert watched.is_open()
+
+
+def test_a_database_that_went_back_is_noticed_without_a_word_and_stays_closed() -> None:
+    watched = Watched()
+    assert watched.is_open()
+    watched.now, watched.latest = watched.now + LOOK_S, 6
+    assert not watched.is_open()
+    watched.now, watched.latest = watched.now + LOOK_S, 9
+    assert watched.is_open(), "it is where it was"
+    watched.now, watched.latest = watched.now + LOOK_S, 8
+    assert not watched.is_open()
+    watched.now, watched.epoch = watched.now + LOOK_S, 1
+    assert watched.is_open()
+
+
+def test_what_is_remembered_of_keys_is_forgotten_at_each_change_and_not_otherwise() -> None:
+    watched = Watched()
+    watched.is_open()
+    watched.forgotten = 0
+    watched.now += LOOK_S
+    watched.is_open()
+    assert watched.forgotten == 0
+    watched.now, watched.latest = watched.now + LOOK_S, 8
+    watched.is_open()
+    assert watched.forgotten == 1
+
+
+def test_a_database_that_cannot_say_is_no_reason_to_serve_once_the_last_look_is_old() -> None:
+    watched = Watched()
+    assert watched.is_open()
+    watched.latest = -1
+    assert watched.is_open()
+    watched.now += LOOK_S
+    assert not watched.is_open()
+    watched.latest = 7
+    assert watched.is_open()
+
+
+def test_threads_that_come_together_look_once() -> None:
+    watched = Watched()
+    threads = [threading.Thread(target=watched.is_open) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert watched.looks == 1
