@@ -34,7 +34,8 @@ class JobsStack(RouterStack):
             run_every(self, name, function, minutes, filled(event, values))
             if name == "checkpoint":
                 nightly = self.policy.rebuild_interval_hours * 60
-                run_every(self, "nightly-checkpoint", function, nightly, filled({"rebuild": True}, {}))
+                last_look: dict[str, object] = {"rebuild": True, "keep_days": self.policy.audit_retention_days}
+                run_every(self, "nightly-checkpoint", function, nightly, filled(last_look, {}))
             tell_of_errors(self, name, function, contacts)
         for name in ON_DEMAND:
             (workload,) = (row for row in settings.workloads if row.name == name)

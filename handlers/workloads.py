@@ -14,12 +14,12 @@ Secrets
         database/<role>         password of one database role                    the one room with that role; migrate; founder: none
         database/owner          the master user's (china; AWS keeps its own)     migrate
         audit/checkpoint        signing key of audit checkpoints                 checkpoint, purge receipts
-        audit/digest            HMAC key of secrets' digests in the audit log    admin
-        restore/epoch           number of the last restore; gateways wait for it  gateway, restore
+        audit/digest            HMAC keys of secrets' digests in the audit log   admin; renewal adds to them
+        restore/epoch           number of the last restore, which who serves waits for  gateway, admin, payments, purge, spending, restore
         payments/<company>      credentials of the payment company               payments alone
 
-    `renewal` puts new versions of keys/mint, wire/*, seal/* and database/* (`RENEWED_KINDS`); of their values it reads two, which are
-    in its row.
+    `renewal` puts new versions of keys/mint, wire/*, seal/*, database/* and audit/* (`RENEWED_KINDS`); of their values it reads
+    three, which are in its row.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ _GATEWAY = (
     Variable.SPOOL,
     Variable.PUBLIC_URL,
 )
-RENEWED_KINDS = frozenset({"keys", "wire", "seal", "database"})
+RENEWED_KINDS = frozenset({"keys", "wire", "seal", "database", "audit"})
 """Kinds of secrets of which `renewal` puts new versions."""
 DATABASE_ROLES = ("gateway", "admin", "payments", "operations", "rotation")
 MASTER_USER = "therouter_master"
@@ -232,7 +232,7 @@ def functions(region: str, doors: Doors = NO_DOORS) -> tuple[Workload, ...]:
             "admin",
             "function",
             role="admin",
-            secrets=("keys/mint", "seal/public", "audit/digest"),
+            secrets=("keys/mint", "seal/public", "audit/digest", "restore/epoch"),
             hosts=doors.hosts,
             routes=("/admin/*",),
             mail=MAIL_HOSTS[region],
@@ -242,14 +242,14 @@ def functions(region: str, doors: Doors = NO_DOORS) -> tuple[Workload, ...]:
             "payments",
             "function",
             role="payments",
-            secrets=("keys/mint", f"payments/{company}"),
+            secrets=("keys/mint", "restore/epoch", f"payments/{company}"),
             hosts=(company_host,),
             routes=("/payments/*",),
         ),
         _function("site", "function", routes=("/*",)),
-        _function("operations", "purge", role="operations", secrets=("audit/checkpoint",)),
+        _function("operations", "purge", role="operations", secrets=("audit/checkpoint", "restore/epoch")),
         _function("operations", "reap", role="operations"),
-        _function("operations", "spending", role="operations", mail=MAIL_HOSTS[region]),
+        _function("operations", "spending", role="operations", secrets=("restore/epoch",), mail=MAIL_HOSTS[region]),
         _function("operations", "reconcile", role="operations"),
         _function(
             "operations",
@@ -259,7 +259,7 @@ def functions(region: str, doors: Doors = NO_DOORS) -> tuple[Workload, ...]:
             variables=(Variable.ARCHIVE,),
         ),
         _function("operations", "restore", role="operations", secrets=("audit/checkpoint", "restore/epoch")),
-        _function("operations", "renewal", role="rotation", secrets=("keys/mint", "seal/public")),
+        _function("operations", "renewal", role="rotation", secrets=("keys/mint", "seal/public", "audit/digest")),
         # What these ask is the cloud itself, so each region has its own.
         *(
             _function("operations", module, folder="hangzhou." if region == "china" else "")

@@ -40,7 +40,7 @@ Secrets and database: therouter bootstrap aws
     each role's password. Run it again after deploying an image that brings migrations, before Workloads and Functions:
     deploy Jobs, bootstrap, deploy the rest. With --owner and --key-file it makes the first tenant and its one first management
     key (by the role founder, which has a password for that moment alone), whose hash alone leaves the machine; later keys come from the admin API.
-    Pods and functions read secrets when they start and each 5 minutes; payments/* and audit/* when they start.
+    Pods and functions read secrets when they start and each 5 minutes; payments/* when they start.
     The deploying identity needs secretsmanager:ListSecrets, GetSecretValue, PutSecretValue and UpdateSecretVersionStage below
     therouter/STAGE/, cloudformation:ListStackResources, rds:DescribeDBInstances and lambda:InvokeFunction on that one function.
 
@@ -51,12 +51,14 @@ Who reaches the database
 
 Restore drill, each month; promised: lose at most 5 minutes, be back within 60
     1. aws rds restore-db-instance-to-point-in-time into the database subnets, under another name, same parameter group and key.
-    2. Before anything is restored for real: put the next number into the secret restore/epoch. Gateways answer 503 from their next
-       look at it (5 minutes, or at once when they start) until the procedure is done; those that run also notice by themselves that
-       a database went back. What the database's last minutes revoked stands outside it, in the checkpoint function's log.
+    2. Before anything is restored for real: put the next number into the secret restore/epoch. Gateways, admin and payments
+       answer 503 from their next look at it (5 minutes, or at once when they start) until the procedure is done, purge and spending
+       wait; those that run also notice by themselves that a database went back. What the database's last minutes revoked stands outside it, in the checkpoint function's log.
        Collect the entries of RevocationsNoted since the moment of the backup from that log, oldest first, and call the function
-       `restore` with {"entries": [...], "purge": <the event of purge>}. It replays them, purges, and writes the epoch; gateways
-       forget what they remember and serve. Then compare the sums of the ledger (I1 to I4). Not replayed: changed limits and budgets.
+       `restore` with {"entries": [...], "purge": <the event of purge>}. It replays them, purges, ends all
+       sessions and writes the epoch; the rooms forget what they remember and serve. Then call payments with {"task": "reconcile",
+       "day": ...} for each day since the backup, and compare the sums of the ledger (I1 to I4). Not replayed: changed limits and
+       budgets. Payment companies got 503 meanwhile and send again: Stripe for three days, WeChat Pay for one.
     3. Drill: throw it away. For real: point THEROUTER_DATABASE_HOST at it (Database stack), deploy Workloads and Functions.
 
 us-east-2 is lost
@@ -67,14 +69,15 @@ us-east-2 is lost
     us-east-2 still wakes the watchdog.
 
 Rotation
-    renewal takes the next step of every secret of ours each hour (handlers/operations/renewal.py): keys/mint, seal/*, wire/* and
-    database/* are replaced after 60 days while requests go on; every process reads its secrets again each 5 minutes. It puts values
+    renewal takes the next step of every secret of ours each hour (handlers/operations/renewal.py): keys/mint, seal/*, wire/*,
+    database/* and audit/* are replaced after 60 days while requests go on; every process reads its secrets again each 5 minutes. It puts values
     that it cannot read; the audit trail has every step (secret.rotate). At once, after a leak: call it with "begin": ["seal/openai"]
     beside its event's numbers, and again after 15 minutes for each further step. The old version of a sealing key loses its stage
     when nothing is sealed to it any more; Secrets Manager deletes such versions in its time, KMS when a newer one needs the place.
     rotation names what is older than 90 days, whoever should have replaced it. By hand: provider/* (make the new key in the
-    provider's console, put it, revoke the old one after 5 minutes), payments/*, audit/digest (digests of before no longer compare) and
-    audit/checkpoint (customers pin its public half: announce the new one, put it, and begin a new trail of checkpoints).
+    provider's console, put it, revoke the old one after 5 minutes), payments/*.
+    The key of checkpoints hands over to the next with a note that both have signed: who has pinned one of them verifies all that they
+    signed. Copies of these notes lie in the archive beside the checkpoints.
     Encryption keys and the owner's password rotate by themselves.
 
 Known limits

@@ -45,7 +45,8 @@ class JobsStack(RouterStack):
             run_every(self, f"Every-{name}", function, interval, event)
             if name == "checkpoint":
                 nightly = cdk.Duration.hours(self.policy.rebuild_interval_hours)
-                run_every(self, "Nightly-checkpoint", function, nightly, {"rebuild": True})
+                last_look: dict[str, object] = {"rebuild": True, "keep_days": self.policy.audit_retention_days}
+                run_every(self, "Nightly-checkpoint", function, nightly, last_look)
             tell_of_errors(self, function, topic)
         self._let_migrate(surroundings.roles["migrate"], database)
         for name in ON_DEMAND:

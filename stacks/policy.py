@@ -53,6 +53,7 @@ class Policy:
     rebuild_interval_hours: Annotated[
         int, Promise("C60", "Every night the whole audit log is checked again, from its first row.")
     ]
+    audit_retention_days: Annotated[int, Promise("C60", "Rows of the audit log are kept for two years.")]
     checkpoint_lock_days: Annotated[
         int, Promise("C60", "A copy of each checkpoint is kept where nobody can change or delete it for two years.")
     ]
@@ -149,6 +150,7 @@ PRODUCTION = Policy(
     reap_interval_minutes=5,
     checkpoint_interval_minutes=5,
     rebuild_interval_hours=24,
+    audit_retention_days=730,
     checkpoint_lock_days=730,
     spending_interval_minutes=5,
     reconcile_interval_hours=24,

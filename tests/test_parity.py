@@ -284,6 +284,7 @@ PLACES: dict[str, tuple[Place, Place]] = {
     "reap_interval_minutes": scheduled("jobs", "Everyreap", "ReapSchedule"),
     "checkpoint_interval_minutes": scheduled("jobs", "Everycheckpoint", "CheckpointSchedule"),
     "rebuild_interval_hours": scheduled("jobs", "Nightlycheckpoint", "NightlyCheckpointSchedule", hourly=True),
+    "audit_retention_days": told("jobs", "keep_days", "Nightlycheckpoint", "NightlyCheckpointSchedule"),
     "checkpoint_lock_days": (
         Look("jobs", "AWS::S3::Bucket", "ObjectLockConfiguration.Rule.DefaultRetention.Days", "Archive"),
         Look("jobs", "ALIYUN::OSS::BucketWorm", "RetentionPeriodInDays"),

@@ -21,8 +21,9 @@ from handlers.admin.usage_shapes import (
     Inventory,
     InventoryField,
 )
+from handlers.audit.lineage import Succession
 from handlers.audit.notes import origin_of
-from handlers.audit.verification import Row, SignedCheckpoint, Trail
+from handlers.audit.verification import VERSION, Beginning, Row, SignedCheckpoint, Trail
 from handlers.store.usage import UsageRow
 
 NOT_COVERED = [
@@ -72,6 +73,27 @@ class _Sealed(msgspec.Struct, frozen=True):
     verifier: str
 
 
+class _Handover(msgspec.Struct, frozen=True):
+    before: str
+    after: str
+    note: str
+
+
+class _Gone(msgspec.Struct, frozen=True):
+    size: int
+    chain: str
+    frontier: str
+    note: str
+    verifier: str
+
+
+class _Start(msgspec.Struct, frozen=True):
+    """What an export begins with."""
+
+    successions: list[_Handover]
+    beginning: _Gone | None
+
+
 def list_audit(call: Call) -> AuditAnswer:
     """The tenant's own rows."""
     query: AuditQuery = call.query
@@ -87,31 +109,43 @@ def export_audit(call: Call) -> Text:
     query: AuditQuery = call.query
     rows = call.ask("control_audit", list[_Page], after=query.after, limit=query.limit, all=True)
     sealed = call.ask("control_checkpoints", list[_Sealed], from_size=query.after + 1)
-    lines = _export(call, query.after, rows, sealed)
+    start = call.ask("control_audit_beginning", _Start)
+    lines = _export(call, query.after, rows, sealed, start)
     return Text("application/jsonl", "".join(msgspec.json.encode(line).decode() + "\n" for line in lines))
 
 
-def _export(call: Call, after: int, rows: list[_Page], sealed: list[_Sealed]) -> Iterator[msgspec.Struct]:
+def _export(
+    call: Call, after: int, rows: list[_Page], sealed: list[_Sealed], start: _Start
+) -> Iterator[msgspec.Struct]:
+    newest = sealed[-1].verifier if sealed else ""
+    # Where somebody put a key by hand that nobody handed over to, a new line begins: its checkpoints cover all rows as well.
+    in_line = [row for row in start.successions if newest in _keys(start)]
+    keys = _keys(start) if in_line else {newest}
     if after == 0:
         yield Trail(
-            version=1,
-            origin=origin_of(call.room.region),
-            tenant_id=call.standing.tenant_id,
-            verifier=sealed[-1].verifier if sealed else "",
+            version=VERSION, origin=origin_of(call.room.region), tenant_id=call.standing.tenant_id, verifier=newest
         )
-    # A checkpoint covers all rows before it: after a change of key, those of the key before add nothing.
-    notes = {checkpoint.size: checkpoint for checkpoint in sealed if checkpoint.verifier == sealed[-1].verifier}
-    for row in rows:
-        yield Row(seq=row.seq, leaf=row.leaf, chain=row.chain, record=row.record)
-        if row.seq in notes:
-            checkpoint = notes[row.seq]
-            yield SignedCheckpoint(size=row.seq, note=checkpoint.note, verifier=checkpoint.verifier)
+        for row in in_line:
+            yield Succession(row.before, row.after, row.note)
+        if start.beginning is not None:
+            yield Beginning(**msgspec.structs.asdict(start.beginning))
+    notes = {checkpoint.size: checkpoint for checkpoint in sealed if checkpoint.verifier in keys}
+    for page in rows:
+        yield Row(seq=page.seq, leaf=page.leaf, chain=page.chain, record=page.record)
+        if page.seq in notes:
+            checkpoint = notes[page.seq]
+            yield SignedCheckpoint(size=page.seq, note=checkpoint.note, verifier=checkpoint.verifier)
+
+
+def _keys(start: _Start) -> set[str]:
+    return {key for row in start.successions for key in (row.before, row.after)}
 
 
 def digest_secret(call: Call) -> Digest:
-    """The digest of a secret, to recognise it in the trail and among provider keys."""
+    """The digests of a secret, to recognise it in the trail and among provider keys."""
     request: DigestRequest = call.body
-    return Digest(digest=call.room.digest(request.value))
+    newest, *earlier = call.room.digests.digests(request.value)
+    return Digest(digest=newest, earlier=earlier)
 
 
 def show_inventory(call: Call) -> Inventory:

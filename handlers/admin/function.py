@@ -21,6 +21,7 @@ from handlers.clouds import KeptSecrets, open_secret_store
 from handlers.clouds.mail import open_mailbox
 from handlers.clouds.renewal import Renewed
 from handlers.clouds.resolver import IsolatedResolver
+from handlers.keys.digests import DigestKeys
 from handlers.keys.grammar import MintKeys
 from handlers.keys.hashing import BcryptPool
 from handlers.keys.sealing import SealingKey, parse_public_keys
@@ -31,11 +32,11 @@ from handlers.store.control import ControlStore
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.gateway import GatewayStore
 from handlers.store.pool import Pool
+from handlers.store.restoration import EPOCH, RestoreGate, read_epoch
 from handlers.telemetry.logs import Level, Log
 
 PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "FC_FUNCTION_NAME")
 """Set by Lambda and by Function Compute."""
-DIGEST_KEY_BYTES_MIN = 32
 
 
 class Deployed(NamedTuple):
@@ -61,10 +62,7 @@ def open_deployed_room(environment: Mapping[str, str]) -> Room:
 def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mapping[str, str]) -> Deployed:
     deployment = settings.deployment
     doors = Doors.parse(environment, deployment)
-    mint_keys, sealing_keys = _read_keys(secrets)
-    digest_key = secrets.get("audit/digest").reveal()
-    if len(digest_key) < DIGEST_KEY_BYTES_MIN:
-        raise SettingError(f"the secret audit/digest has at least {DIGEST_KEY_BYTES_MIN} bytes")
+    mint_keys, sealing_keys, digests = _read_keys(secrets)
     pool = Pool(_dsn(secrets, settings))
     keys = KeyVerifier(
         find_key=GatewayStore(pool, pod="admin").find_key,
@@ -73,19 +71,21 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
         region=deployment.region,
         environment=deployment.environment,
     )
+    verifier, store = WaitingVerifier(keys), ControlStore(pool)
     room = Room(
         region=deployment.region,
         environment=deployment.environment,
         behind_edge=deployment.cloud != "local",
         public_url=settings.public_url,
-        store=ControlStore(pool),
-        verifier=WaitingVerifier(keys),
+        store=store,
+        verifier=verifier,
+        gate=RestoreGate(store.watch, verifier.forget_all, _announced_epoch(secrets)),
         mint_keys=mint_keys,
         sealing_keys=sealing_keys,
-        digest_key=digest_key,
+        digests=digests,
         log=Log(Level(deployment.log_level)),
         cookies=Cookies(secure=not settings.public_url.startswith("http://127.0.0.1")),
-        issuer=open_issuer(doors, settings.public_url, digest_key),
+        issuer=open_issuer(doors, settings.public_url, digests.derive()),
         scanner=Scanner(doors.scanning_keys) if doors.scanning_keys else None,
         mailbox=open_mailbox(deployment, environment),
     )
@@ -94,18 +94,29 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
 
 def _renew(secrets: KeptSecrets, settings: FunctionSettings, before: Deployed) -> Deployed:
     """The same room with the secrets that rotate; requests under way end with those that they began with."""
-    mint_keys, sealing_keys = _read_keys(secrets)
+    mint_keys, sealing_keys, digests = _read_keys(secrets)
+    if before.room.issuer is not None:
+        before.room.issuer.renew(digests.derive())
     before.pool.renew(_dsn(secrets, settings))
     before.keys.renew(mint_keys)
-    room = replace(before.room, mint_keys=mint_keys, sealing_keys=sealing_keys)
+    before.room.gate.announce(_announced_epoch(secrets))
+    room = replace(before.room, mint_keys=mint_keys, sealing_keys=sealing_keys, digests=digests)
     return Deployed(room, open_resolver(room), before.pool, before.keys)
 
 
-def _read_keys(secrets: KeptSecrets) -> tuple[MintKeys, dict[str, SealingKey]]:
+def _read_keys(secrets: KeptSecrets) -> tuple[MintKeys, dict[str, SealingKey], DigestKeys]:
     try:
-        return MintKeys.parse(secrets.get("keys/mint").reveal()), parse_public_keys(secrets.get("seal/public").reveal())
+        return (
+            MintKeys.parse(secrets.get("keys/mint").reveal()),
+            parse_public_keys(secrets.get("seal/public").reveal()),
+            DigestKeys.parse(secrets.get("audit/digest").reveal()),
+        )
     except ValueError as error:
         raise SettingError(f"a secret of the admin room is malformed: {error}") from None
+
+
+def _announced_epoch(secrets: KeptSecrets) -> int:
+    return read_epoch(secrets.get(EPOCH).reveal())
 
 
 def _dsn(secrets: KeptSecrets, settings: FunctionSettings) -> Dsn:
@@ -113,7 +124,7 @@ def _dsn(secrets: KeptSecrets, settings: FunctionSettings) -> Dsn:
     return dsn_of(settings.database, secret, local=settings.deployment.cloud == "local")
 
 
-def open_issuer(doors: Doors, public_url: str, key: bytes) -> Issuer | None:
+def open_issuer(doors: Doors, public_url: str, keys: tuple[bytes, ...]) -> Issuer | None:
     """The identity provider, if one is set; SettingError for one that cannot be used."""
     if not doors.issuer:
         return None
@@ -121,7 +132,7 @@ def open_issuer(doors: Doors, public_url: str, key: bytes) -> Issuer | None:
         doors.issuer,
         doors.issuer_client,
         callback=f"{public_url}/admin/sign-in/callback",
-        key=key,
+        keys=keys,
         groups=doors.groups,
         hosts=doors.hosts,
     )

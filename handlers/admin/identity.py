@@ -94,7 +94,7 @@ class Issuer:
         issuer: its address; https, or on this machine.
         client: our client id there.
         callback: where it sends people back to.
-        key: signs what browsers keep for us.
+        keys: sign what browsers keep for us: the first what we give them, each what they bring.
         groups: its groups -> our roles.
         hosts: where else its keys and tokens may be.
     """
@@ -105,7 +105,7 @@ class Issuer:
         client: str,
         *,
         callback: str,
-        key: bytes,
+        keys: tuple[bytes, ...],
         groups: Mapping[str, str],
         hosts: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
@@ -116,11 +116,15 @@ class Issuer:
         if any(role not in ROLES_BY_MIGHT for role in groups.values()):
             raise SettingError(f"the roles of groups are {', '.join(ROLES_BY_MIGHT)}")
         self._issuer, self._client, self._callback, self._clock = issuer.rstrip("/"), client, callback, clock
-        self._key = hmac.digest(key, b"therouter sign-in", "sha256")
+        self.renew(keys)
         self._groups = dict(groups)
         self._scheme, self._hosts = address.scheme, {address.hostname, *hosts}
         self._configuration: _Configuration | None = None
         self._keys: tuple[float, Any] = (0.0, None)
+
+    def renew(self, keys: tuple[bytes, ...]) -> None:
+        """Use these keys from now on."""
+        self._flow_keys = tuple(hmac.digest(key, b"therouter sign-in", "sha256") for key in keys)
 
     def begin(self, tenant: str, goal: str, *, afresh: bool) -> tuple[str, str]:
         """(where to send the browser, what it keeps)."""
@@ -238,12 +242,12 @@ class Issuer:
 
     def _pack(self, flow: Flow) -> str:
         content = base64.urlsafe_b64encode(msgspec.json.encode(flow)).decode()
-        return f"{content}.{hmac.digest(self._key, content.encode(), 'sha256').hex()}"
+        return f"{content}.{hmac.digest(self._flow_keys[0], content.encode(), 'sha256').hex()}"
 
     def _unpack(self, kept: str) -> Flow | None:
         content, _, mac = kept.partition(".")
-        expected = hmac.digest(self._key, content.encode(), "sha256").hex()
-        if not hmac.compare_digest(mac.encode(), expected.encode()):
+        expected = [hmac.digest(key, content.encode(), "sha256").hex() for key in self._flow_keys]
+        if not any(hmac.compare_digest(mac.encode(), one.encode()) for one in expected):
             return None
         flow = msgspec.json.decode(base64.urlsafe_b64decode(content), type=Flow)
         return flow if flow.expires_at > self._clock() else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING
 from handlers.admin.cookies import Cookies
 from handlers.admin.identity import Issuer
 from handlers.clouds.mail import Mailbox, NoMailbox
+from handlers.keys.digests import DigestKeys
 from handlers.keys.grammar import MintKeys
 from handlers.keys.sealing import SealingKey
 from handlers.keys.waiting import WaitingVerifier
 from handlers.store.control import ControlStore
+from handlers.store.restoration import RestoreGate
 from handlers.telemetry.logs import Log
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ class Room:
     public_url: str
     store: ControlStore
     verifier: WaitingVerifier
+    gate: RestoreGate
+    """Closed while the database is one that was put back."""
     mint_keys: MintKeys
     sealing_keys: Mapping[str, SealingKey]
-    digest_key: bytes
+    digests: DigestKeys
     log: Log
     cookies: Cookies
     issuer: Issuer | None = None
@@ -44,7 +47,7 @@ class Room:
 
     def digest(self, secret: str) -> str:
         """What stands for a secret in the audit trail."""
-        return f"hmac:v1:{hmac.digest(self.digest_key, secret.encode(), 'sha256').hex()}"
+        return self.digests.digest(secret)
 
     def __repr__(self) -> str:
         return f"Room(region={self.region!r})"

@@ -190,9 +190,10 @@ class DigestRequest(Input, frozen=True):
 
 
 class Digest(Answer, frozen=True):
-    """As it stands in the audit trail and in provider keys."""
+    """As it stands in the audit trail and in provider keys; `earlier`: as it stands where it was noted under a key of before."""
 
     digest: str
+    earlier: list[str]
 
 
 class InventoryField(Answer, frozen=True):

@@ -67,7 +67,7 @@ def sign_note(text: str, name: str, key: Ed25519PrivateKey) -> str:
 
 def open_note(note: str, verifier: str) -> str:
     """The text of a note that this key has signed; NoteBroken otherwise. Signatures of other keys (witnesses) may follow."""
-    name, public = _read_verifier(verifier)
+    name, public = read_verifier(verifier)
     text, separator, signatures = note.rpartition("\n\n")
     if not separator:
         raise NoteBroken("the note has no signature")
@@ -90,14 +90,22 @@ def _signed(text: str, signature: str, name: str, public: bytes) -> bool:
     return True
 
 
-def _read_verifier(verifier: str) -> tuple[str, bytes]:
+class Verifier(NamedTuple):
+    """A public key and its name."""
+
+    name: str
+    public: bytes
+
+
+def read_verifier(verifier: str) -> Verifier:
+    """A public key from its text form; NoteBroken when it is none."""
     name, _, rest = verifier.partition("+")
     identifier, _, encoded = rest.partition("+")
     raw = _exact_base64(encoded)
     public = raw[1:]
     if not name or raw[:1] != ED25519 or len(public) != PUBLIC_BYTES or identifier != _key_id(name, public).hex():
         raise NoteBroken("the key is not of the form <name>+<id>+<base64>")
-    return name, public
+    return Verifier(name, public)
 
 
 def _exact_base64(text: str) -> bytes:

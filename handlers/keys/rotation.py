@@ -4,6 +4,8 @@ Mint keys     old ones verify for as long as API keys made with them live. A new
               who verifies knows it when the first API key made with it comes.
 Sealing keys  a value holds one private key under its version; whoever opens holds the value before as well, until everything that
               was sealed to it is sealed anew. The public half waits in `seal/public` until the room of the provider knows the key.
+Checkpoints   the key in use signs that it hands over to the next before that one signs anything (handlers.audit.lineage).
+Digests       a new version for new digests; old ones stay for as long as the audit trail holds digests that were made with them.
 """
 
 from __future__ import annotations
@@ -14,9 +16,14 @@ import secrets
 from typing import NamedTuple
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from handlers.keys.digests import DigestKeys
 from handlers.keys.grammar import ALPHABET, MINT_KEY_BYTES_MIN, MintKeys
 from handlers.keys.sealing import PublicKey, generate_keypair, parse_public_rows
+
+DIGEST_KEYS_KEPT = 14
+"""At one each 60 days they reach back further than the audit trail does."""
 
 
 class _Mint(msgspec.Struct):
@@ -88,6 +95,39 @@ def use_next_public(rows: bytes, provider: str) -> bytes:
         raise ValueError("the provider has no next sealing key")
     held[provider] = PublicKey(row.version + 1, row.next)
     return msgspec.json.encode(held)
+
+
+class NextCheckpointKey(NamedTuple):
+    """A new key for checkpoints. Its representation hides the private half."""
+
+    value: bytes
+    """For the secret `audit/checkpoint`."""
+    digest: str
+    """Of the public half, as `digest_public`."""
+
+    def __repr__(self) -> str:
+        return "NextCheckpointKey(...)"
+
+
+def make_checkpoint_key() -> NextCheckpointKey:
+    """A new Ed25519 key."""
+    key = Ed25519PrivateKey.generate()
+    return NextCheckpointKey(
+        _encode(key.private_bytes_raw()).encode(), digest_verifier(key.public_key().public_bytes_raw())
+    )
+
+
+def digest_verifier(public: bytes) -> str:
+    """32 hexadecimal digits that stand for a public key of 32 bytes."""
+    return digest_public(_encode(public))
+
+
+def add_digest_key(secret: bytes) -> bytes:
+    """`audit/digest` with one more version, which is the newest; ValueError when the secret is malformed."""
+    held = DigestKeys.parse(secret)
+    number = held.newest + 1
+    keys = {**held.keys, number: make_password()}
+    return DigestKeys(number, {kept: keys[kept] for kept in sorted(keys)[-DIGEST_KEYS_KEPT:]}).write()
 
 
 def make_password() -> bytes:

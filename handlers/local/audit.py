@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from handlers.local.home import Home
 
 KEY_VARIABLE = "THEROUTER_MANAGEMENT_KEY"
 PAGE_ROWS = 500
+_ROW = re.compile(r'^\{"kind":"row","seq":([0-9]+),', re.MULTILINE)
 
 
 def verify_audit(options: argparse.Namespace) -> int:
@@ -40,12 +42,18 @@ def _tell(verdict: Verdict, *, pinned: bool, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.encode(verdict).decode())
         return
-    print(f"{verdict.rows} rows fit their hashes and the chain; {verdict.own_rows} of them are this tenant's, in clear")
+    print(
+        f"{verdict.rows - verdict.gone_rows} rows fit their hashes and the chain; {verdict.own_rows} of them are this tenant's, in clear"
+    )
+    if verdict.gone_rows:
+        print(f"rows 1 to {verdict.gone_rows} have ended their time: a signed checkpoint stands for them")
     print(f"{verdict.checkpoints} checkpoints are signed and cover the rows up to {verdict.sealed_rows}")
     if verdict.rows > verdict.sealed_rows:
         print(f"rows {verdict.sealed_rows + 1} to {verdict.rows} are proven by the chain alone: export again later")
+    if len(verdict.keys) > 1:
+        print(f"the key was changed {len(verdict.keys) - 1} times, each time handed over by a signature of both")
     if pinned:
-        print("signed by the key that you gave")
+        print("signed by the key that you gave, or by one in line with it")
     elif verdict.verifier:
         print(f"signed by {verdict.verifier}\ncompare this key with the published one, or give it with --key")
 
@@ -75,10 +83,10 @@ def _pages(client: httpx.Client, url: str) -> Iterator[str]:
         answer = client.get(f"{url}/audit/export", params={"after": after, "limit": PAGE_ROWS})
         page = answer.raise_for_status().text
         yield page
-        rows = page.count('{"kind":"row"')
-        if not rows:
+        numbers = _ROW.findall(page)
+        if not numbers:
             return
-        after += rows
+        after = int(numbers[-1])
 
 
 def _local_admin(region: str) -> str:

@@ -30,18 +30,25 @@ from handlers.store.rotation import RotationStore
 SETTLE_S, RETIRE_S = 5, 10
 PATIENCE_S = 300.0
 NEVER_DAYS = 36_500
-LAST_STEP = {"keys": "use", "seal": "retire", "wire": "retire", "database": "close"}
-"""Of each kind: after it nothing of the old version is left."""
+LAST_STEP = {
+    "keys": "use",
+    "seal": "retire",
+    "wire": "retire",
+    "database": "close",
+    "audit/checkpoint": "retire",
+    "audit/digest": "use",
+}
+"""Of each kind, or of each secret: after it nothing of the old version is left."""
 
 
 def rotate(options: argparse.Namespace) -> int:
-    """`therouter rotate NAME`: keys/mint, seal/<provider>, wire/<provider>, or database/<role>."""
+    """`therouter rotate NAME`: keys/mint, seal/<provider>, wire/<provider>, audit/checkpoint, audit/digest, or database/<role>."""
     access = Access.open(Home.of(options.region))
     access.close()
     folder, running = access.home.secrets, access.running
     if options.name not in rotated_secrets(sorted(parse_public_rows(read_secret(folder, "seal/public")))):
         print(
-            "therouter: what rotates is keys/mint, seal/<provider>, wire/<provider> and database/<role>",
+            "therouter: what rotates is keys/mint, seal/<provider>, wire/<provider>, audit/* and database/<role>",
             file=sys.stderr,
         )
         return 1
@@ -55,7 +62,7 @@ def rotate_until_done(folder: Path, running: Running, name: str, tell: Callable[
     """Take step after step until nothing of the old version is left; False when that takes too long."""
     begin: tuple[str, ...] = (name,)
     deadline = time.monotonic() + PATIENCE_S
-    last = f"{name}:{LAST_STEP[name.partition('/')[0]]}"
+    last = f"{name}:{LAST_STEP.get(name) or LAST_STEP[name.partition('/')[0]]}"
     while time.monotonic() < deadline:
         done = take_steps(folder, running, begin)
         for step in done.steps:

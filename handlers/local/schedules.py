@@ -33,11 +33,12 @@ class Duty(NamedTuple):
 
 
 RETENTION = {"retention_days_default": 90, "retention_days_min": 1, "retention_days_max": 730}
+AUDIT_DAYS = 730
 DUTIES = (
     Duty(10.0, reap.handler),
     Duty(3_600.0, purge.handler, RETENTION),
     Duty(60.0, checkpoint.handler),
-    Duty(86_400.0, checkpoint.handler, {"rebuild": True}),
+    Duty(86_400.0, checkpoint.handler, {"rebuild": True, "keep_days": AUDIT_DAYS}),
     Duty(60.0, spending.handler),
     Duty(3_600.0, reconcile.handler),
 )

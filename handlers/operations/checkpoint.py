@@ -2,7 +2,10 @@
 
 Rules
     The chain is recomputed over every row that a checkpoint adds, beginning at the last row of the one before. Once a night
-    (`rebuild`) it is recomputed from the first row, and the tree's root compared with the last checkpoint.
+    (`rebuild`) it is recomputed from the first row, and the tree's root compared with the last checkpoint. Then rows end that are
+    older than promised, up to a checkpoint that stands for them and is the trail's beginning from then on; the database lets no
+    other row go (migrations/0413), and that it was done is a row of the trail.
+    When a key to come is prepared (`renewal`), the key in use hands over to it: see handlers.audit.lineage.
     What the new rows revoked and removed is reported before they are sealed, so that a restore can take it away again.
     A trail that does not fit is never sealed: the function fails, which sounds its alarm, and says at which row.
     The last checkpoint is copied into the archive, where nobody can change it: who rewrites the database, this function's key
@@ -15,11 +18,14 @@ import base64
 import os
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
+from handlers.audit.lineage import Succession, line_of_keys, sign_succession
 from handlers.audit.merkle import Frontier
-from handlers.audit.notes import NoteBroken, checkpoint_text, open_note, read_checkpoint
+from handlers.audit.notes import NoteBroken, checkpoint_text, open_note, read_checkpoint, verifier_of
 from handlers.audit.verification import CHAIN_START, next_chain
 from handlers.clouds.archive import Archive, open_archive
 from handlers.operations.database import open_store
@@ -30,9 +36,10 @@ from handlers.store.operations import AuditLeaf, OperationsStore, SealedTrail
 
 
 class CheckpointEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`rebuild`: look at every row since the first."""
+    """`rebuild`: look at every row since the first; then those that are older than `keep_days` may go, where it is set."""
 
     rebuild: bool = False
+    keep_days: Annotated[int, Meta(ge=730)] | None = None
 
 
 class TrailSealed(Outcome, frozen=True, kw_only=True):
@@ -48,12 +55,31 @@ class TrailTampered(RuntimeError):
     """The audit trail or its last checkpoint is not what it was; the message says where."""
 
 
+class TrailEnded(Outcome, frozen=True, kw_only=True):
+    """How many rows have gone because their time is over, and after which row the trail begins."""
+
+    rows: int
+    beginning: int
+
+
+def hand_over(store: OperationsStore, sealer: Sealer, archive: Archive) -> bool:
+    """Let the key in use hand over to the one to come, if that is not done; returns whether it was done now."""
+    if sealer.coming is None or verifier_of(sealer.origin, sealer.coming) in _known_keys(store, sealer):
+        return False
+    step = sign_succession(sealer.origin, sealer.key, sealer.coming)
+    note = step.note.encode()
+    archive.keep(f"checkpoints/succession-{sha256(note).hexdigest()[:16]}.note", note)
+    return store.succeed(step.before, step.after, step.note)
+
+
 def seal_trail(store: OperationsStore, sealer: Sealer, *, rebuild: bool = False) -> TrailSealed:
     """One checkpoint."""
-    last = store.last_checkpoint()
-    sealed = _trusted(last, sealer) if last is not None else Frontier()
-    frontier = Frontier() if rebuild else Frontier(sealed.size, sealed.pack())
-    for leaf in _checked_leaves(store, frontier.size):
+    keys = _known_keys(store, sealer)
+    last, beginning = store.last_checkpoint(), store.audit_beginning()
+    sealed = _trusted(last, keys) if last is not None else Frontier()
+    first = _trusted(beginning, keys) if beginning is not None else Frontier()
+    frontier = first if rebuild else Frontier(sealed.size, sealed.pack())
+    for leaf in _checked_leaves(store, frontier.size, beginning):
         frontier.push(leaf)
         if frontier.size == sealed.size and frontier.root() != sealed.root():
             raise TrailTampered(f"the first {sealed.size} rows of the audit trail are not those that were sealed")
@@ -68,6 +94,19 @@ def seal_trail(store: OperationsStore, sealer: Sealer, *, rebuild: bool = False)
     return TrailSealed(rows=frontier.size, new_rows=new_rows, root=root, rebuilt=rebuild)
 
 
+def end_trail(store: OperationsStore, sealer: Sealer, keep_days: int) -> TrailEnded:
+    """Remove rows whose time is over, up to a checkpoint that stands for them; after a rebuild has looked at them a last time."""
+    ending = store.audit_ending(keep_days)
+    if ending is not None:
+        _trusted(ending, _known_keys(store, sealer))
+        store.begin_audit(ending.size)
+    rows = 0
+    while gone := store.end_audit():
+        rows += gone
+    beginning = store.audit_beginning()
+    return TrailEnded(rows=rows, beginning=beginning.size if beginning else 0)
+
+
 def archive_checkpoint(store: OperationsStore, archive: Archive) -> None:
     """Keep a copy of the last checkpoint; ArchiveFailed when it is not taken.
 
@@ -79,24 +118,37 @@ def archive_checkpoint(store: OperationsStore, archive: Archive) -> None:
         archive.keep(f"checkpoints/{last.size:012}-{sha256(note).hexdigest()[:16]}.note", note)
 
 
-def _trusted(last: SealedTrail, sealer: Sealer) -> Frontier:
-    """The tree of the last checkpoint, if the row is what its signed note says."""
+def _known_keys(store: OperationsStore, sealer: Sealer) -> tuple[str, ...]:
+    """The public keys that have signed or will, as far as the key in use vouches for them."""
+    steps = [Succession(*row) for row in store.successions()]
     try:
-        said = read_checkpoint(open_note(last.note, sealer.verifier))
-        frontier = Frontier(last.size, last.frontier)
+        return line_of_keys(sealer.origin, steps, sealer.verifier)
     except NoteBroken:
-        raise TrailTampered(f"the checkpoint of {last.size} rows is not signed by this key") from None
+        raise TrailTampered("the changes of the checkpoints' key are not those that were signed") from None
+
+
+def _trusted(checkpoint: SealedTrail, keys: tuple[str, ...]) -> Frontier:
+    """The tree of a checkpoint, if the row is what its signed note says."""
+    if checkpoint.verifier not in keys:
+        raise TrailTampered(f"the checkpoint of {checkpoint.size} rows is signed by a key that is not ours")
+    try:
+        said = read_checkpoint(open_note(checkpoint.note, checkpoint.verifier))
+        frontier = Frontier(checkpoint.size, checkpoint.frontier)
+    except NoteBroken:
+        raise TrailTampered(f"the checkpoint of {checkpoint.size} rows is not signed by its key") from None
     except ValueError:
-        raise TrailTampered(f"the tree of the checkpoint of {last.size} rows is damaged") from None
-    if (said.size, said.root) != (last.size, frontier.root()):
-        raise TrailTampered(f"the checkpoint of {last.size} rows is not what was signed")
+        raise TrailTampered(f"the tree of the checkpoint of {checkpoint.size} rows is damaged") from None
+    if (said.size, said.root) != (checkpoint.size, frontier.root()):
+        raise TrailTampered(f"the checkpoint of {checkpoint.size} rows is not what was signed")
     return frontier
 
 
-def _checked_leaves(store: OperationsStore, after: int) -> Iterator[bytes]:
+def _checked_leaves(store: OperationsStore, after: int, beginning: SealedTrail | None) -> Iterator[bytes]:
     """The leaves after a row, each having continued the chain."""
     chain = CHAIN_START
-    if after:
+    if beginning is not None and after == beginning.size:
+        chain = beginning.chain
+    elif after:
         chain = _page(store, after - 1, 1)[0].chain
     while page := _page(store, after):
         for row in page:
@@ -117,7 +169,10 @@ def _page(store: OperationsStore, after: int, limit: int | None = None) -> list[
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     """Called every few minutes, and once a night with `rebuild`; safe to repeat."""
     wanted = read_event(event, CheckpointEvent)
-    archive = open_archive(os.environ)
-    answer = report(seal_trail(open_store(), open_sealer(), rebuild=wanted.rebuild))
-    archive_checkpoint(open_store(), archive)
+    archive, store, sealer = open_archive(os.environ), open_store(), open_sealer()
+    hand_over(store, sealer, archive)
+    answer = report(seal_trail(store, sealer, rebuild=wanted.rebuild))
+    archive_checkpoint(store, archive)
+    if wanted.rebuild and wanted.keep_days is not None:
+        report(end_trail(store, sealer, wanted.keep_days))
     return answer

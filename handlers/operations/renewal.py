@@ -10,11 +10,14 @@ Theory of operation
                      reseal: gateways have what is sealed to the old one sealed anew by the pod
                      retire: the old key has no stage any more; what was sealed to it and is not sealed anew is gone for good
     wire/<provider>  prepare: the pod accepts the next key                  use: gateways sign with it      retire
+    audit/checkpoint prepare: the checkpoint function gets the next key, and has the key in use hand over to it
+                     use: checkpoints are signed with it        retire: the private half of the key before is gone
+    audit/digest     use: digests are made with one more key; the room that makes them keeps those of before
     database/<role>  use: the role's other login gets a password and is named in the secret                 close: the login before
 
 Rules
     What is about to be done is written into the audit trail first.
-    Of all values only keys/mint and seal/public are read. Private keys and passwords are made here, put, and forgotten: the role of
+    Of all values only keys/mint, seal/public and audit/digest are read. Private keys and passwords are made here, put, and forgotten: the role of
     this function may put them and not get them.
     A sealing key is replaced only when nothing is left on the one before it.
     A secret that cannot be rotated does not keep the others from it; the run fails at its end, which sounds the alarm.
@@ -31,13 +34,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from handlers.audit.notes import read_verifier
 from handlers.clouds import SecretError, open_secret_store
 from handlers.clouds.keeping import SecretKeeper, Version, Versions, open_secret_keeper
 from handlers.clouds.secrets import Stage
 from handlers.errors import TheRouterError
 from handlers.keys.rotation import (
+    add_digest_key,
     announce_mint_key,
     digest_public,
+    digest_verifier,
+    make_checkpoint_key,
     make_password,
     make_sealing_key,
     note_next_public,
@@ -52,7 +59,7 @@ from handlers.store.logins import Login, logins_of, write_login
 from handlers.store.migrate import ROOMS
 from handlers.store.rotation import RotationStore
 
-MINT, PUBLIC = "keys/mint", "seal/public"
+MINT, PUBLIC, DIGEST, CHECKPOINT = "keys/mint", "seal/public", "audit/digest", "audit/checkpoint"
 _ANNOUNCED = re.compile(r"mint-announced-([0-9A-Za-z])-[0-9a-f]+")
 _SEAL = re.compile(r"seal-([1-9][0-9]{0,8})-([0-9a-f]{32})")
 _LOGIN = re.compile(r"login-([ab])-[0-9a-f]+")
@@ -90,7 +97,7 @@ class Rotator(NamedTuple):
 
     keeper: SecretKeeper
     read: Callable[[str], bytes]
-    """The value in use of keys/mint or seal/public, read anew each time."""
+    """The value in use of keys/mint, seal/public or audit/digest, read anew each time."""
     store: RotationStore
     event: RenewalEvent
     now: datetime
@@ -186,6 +193,39 @@ def renew_wire(rotator: Rotator, name: str, held: Versions) -> None:
         rotator.keeper.retire(name)
 
 
+def renew_checkpoint(rotator: Rotator, name: str, held: Versions) -> None:
+    """The next step of audit/checkpoint."""
+    current, pending = held[Stage.CURRENT], held.get(Stage.PENDING)
+    if pending is not None:
+        if _is_handed_over(rotator.store.successor(), pending.id):
+            if rotator.is_settled(pending):
+                rotator.note(name, "use", pending.id)
+                rotator.keeper.promote(name, pending.id)
+        elif rotator.age_s(pending) >= rotator.event.retire_s:
+            raise RenewalStuck(f"nobody hands over to the next key of {name}: see the checkpoint function's alarm")
+    elif rotator.is_due(name, held):
+        key = make_checkpoint_key()
+        version = f"checkpoint-{key.digest}"
+        rotator.note(name, "prepare", version)
+        rotator.keeper.put_pending(name, key.value, version)
+    elif _is_apart(held) and rotator.age_s(current) >= rotator.event.settle_s + rotator.event.retire_s:
+        rotator.note(name, "retire", held[Stage.PREVIOUS].id)
+        rotator.keeper.retire(name)
+
+
+def _is_handed_over(verifier: str, version: str) -> bool:
+    """Whether the key that was announced last is that of this version."""
+    return bool(verifier) and version == f"checkpoint-{digest_verifier(read_verifier(verifier).public)}"
+
+
+def renew_digest(rotator: Rotator, name: str, held: Versions) -> None:
+    """The next step of audit/digest: there is one."""
+    if rotator.is_due(name, held):
+        version = f"digest-{randomness.token_hex(16)}"
+        rotator.note(name, "use", version)
+        rotator.put(name, add_digest_key(rotator.read(name)), version)
+
+
 def renew_login(rotator: Rotator, name: str, held: Versions) -> None:
     """The next step of database/<role>."""
     role, current = name.partition("/")[2], held[Stage.CURRENT]
@@ -225,6 +265,8 @@ def rotated_secrets(providers: list[str]) -> dict[str, Step]:
         MINT: renew_mint,
         **{f"seal/{provider}": renew_seal for provider in providers},
         **{f"wire/{provider}": renew_wire for provider in providers},
+        CHECKPOINT: renew_checkpoint,
+        DIGEST: renew_digest,
         **{f"database/{role}": renew_login for role in ROOMS},
     }
 

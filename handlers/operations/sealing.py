@@ -1,15 +1,15 @@
-"""The key that signs checkpoints and receipts, and what is signed with it."""
+"""The key that signs checkpoints and receipts, the one that will, and what is signed with them."""
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from handlers.audit.notes import origin_of, parse_signing_key, sign_note, verifier_of
-from handlers.clouds import open_secret_store
+from handlers.clouds import KeptSecrets, open_secret_store
+from handlers.clouds.secrets import Stage
 from handlers.settings import Deployment, SettingError
 
 SECRET = "audit/checkpoint"  # noqa: S105 - the name of a secret
@@ -20,6 +20,8 @@ class Sealer(NamedTuple):
 
     region: str
     key: Ed25519PrivateKey
+    coming: Ed25519PrivateKey | None = None
+    """The key that `renewal` has prepared: the one in use hands over to it, and it signs when it is in use."""
 
     @property
     def origin(self) -> str:
@@ -39,11 +41,20 @@ class Sealer(NamedTuple):
         return f"Sealer(region={self.region!r})"
 
 
-@functools.cache
 def open_sealer() -> Sealer:
-    """The sealer of this process."""
+    """The keys as they are now: read anew for each run, so that a rotation is noticed."""
     deployment = Deployment.parse(os.environ)
+    secrets = open_secret_store(deployment)
     try:
-        return Sealer(deployment.region, parse_signing_key(open_secret_store(deployment).get(SECRET).reveal()))
+        return Sealer(deployment.region, parse_signing_key(secrets.get(SECRET).reveal()), _coming(secrets))
     except ValueError as error:
         raise SettingError(str(error)) from None
+
+
+def _coming(secrets: KeptSecrets) -> Ed25519PrivateKey | None:
+    """What is malformed is not handed over to, and `renewal` says that it waits."""
+    pending = secrets.find(SECRET, Stage.PENDING)
+    try:
+        return parse_signing_key(pending.reveal()) if pending else None
+    except ValueError:
+        return None

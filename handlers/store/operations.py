@@ -71,11 +71,15 @@ class Sum(NamedTuple):
 
 
 class SealedTrail(NamedTuple):
-    """The last checkpoint of the audit trail."""
+    """A checkpoint of the audit trail."""
 
     size: int
     note: str
     frontier: bytes
+    verifier: str
+    """The public key that signed it, as text."""
+    chain: bytes = b""
+    """At its last row; only where the trail begins or shall begin."""
 
 
 class AuditLeaf(NamedTuple):
@@ -171,6 +175,34 @@ class OperationsStore:
         )
         return bool(rows[0][0])
 
+    def audit_beginning(self) -> SealedTrail | None:
+        """The checkpoint that stands for rows that are gone; None when none is."""
+        rows = self._pool.run("operations_audit_beginning")
+        return SealedTrail(*rows[0]) if rows else None
+
+    def audit_ending(self, days: int) -> SealedTrail | None:
+        """The last checkpoint whose rows are all older than so many days; None when there is none, or the trail begins there."""
+        rows = self._pool.run("operations_audit_ending", days=days)
+        return SealedTrail(*rows[0]) if rows else None
+
+    def begin_audit(self, size: int) -> None:
+        """Let the trail begin after this checkpoint; Conflict when one of its rows is too young to go."""
+        self._pool.run("operations_begin_audit", size=size)
+
+    def end_audit(self, limit: int = LEAVES_BATCH) -> int:
+        """Remove a batch of the rows before the beginning; returns how many. It may be repeated and interrupted."""
+        return int(self._pool.run("operations_end_audit", limit=limit)[0][0])
+
+    def successions(self) -> list[tuple[str, str, str]]:
+        """(key before, key after, note) of every change of the key that signs checkpoints, the oldest first."""
+        return [
+            (str(before), str(after), str(note)) for before, after, note in self._pool.run("operations_successions")
+        ]
+
+    def succeed(self, before: str, after: str, note: str) -> bool:
+        """Write down that one key hands over to another; False when that is known."""
+        return bool(self._pool.run("operations_succeed", before=before, after=after, note=note)[0][0])
+
     def last_checkpoint(self) -> SealedTrail | None:
         """The last checkpoint, None when there is none."""
         rows = self._pool.run("operations_last_checkpoint")
@@ -181,7 +213,7 @@ class OperationsStore:
         return [AuditLeaf(*row) for row in self._pool.run("operations_audit_leaves", after=after, limit=limit)]
 
     def seal_audit(self, size: int, note: str, verifier: str, frontier: bytes) -> bool:
-        """Keep a checkpoint; False when there is one of this size."""
+        """Keep a checkpoint; False when there is one of this size. Conflict when the key's successor has signed one already."""
         rows = self._pool.run("operations_seal_audit", size=size, note=note, verifier=verifier, frontier=frontier)
         return bool(rows[0][0])
 
@@ -199,7 +231,7 @@ class OperationsStore:
         return int(self._pool.run("operations_restore_epoch")[0][0])
 
     def reopen(self, epoch: int, entries: int) -> None:
-        """Everything was taken away again: gateways may serve."""
+        """Everything was taken away again: the rooms may serve."""
         self._pool.run("operations_reopen", epoch=epoch, entries=entries)
 
     def tidy(self) -> tuple[int, int]:

@@ -111,6 +111,9 @@ REFUSALS: dict[str, Refusal] = {
     "grant_reason_invalid": Refusal(InvalidRequest, "A grant's reason is goodwill or promotion.", "reason"),
     "grant_end_invalid": Refusal(InvalidRequest, "A grant ends in the future.", "expires_at"),
     "append_only": Refusal(Conflict, "What is written here is never changed."),
+    "checkpoint_key_succeeded": Refusal(
+        Conflict, "This key has handed over to another, which signs checkpoints now.", "verifier"
+    ),
     "checkpoint_beyond_trail": Refusal(Conflict, "A checkpoint covers rows that exist.", "size"),
     "label_check": Refusal(
         InvalidRequest, "A name is one line without control characters, and without spaces at its ends.", "name"

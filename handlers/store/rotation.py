@@ -30,6 +30,10 @@ class RotationStore:
         """Let nobody in by this login any more; connections that are open stay."""
         self._pool.run("rotation_set_login", login=login, verifier=None)
 
+    def successor(self) -> str:
+        """The public key that the last change of the checkpoints' key has announced; empty when there was none."""
+        return str(self._pool.run("rotation_successor")[0][0] or "")
+
     def reseal(self, provider: str, version: int) -> int:
         """Have what is sealed to an older key of a provider sealed anew; returns how many records still are."""
         return int(self._pool.run("rotation_reseal", provider=provider, version=version)[0][0])

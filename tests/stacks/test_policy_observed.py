@@ -177,6 +177,7 @@ OBSERVED: dict[str, Callable[[Seen], Any]] = {
     "reap_interval_minutes": lambda s: minutes(s.rate("Everyreap")),
     "checkpoint_interval_minutes": lambda s: minutes(s.rate("Everycheckpoint")),
     "rebuild_interval_hours": lambda s: minutes(s.rate("Nightlycheckpoint")) // 60,
+    "audit_retention_days": lambda s: s.events("Nightlycheckpoint")[0]["keep_days"],
     "checkpoint_lock_days": lambda s: s.one(
         "AWS::S3::Bucket", "ObjectLockConfiguration", "Rule", "DefaultRetention", "Days",
         where=lambda row: "ObjectLockConfiguration" in row,

@@ -132,6 +132,9 @@ select therouter.control_create_tenant(:caller, :tenant, :name, :user, :email)
 -- name: control_set_tenant_state
 select therouter.control_set_tenant_state(:caller, :tenant, :state)
 
+-- name: control_audit_beginning
+select therouter.control_audit_beginning(:caller)
+
 -- name: control_checkpoints
 select therouter.control_checkpoints(:caller, :from_size)
 

@@ -55,6 +55,27 @@ select therouter.operations_purge_receipt(:tenant, :cutoff, :requests, :cost_nan
 -- name: operations_last_checkpoint
 select * from therouter.operations_last_checkpoint()
 
+-- name: operations_audit_beginning
+select * from therouter.operations_audit_beginning()
+
+-- name: operations_audit_ending
+-- timeout_ms: 20000
+select * from therouter.operations_audit_ending(:days)
+
+-- name: operations_begin_audit
+-- timeout_ms: 20000
+select therouter.operations_begin_audit(:size)
+
+-- name: operations_end_audit
+-- timeout_ms: 20000
+select therouter.operations_end_audit(:limit)
+
+-- name: operations_successions
+select * from therouter.operations_successions()
+
+-- name: operations_succeed
+select therouter.operations_succeed(:before, :after, :note)
+
 -- name: operations_audit_leaves
 -- timeout_ms: 20000
 select * from therouter.operations_audit_leaves(:after, :limit)

@@ -9,3 +9,6 @@ select therouter.rotation_set_login(:login, :verifier)
 
 -- name: rotation_reseal
 select therouter.rotation_reseal(:provider, :version)
+
+-- name: rotation_successor
+select therouter.rotation_successor()

@@ -16,6 +16,7 @@ from handlers.admin.room import Room
 from handlers.admin.routing import open_resolver
 from handlers.admin.scanning import Scanner
 from handlers.clouds.mail import Mailbox, NoMailbox
+from handlers.keys.digests import DigestKeys
 from handlers.keys.grammar import MintKeys, generate_key
 from handlers.keys.hashing import BcryptPool, hash_secret
 from handlers.keys.sealing import SealingKey, generate_keypair
@@ -24,6 +25,7 @@ from handlers.keys.waiting import WaitingVerifier
 from handlers.store.admin import AdminStore
 from handlers.store.control import ControlStore
 from handlers.store.gateway import GatewayStore
+from handlers.store.restoration import RestoreGate
 from handlers.telemetry.logs import Level, Log
 from tests.database import Database
 
@@ -68,23 +70,26 @@ class House:
         self.private_keys = {provider: private for provider, (private, _) in pairs.items()}
         pool = database.pool("admin", connections_max=8)
         self.store = AdminStore(database.pool("founder"))
+        store = ControlStore(pool)
+        verifier = WaitingVerifier(
+            KeyVerifier(
+                find_key=GatewayStore(pool, pod="admin").find_key,
+                bcrypt_pool=bcrypt_pool or BcryptPool(),
+                mint_keys=self.mint_keys,
+                region="global",
+                environment="local",
+            )
+        )
         self.room = Room(
             region="global",
             environment="local",
             public_url="http://127.0.0.1",
-            store=ControlStore(pool),
-            verifier=WaitingVerifier(
-                KeyVerifier(
-                    find_key=GatewayStore(pool, pod="admin").find_key,
-                    bcrypt_pool=bcrypt_pool or BcryptPool(),
-                    mint_keys=self.mint_keys,
-                    region="global",
-                    environment="local",
-                )
-            ),
+            store=store,
+            verifier=verifier,
+            gate=RestoreGate(store.watch, verifier.forget_all),
             mint_keys=self.mint_keys,
             sealing_keys={provider: SealingKey(1, public) for provider, (_, public) in pairs.items()},
-            digest_key=secrets.token_bytes(32),
+            digests=DigestKeys(1, {1: secrets.token_bytes(32)}),
             log=Log(Level.ERROR),
             cookies=Cookies(secure=False),
             issuer=issuer,

@@ -38,7 +38,7 @@ def provider() -> Iterator[development.Issuer]:
 
 
 def client_of(provider: development.Issuer, **more: Any) -> Issuer:
-    fields: dict[str, Any] = {"callback": CALLBACK, "key": secrets.token_bytes(32), "groups": {}, **more}
+    fields: dict[str, Any] = {"callback": CALLBACK, "keys": (secrets.token_bytes(32),), "groups": {}, **more}
     return Issuer(provider.address, "therouter", **fields)
 
 
@@ -130,16 +130,16 @@ def test_an_id_token_that_does_not_fit_lets_nobody_in(
 
 def test_an_issuer_that_is_away_is_an_outage(provider: development.Issuer) -> None:
     del provider
-    client = Issuer("http://127.0.0.1:9", "therouter", callback=CALLBACK, key=b"k" * 32, groups={})
+    client = Issuer("http://127.0.0.1:9", "therouter", callback=CALLBACK, keys=(b"k" * 32,), groups={})
     with pytest.raises(Unavailable):
         client.begin("", "/console", afresh=False)
 
 
 def test_plain_http_and_clouds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingError):
-        Issuer("http://id.example.com", "c", callback=CALLBACK, key=b"k" * 32, groups={})
+        Issuer("http://id.example.com", "c", callback=CALLBACK, keys=(b"k" * 32,), groups={})
     with pytest.raises(SettingError):
-        Issuer("https://id.example.com", "c", callback=CALLBACK, key=b"k" * 32, groups={"g": "root"})
+        Issuer("https://id.example.com", "c", callback=CALLBACK, keys=(b"k" * 32,), groups={"g": "root"})
     monkeypatch.setenv("THEROUTER_CLOUD", "aws")
     with pytest.raises(SettingError):
         development.make_issuer()

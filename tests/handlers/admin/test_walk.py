@@ -39,7 +39,7 @@ def open_doors(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         provider.address,
         "therouter",
         callback="http://127.0.0.1/admin/sign-in/callback",
-        key=secrets.token_bytes(32),
+        keys=(secrets.token_bytes(32),),
         groups={},
     )
     pool = BcryptPool(deadline_s=PATIENCE_S)

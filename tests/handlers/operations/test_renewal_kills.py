@@ -15,24 +15,40 @@ from typing import Any, NoReturn
 import msgspec
 import pytest
 
+from handlers.audit.lineage import Succession
+from handlers.audit.notes import parse_signing_key
+from handlers.audit.verification import VERSION, Row, SignedCheckpoint, Trail, Verdict, verify_export
 from handlers.clouds.keeping import Version, Versions
 from handlers.clouds.secrets import SecretMissing, Stage
+from handlers.keys.digests import DigestKeys
 from handlers.keys.grammar import MintKeys, generate_key, parse_key
 from handlers.keys.opening import open_sealed, parse_private_keys
-from handlers.keys.rotation import make_sealing_key
+from handlers.keys.rotation import make_checkpoint_key, make_sealing_key
 from handlers.keys.sealing import SealBroken, SealContext, parse_public_keys, read_header, seal
 from handlers.local.aws import AwsStandIn, ensure_secrets
+from handlers.operations.checkpoint import hand_over, seal_trail
 from handlers.operations.renewal import RenewalEvent, SecretsRenewed, renew
+from handlers.operations.sealing import Sealer
 from handlers.store.admin import AdminStore
 from handlers.store.connection import open_connection
 from handlers.store.logins import read_login
 from handlers.store.migrate import ROOMS, set_passwords
+from handlers.store.operations import OperationsStore
 from handlers.store.rotation import RotationStore
 from tests.database import Cluster, Database
 from tests.handlers.clouds.keepers import Held, fill, held_in_files, held_in_kms, held_in_moto
 
 SETTLE_S, RETIRE_S = 900, 86_400
 PERIOD_S = 4 * 3_600
+
+
+class NoArchive:
+    """Copies are not what this is about."""
+
+    def keep(self, name: str, content: bytes) -> None:
+        assert (name[:12], len(content) > 0) == ("checkpoints/", True)
+
+
 PLACE = SealContext("global", "local", "openai", "tenant", "record")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -78,6 +94,9 @@ class Mortal:
     def reseal(self, provider: str, version: int) -> int:
         return self._store.reseal(provider, version)
 
+    def successor(self) -> str:
+        return self._store.successor()
+
 
 class Site:
     """Everything that a rotation touches, and what must hold at every moment."""
@@ -93,6 +112,8 @@ class Site:
             "seal/public": msgspec.json.encode({"openai": {"version": 1, "public": first.public}}).decode(),
             "seal/openai": first.value.decode(),
             "wire/openai": secrets.token_urlsafe(32),
+            "audit/checkpoint": make_checkpoint_key().value.decode(),
+            "audit/digest": secrets.token_urlsafe(32),
             "database/payments": self.password,
         })  # fmt: skip
         self.tenant = str(uuid.uuid4())
@@ -105,6 +126,10 @@ class Site:
             r=self.record, t=self.tenant, s=self.sealed,
         )  # fmt: skip
         self.tokens = [self.mint()]
+        self.operations = OperationsStore(database.pool("operations"))
+        self.pinned = self.sealer().verifier
+        """The public key that a customer has written down at the beginning."""
+        self.digest = self.digests().digest("a secret")
 
     def read(self, name: str) -> bytes:
         return self.held.store.get(name).reveal()
@@ -127,8 +152,19 @@ class Site:
         mortal: Any = self.mortal
         return renew(mortal, self.read, mortal, event, self.mortal.now)
 
+    def sealer(self) -> Sealer:
+        try:
+            coming = parse_signing_key(self.held.store.get("audit/checkpoint", Stage.PENDING).reveal())
+        except SecretMissing:
+            coming = None
+        return Sealer("global", parse_signing_key(self.read("audit/checkpoint")), coming)
+
+    def digests(self) -> DigestKeys:
+        return DigestKeys.parse(self.read("audit/digest"))
+
     def carry(self) -> None:
-        """What gateways and the pod do for a record that is to be sealed anew."""
+        """What gateways and the pod do for a record that is to be sealed anew, and the checkpoint function for its key."""
+        hand_over(self.operations, self.sealer(), NoArchive())
         ((wanted, sealed),) = self.database.query(
             "select c.reseal_to, b.sealed from therouter.byok_care c join therouter.byok_key b using (record_id)"
         )
@@ -149,9 +185,27 @@ class Site:
         ((stored,),) = self.database.query("select sealed from therouter.byok_key")
         assert open_sealed(self.pod_keys(), str(stored), PLACE) == b"a key"
         assert open_sealed(self.pod_keys(), self.seal(), PLACE) == b"a key"
+        seal_trail(self.operations, self.sealer(), rebuild=True)
+        assert self.verified().verifier == self.sealer().verifier
+        assert self.digest in self.digests().digests("a secret")
         self.tokens.append(self.mint())
         keys = MintKeys.parse(self.read("keys/mint"))
         assert all(keys.vouch(parse_key(token, "global", "local")) for token in self.tokens)
+
+    def verified(self) -> Verdict:
+        """The trail, exported and checked by somebody who knows the first key alone."""
+        rows = self.database.query(
+            "select seq, encode(leaf, 'hex'), encode(chain, 'hex') from therouter.audit_row order by seq"
+        )
+        sealed = {size: SignedCheckpoint(int(str(size)), str(note), str(key)) for size, note, key in self.database.query(
+            "select size, note, verifier from therouter.audit_checkpoint order by size")}  # fmt: skip
+        lines: list[msgspec.Struct] = [
+            Trail(VERSION, "therouter.ai/audit/global", self.tenant, list(sealed.values())[-1].verifier),
+            *(Succession(*step) for step in self.operations.successions()),
+        ]
+        for seq, leaf, chain in rows:
+            lines += [Row(int(str(seq)), str(leaf), str(chain)), *([sealed[seq]] if seq in sealed else [])]
+        return verify_export([msgspec.json.encode(line) for line in lines], self.pinned)
 
     def advance(self, seconds: float) -> None:
         self.mortal.now += timedelta(seconds=seconds)
@@ -178,6 +232,8 @@ class Site:
 
     def assert_rotated(self) -> None:
         assert self.tokens[-1][7:8] != b"1"
+        assert (len(self.verified().keys), self.digests().newest) == (2, 2)
+        assert len({version.id for version in self.held.keeper.versions("audit/checkpoint").values()}) == 1
         assert len(self.pod_keys()) == 1
         ((stored,),) = self.database.query("select sealed from therouter.byok_key")
         assert read_header(str(stored)).version == max(self.pod_keys())
@@ -209,6 +265,10 @@ def make_site(
         database.query("alter role payments_b nologin")
         set_passwords(database.superuser, {room: cluster.passwords[room] for room in ROOMS})
         database.query("delete from therouter.byok_key")
+        trail = ("row", "checkpoint", "succession")
+        database.query(
+            "; ".join(["set session_replication_role = replica", *(f"delete from therouter.audit_{x}" for x in trail)])
+        )
 
     with ExitStack() as stack:
 
@@ -224,6 +284,7 @@ def make_site(
 
 ROTATION = [
     "keys/mint:announce", "seal/openai:prepare", "wire/openai:prepare", "database/payments:use", "keys/mint:use", "wire/openai:use",
+    "audit/checkpoint:prepare", "audit/checkpoint:use", "audit/checkpoint:retire", "audit/digest:use",
     "seal/openai:publish", "database/payments:close", "seal/openai:retire", "wire/openai:retire",
 ]  # fmt: skip
 
