@@ -37,7 +37,7 @@ AUDIT_DAYS = 730
 DUTIES = (
     Duty(10.0, reap.handler),
     Duty(3_600.0, purge.handler, RETENTION),
-    Duty(60.0, checkpoint.handler),
+    Duty(20.0, checkpoint.handler),
     Duty(86_400.0, checkpoint.handler, {"rebuild": True, "keep_days": AUDIT_DAYS}),
     Duty(60.0, spending.handler),
     Duty(3_600.0, reconcile.handler),

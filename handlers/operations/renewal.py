@@ -60,6 +60,8 @@ from handlers.store.migrate import ROOMS
 from handlers.store.rotation import RotationStore
 
 MINT, PUBLIC, DIGEST, CHECKPOINT = "keys/mint", "seal/public", "audit/digest", "audit/checkpoint"
+HANDOVER_S_MAX = 3_600
+"""The checkpoint function, which has the key in use hand over, runs every few minutes."""
 _ANNOUNCED = re.compile(r"mint-announced-([0-9A-Za-z])-[0-9a-f]+")
 _SEAL = re.compile(r"seal-([1-9][0-9]{0,8})-([0-9a-f]{32})")
 _LOGIN = re.compile(r"login-([ab])-[0-9a-f]+")
@@ -201,7 +203,7 @@ def renew_checkpoint(rotator: Rotator, name: str, held: Versions) -> None:
             if rotator.is_settled(pending):
                 rotator.note(name, "use", pending.id)
                 rotator.keeper.promote(name, pending.id)
-        elif rotator.age_s(pending) >= rotator.event.retire_s:
+        elif rotator.age_s(pending) >= HANDOVER_S_MAX:
             raise RenewalStuck(f"nobody hands over to the next key of {name}: see the checkpoint function's alarm")
     elif rotator.is_due(name, held):
         key = make_checkpoint_key()

@@ -15,6 +15,8 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from handlers.audit.notes import origin_of, parse_signing_key, verifier_of
+from handlers.audit.verification import verify_export
 from handlers.clouds.aws import AwsSecretStore
 from handlers.clouds.aws_keeping import AwsKeeper
 from handlers.clouds.keeping import SecretKeeper
@@ -37,11 +39,13 @@ from tests.system import CREDENTIAL, RunningSystem, running_system
 REFRESH_S, SETTLE_S, RETIRE_S = 1, 4, 8
 PATIENCE_S = 90.0
 SEAL, WIRE = f"seal/{CAST.first}", f"wire/{CAST.first}"
-ROTATED = ("keys/mint", SEAL, WIRE, "database/gateway", "database/admin", "database/rotation")
+ROTATED = ("keys/mint", SEAL, WIRE, "database/gateway", "database/admin", "database/rotation",
+           "audit/checkpoint", "audit/digest")  # fmt: skip
 ALL_STEPS = {
     "keys/mint:announce", "keys/mint:use",
     *(f"{SEAL}:{step}" for step in ("prepare", "publish", "retire")),
     *(f"{WIRE}:{step}" for step in ("prepare", "use", "retire")),
+    *(f"audit/checkpoint:{step}" for step in ("prepare", "use", "retire")), "audit/digest:use",
     *(f"database/{role}:{step}" for role in ("gateway", "admin", "rotation") for step in ("use", "close")),
 }  # fmt: skip
 OWN = "own-provider-key-of-a-customer"
@@ -142,6 +146,18 @@ def query(system: RunningSystem, sql: str) -> list[list[Any]]:
         return rows or []
 
 
+def signer_of(values: SecretStore) -> str:
+    """The public key of the checkpoints that are made now."""
+    return verifier_of(origin_of(CAST.region), parse_signing_key(values.get("audit/checkpoint").reveal()))
+
+
+def exported(customer: Customer) -> list[bytes]:
+    """The audit trail, as a customer keeps it."""
+    headers = {"authorization": f"Bearer {customer.management}"}
+    answer = customer.client.get(f"{customer.admin}/audit/export", params={"limit": 500}, headers=headers)
+    return answer.content.splitlines(keepends=True)
+
+
 @pytest.mark.claim("C15", "C16", "C63")
 def test_everything_that_is_ours_rotates_under_traffic_as_in_a_cloud() -> None:
     """By the clock of each process alone: nobody is told and nobody starts again."""
@@ -152,6 +168,7 @@ def test_everything_that_is_ours_rotates_under_traffic_as_in_a_cloud() -> None:
     ):
         values, keeper = keeping_of(system)
         first = customer.manage("POST", "/byok", {"provider": CAST.first, "key": OWN})["record_id"]
+        pinned = signer_of(values)
         pids = {child.name: child.pid for child in system.local.children()}
         taken: set[str] = set()
         with Traffic(customer) as traffic:
@@ -181,6 +198,13 @@ def test_everything_that_is_ours_rotates_under_traffic_as_in_a_cloud() -> None:
         assert parse_public_keys(values.get("seal/public").reveal())[CAST.first].version == 2
         with pytest.raises(SecretMissing):
             values.get(SEAL, Stage.PREVIOUS)
+        deadline = time.monotonic() + PATIENCE_S
+        while verify_export(exported(customer)).verifier != signer_of(values):
+            assert time.monotonic() < deadline, "the new key signs the next checkpoint"
+            time.sleep(1)
+        assert verify_export(exported(customer), pinned).keys == (pinned, signer_of(values))
+        digests = {str(row[0])[:8] for row in query(system, "select digest from therouter.byok_key")}
+        assert digests == {"hmac:v1:", "hmac:v2:"}
         users = query(system, "select distinct usename::text from pg_stat_activity")
         assert ["gateway_b"] in users  # connections from before serve to their end
         assert query(system, "select rolname::text from pg_roles where rolcanlogin and rolname ~ '^(gateway|admin|rotation)'"
