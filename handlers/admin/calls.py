@@ -95,6 +95,11 @@ class Route(NamedTuple):
         return self.run.__name__
 
 
+def is_uuid(text: str) -> bool:
+    """Whether this is written as ids of requests, tenants and users are."""
+    return _UUID.fullmatch(text) is not None
+
+
 def listed(text: str, allowed: tuple[str, ...], param: str) -> list[str]:
     """The names of a list separated by commas; InvalidRequest for any that is not allowed."""
     names = [name for name in text.split(",") if name]

@@ -158,6 +158,10 @@ def create_key(call: Call) -> KeyMade:
     """Make a key. It is shown in this answer alone."""
     new: KeyNew = call.body
     role, limits, expires_at = _role_of(call, new), _limits_of(new), _seconds(new.expires_at)
+    if new.limit_reset is not None and new.limit is None:
+        raise InvalidRequest(
+            "The field limit_reset says when a limit begins anew: send limit, too.", param="limit_reset"
+        )
     made = generate_key(call.room.region, call.room.environment, call.room.mint_keys)
     row = call.ask(
         "control_create_key",

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from handlers.admin.calls import Call, Route, Text, listed
+from handlers.admin.calls import Call, Route, Text, is_uuid, listed
 from handlers.admin.keys import to_nano, to_units
 from handlers.admin.usage_shapes import (
     ActivityAnswer,
@@ -19,6 +19,7 @@ from handlers.admin.usage_shapes import (
     BudgetChange,
     Credits,
     CreditsAnswer,
+    DaySums,
     Generation,
     GenerationAnswer,
     GenerationQuery,
@@ -84,16 +85,22 @@ def show_activity(call: Call) -> ActivityAnswer | Text:
         raise InvalidRequest(f"A range has from 1 to {DAYS_MAX} days, the first before the last.", param="start")
     rows = call.ask(
         "control_activity",
-        list[ActivityRow],
+        list[DaySums],
         **{"from": start, "to": end},
         by=listed(query.by, GROUPINGS, "by"),
-        key_id=query.key_id,
+        key_id=query.key_id or query.api_key_hash,
         user=query.user_id,
         model=query.model,
     )
     if len(rows) > ROWS_MAX:
         raise InvalidRequest("That is more than one answer holds; ask for fewer days, or for less in `by`.", param="by")
-    return _table(query.format, rows, ActivityRow) or ActivityAnswer(data=rows)
+    told = [
+        ActivityRow(
+            **msgspec.structs.asdict(row), on=row.day, provider_name=row.provider, usage=to_units(row.cost_nano)
+        )
+        for row in rows
+    ]
+    return _table(query.format, told, ActivityRow) or ActivityAnswer(data=told)
 
 
 def export_usage(call: Call) -> UsageAnswer | Text:
@@ -114,6 +121,8 @@ def export_usage(call: Call) -> UsageAnswer | Text:
 def show_generation(call: Call) -> GenerationAnswer:
     """What is kept about one request."""
     query: GenerationQuery = call.query
+    if not is_uuid(query.id):
+        raise InvalidRequest("`id` must be the x-request-id of a request (a UUID).", param="id")
     row = call.ask("control_generation", UsageExportRow | None, request=query.id)  # type: ignore[arg-type]
     if row is None:
         raise NotFound("There is no such request, or its row is purged.", param="id")
@@ -155,7 +164,7 @@ def _table(form: str, rows: Sequence[msgspec.Struct], shape: type[msgspec.Struct
     if form == "jsonl":
         return Text("application/jsonl", "".join(msgspec.json.encode(row).decode() + "\n" for row in rows))
     if form == "csv":
-        names = shape.__struct_fields__
+        names = shape.__struct_encode_fields__
         lines = [names, *([msgspec.to_builtins(row)[name] for name in names] for row in rows)]
         return Text("text/csv; charset=utf-8", "".join(_csv_line(line) for line in lines))
     return None

@@ -55,12 +55,14 @@ class ActivityQuery(Input, frozen=True):
     end: date | None = None
     by: Annotated[str, Meta(pattern=r"^[a-z_,]{0,64}$")] = "model,provider"
     key_id: KeyId | None = None
+    api_key_hash: KeyId | None = None
+    """OpenRouter's word for `key_id`."""
     user_id: Uuid | None = None
     model: ModelPattern | None = None
     format: Literal["json", "csv", "jsonl"] = "json"
 
 
-class ActivityRow(Answer, frozen=True):
+class DaySums(Answer, frozen=True):
     """Sums of one day."""
 
     day: date
@@ -75,6 +77,14 @@ class ActivityRow(Answer, frozen=True):
     cache_write_tokens: int
     reasoning_tokens: int
     cost_nano: int
+
+
+class ActivityRow(DaySums, frozen=True):
+    """The same, and what OpenRouter calls it: `usage` is in units of the region's currency."""
+
+    on: date = msgspec.field(name="date")
+    provider_name: str | None
+    usage: float
 
 
 class ActivityAnswer(Answer, frozen=True):
@@ -126,9 +136,9 @@ class UsageAnswer(Answer, frozen=True):
 
 
 class GenerationQuery(Input, frozen=True):
-    """Which request."""
+    """Which request: its `x-request-id`."""
 
-    id: Uuid
+    id: Annotated[str, Meta(max_length=128)]
 
 
 class Generation(Answer, frozen=True):

@@ -85,12 +85,16 @@ def http_event(
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value)
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
+    parameters: dict[str, list[str]] = {}
+    for name, _, value in pairs:
+        parameters.setdefault(name, []).append(value)
     text, encoded = _as_text(body)
     return {
         "requestContext": {"requestId": request_id},
         "httpMethod": method,
         "path": path,
-        "queryStringParameters": {name: value for name, _, value in pairs},
+        "queryStringParameters": {name: several[-1] for name, several in parameters.items()},
+        "multiValueQueryStringParameters": parameters,
         "headers": {name: several[-1] for name, several in values.items()},
         "multiValueHeaders": values,
         "body": text,

@@ -104,7 +104,7 @@ def test_c16_rotation_puts_what_it_cannot_read(production: Any) -> None:
             service = statement["Condition"]["StringEquals"]["kms:ViaService"]
             assert service == "secretsmanager.us-east-2.amazonaws.com"
     assert puts == {letters(name) for name in renewed_secrets("global", PROVIDERS)}
-    readable_names = {letters(name) for name in ("keys/mint", "seal/public", "database/rotation")}
+    readable_names = {letters(name) for name in ("keys/mint", "seal/public", "audit/digest", "database/rotation")}
     assert readable(production)["renewal"] == readable_names
 
 

@@ -4,7 +4,8 @@
 -- Nobody can shorten the trail otherwise: the triggers let go only what lies before the beginning, and let the beginning move only
 -- to a checkpoint all of whose rows are old enough.
 
-create function audit_kept() returns interval language sql immutable as $$ select interval '730 days' $$;
+create function audit_kept() returns interval
+language sql immutable set search_path = therouter, pg_temp as $$ select interval '730 days' $$;
 
 create table audit_beginning (
   single boolean primary key default true check (single),

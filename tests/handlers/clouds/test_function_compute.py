@@ -60,6 +60,7 @@ def test_an_http_event_is_what_an_alb_would_send() -> None:
         "httpMethod": "POST",
         "path": "/admin/keys",
         "queryStringParameters": {"limit": "10"},
+        "multiValueQueryStringParameters": {"limit": ["10"]},
         "headers": {"content-type": "application/json"},
         "multiValueHeaders": {"content-type": ["application/json"]},
         "body": '{"name":"ci"}',
@@ -169,3 +170,6 @@ def test_no_byte_and_no_header_value_is_lost(body: bytes, headers: list[tuple[st
         (name, value) for name, values in event["multiValueHeaders"].items() for value in values
     )
     assert event["queryStringParameters"] == {"a": "2", "b": "%20"}
+    assert event["multiValueQueryStringParameters"] == {"a": ["1", "2"], "b": ["%20"]}, (
+        "so that a name sent twice can be refused"
+    )
