@@ -32,7 +32,7 @@ from handlers.store.control import ControlStore
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.gateway import GatewayStore
 from handlers.store.pool import Pool
-from handlers.store.restoration import EPOCH, RestoreGate, read_epoch
+from handlers.store.restoration import EPOCH, RestoreGate, Watch, read_epoch
 from handlers.telemetry.logs import Level, Log
 
 PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "FC_FUNCTION_NAME")
@@ -71,15 +71,15 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
         region=deployment.region,
         environment=deployment.environment,
     )
-    verifier, store = WaitingVerifier(keys), ControlStore(pool)
+    verifier = WaitingVerifier(keys)
     room = Room(
         region=deployment.region,
         environment=deployment.environment,
         behind_edge=deployment.cloud != "local",
         public_url=settings.public_url,
-        store=store,
+        store=ControlStore(pool),
         verifier=verifier,
-        gate=RestoreGate(store.watch, verifier.forget_all, _announced_epoch(secrets)),
+        gate=RestoreGate(Watch(pool), verifier, _announced_epoch(secrets)),
         mint_keys=mint_keys,
         sealing_keys=sealing_keys,
         digests=digests,

@@ -38,6 +38,14 @@ class WaitingVerifier:
             verdict.cancel()
             raise Unavailable("The API key cannot be verified now; retry shortly.", retry_after_s=2) from None
 
+    def forget(self, key_ids: list[str]) -> None:
+        """Drop what is remembered of these keys before the next verdict."""
+        self._loop.call_soon_threadsafe(self._verifier.forget, key_ids)
+
+    def forget_account(self, account: str) -> None:
+        """Drop what is remembered of all keys of an account before the next verdict."""
+        self._loop.call_soon_threadsafe(self._verifier.forget_account, account)
+
     def forget_all(self) -> None:
         """Drop everything that is remembered before the next verdict."""
         self._loop.call_soon_threadsafe(self._verifier.forget_all)

@@ -46,21 +46,17 @@ class KeyAuthenticator:
     """
 
     def __init__(self, verifier: KeyVerifier, role: Callable[[str], str]) -> None:
-        self._verifier = WaitingVerifier(verifier)
+        self.verifier = WaitingVerifier(verifier)
         self._role = role
 
     def authenticate(self, headers: Mapping[str, str]) -> Customer:
         """The tenant and user of the key."""
-        principal = self._verifier.authenticate(headers.get("authorization", ""))
+        principal = self.verifier.authenticate(headers.get("authorization", ""))
         if principal.limits.ip_ranges:
             raise PermissionDenied("A key that is bound to IP ranges cannot be used for payments; use another.")
         unlimited = msgspec.structs.replace(principal.limits, management=False) == KeyLimits()
         return Customer(principal.account, unlimited and self._role(principal.user) in {"owner", "admin"})
 
-    def forget_all(self) -> None:
-        """Drop everything that is remembered of keys."""
-        self._verifier.forget_all()
-
     def close(self) -> None:
         """Stop the verifier."""
-        self._verifier.close()
+        self.verifier.close()

@@ -26,7 +26,7 @@ from handlers.settings import FunctionSettings, SettingError, Variable
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.payments import PaymentStore
 from handlers.store.pool import Pool
-from handlers.store.restoration import EPOCH, RestoreGate, read_epoch
+from handlers.store.restoration import EPOCH, RestoreGate, Watch, read_epoch
 from handlers.telemetry.logs import Level, Log
 
 MINT_SECRET = "keys/mint"  # noqa: S105 -- the name of a secret
@@ -77,7 +77,7 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
         company,
         wallet,
         authenticator,
-        RestoreGate(store.watch, authenticator.forget_all, _announced_epoch(secrets)),
+        RestoreGate(Watch(pool), authenticator.verifier, _announced_epoch(secrets)),
         mode=mode_of(deployment),
         log=Log(Level(deployment.log_level)),
     )

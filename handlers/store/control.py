@@ -57,11 +57,6 @@ class ControlStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def watch(self) -> tuple[int, int]:
-        """(the number of the latest change, the epoch of the database); see handlers.store.restoration."""
-        latest, epoch = self._pool.run("gateway_watch")[0]
-        return int(latest), int(epoch)
-
     def standing(self, caller: Caller) -> Standing | None:
         """The caller's tenant, role and scopes; None when it may not be here."""
         rows = self._pool.run("control_principal", caller=_text(caller))

@@ -114,11 +114,6 @@ class PaymentStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def watch(self) -> tuple[int, int]:
-        """(the number of the latest change, the epoch of the database); see handlers.store.restoration."""
-        latest, epoch = self._pool.run("gateway_watch")[0]
-        return int(latest), int(epoch)
-
     def open_order(
         self, order_id: str, tenant: str, *, provider: str, amount_minor: int, currency: str, mode: str,
         keep_method: bool, customer: str, request_key: str, life_s: int,

@@ -7,8 +7,8 @@ Theory of operation
     A process that runs also notices by itself that the number of the latest change became smaller.
 
     Gateways look each second (handlers.gateway.revocation). Functions, which run only while they are called, look when the last look
-    is older than LOOK_S, before anything else of the request: one round trip a second at most. Whatever they remember of keys is
-    forgotten when there is a newer change, so that a revocation is seen within LOOK_S, too.
+    is older than LOOK_S, before anything else of the request: one round trip a second at most, and another when something changed.
+    They forget what they remember of keys that changed, so that a revocation is seen within LOOK_S, too.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from handlers.errors import Unavailable
+from handlers.store.pool import Pool
 
 EPOCH = "restore/epoch"
 """The secret with the epoch that a restore has announced."""
@@ -65,24 +67,69 @@ class Restoration:
         return began
 
 
+class Memory(Protocol):
+    """What a process remembers of keys, as `WaitingVerifier` does."""
+
+    def forget(self, key_ids: list[str]) -> None:
+        """Drop what is remembered of these keys."""
+        ...
+
+    def forget_account(self, account: str) -> None:
+        """Drop what is remembered of all keys of an account."""
+        ...
+
+    def forget_all(self) -> None:
+        """Drop everything."""
+        ...
+
+
+class Watched(Protocol):
+    """A database that says what changed; `Watch` asks a real one."""
+
+    def latest(self) -> tuple[int, int]:
+        """(the number of the latest change, the epoch: how often the database was restored)."""
+        ...
+
+    def changes_since(self, number: int) -> list[tuple[str | None, str | None]]:
+        """(key, account) of each change after a number; an account alone: of all its keys."""
+        ...
+
+
+class Watch:
+    """Asks the database of a pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def latest(self) -> tuple[int, int]:
+        """As Watched; Unavailable when it cannot answer."""
+        latest, epoch = self._pool.run("gateway_watch")[0]
+        return int(latest), int(epoch)
+
+    def changes_since(self, number: int) -> list[tuple[str | None, str | None]]:
+        """As Watched."""
+        rows = self._pool.run("gateway_changes", since=number)
+        return [(key_id, account and str(account)) for _, key_id, account in rows]
+
+
 class RestoreGate:
     """The gate of a function; any number of threads may come.
 
     Args:
-        watch: asks the database, as `ControlStore.watch`.
-        forget: drops everything that this process remembers of keys.
+        watched: the database that is served from.
+        memory: what this process remembers of keys.
         epoch_outside: the epoch that is announced now.
         clock: seconds that only grow.
     """
 
     def __init__(
         self,
-        watch: Callable[[], tuple[int, int]],
-        forget: Callable[[], None],
+        watched: Watched,
+        memory: Memory,
         epoch_outside: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._watch, self._forget, self._clock = watch, forget, clock
+        self._watched, self._memory, self._clock = watched, memory, clock
         self._restoration = Restoration()
         self._restoration.epoch_outside = epoch_outside
         self._latest = -1
@@ -105,9 +152,16 @@ class RestoreGate:
                 raise being_restored()
 
     def _look(self) -> None:
-        latest, epoch = self._watch()
-        began = self._restoration.note(latest, epoch)
-        if began or latest != self._latest:
-            self._forget()
+        latest, epoch = self._watched.latest()
+        if self._restoration.note(latest, epoch):
+            self._memory.forget_all()
+        elif latest > self._latest:
+            self._forget_since(self._latest)
         self._latest = latest
         self._look_at = self._clock() + LOOK_S
+
+    def _forget_since(self, number: int) -> None:
+        changes = self._watched.changes_since(number)
+        self._memory.forget([key_id for key_id, _ in changes if key_id])
+        for account in {account for key_id, account in changes if account and not key_id}:
+            self._memory.forget_account(account)

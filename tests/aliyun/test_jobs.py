@@ -88,7 +88,7 @@ def test_c72_the_watchdog_runs_one_at_a_time(stacks: dict[str, RouterStack]) -> 
 def test_c60_the_whole_trail_is_checked_every_night(stacks: dict[str, RouterStack]) -> None:
     timers = resources(stacks["jobs"], "FC3::Trigger")
     nightly = timers["NightlyCheckpointSchedule"]
-    assert told(nightly["TriggerConfig"]["payload"]) == {"rebuild": True}
+    assert told(nightly["TriggerConfig"]["payload"]) == {"rebuild": True, "keep_days": 730}
     assert nightly["TriggerConfig"]["cronExpression"] == "@every 1440m"
     assert nightly["FunctionName"] == timers["CheckpointSchedule"]["FunctionName"]
 

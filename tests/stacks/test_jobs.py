@@ -47,7 +47,7 @@ def test_each_event_is_one_that_its_function_reads(production: Any, job: str) ->
 
 @pytest.mark.claim("C60")
 def test_c60_the_whole_trail_is_checked_every_night(production: Any) -> None:
-    assert events(production)["Nightlycheckpoint"] == {"rebuild": True}
+    assert events(production)["Nightlycheckpoint"] == {"rebuild": True, "keep_days": 730}
     assert events(production)["Everycheckpoint"] == {}
     rules = {name[:-8]: row["Properties"] for name, row in production.templates["Jobs"]["Resources"].items()}
     assert rules["Nightlycheckpoint"]["ScheduleExpression"] == "rate(1 day)"

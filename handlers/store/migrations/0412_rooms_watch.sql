@@ -1,7 +1,7 @@
 -- Every room that serves looks whether its database was put back, not gateways alone; and when it was, what people began in sessions
 -- that they have ended since must not go on: all sign in again.
 
-grant execute on function gateway_watch() to admin, payments;
+grant execute on function gateway_watch(), gateway_changes(bigint) to admin, payments;
 
 create or replace function operations_reopen(p_epoch int, p_entries int) returns void
 language plpgsql security definer set search_path = therouter, pg_temp as $$

@@ -25,7 +25,7 @@ from handlers.keys.waiting import WaitingVerifier
 from handlers.store.admin import AdminStore
 from handlers.store.control import ControlStore
 from handlers.store.gateway import GatewayStore
-from handlers.store.restoration import RestoreGate
+from handlers.store.restoration import RestoreGate, Watch
 from handlers.telemetry.logs import Level, Log
 from tests.database import Database
 
@@ -70,7 +70,6 @@ class House:
         self.private_keys = {provider: private for provider, (private, _) in pairs.items()}
         pool = database.pool("admin", connections_max=8)
         self.store = AdminStore(database.pool("founder"))
-        store = ControlStore(pool)
         verifier = WaitingVerifier(
             KeyVerifier(
                 find_key=GatewayStore(pool, pod="admin").find_key,
@@ -84,9 +83,9 @@ class House:
             region="global",
             environment="local",
             public_url="http://127.0.0.1",
-            store=store,
+            store=ControlStore(pool),
             verifier=verifier,
-            gate=RestoreGate(store.watch, verifier.forget_all),
+            gate=RestoreGate(Watch(pool), verifier),
             mint_keys=self.mint_keys,
             sealing_keys={provider: SealingKey(1, public) for provider, (_, public) in pairs.items()},
             digests=DigestKeys(1, {1: secrets.token_bytes(32)}),

@@ -23,7 +23,7 @@ from handlers.payments.composition import Room, open_company, open_room
 from handlers.settings import Deployment
 from handlers.store.admin import AdminStore
 from handlers.store.payments import Balance, Order, PaymentStore
-from handlers.store.restoration import RestoreGate
+from handlers.store.restoration import RestoreGate, Watch
 from handlers.telemetry.logs import Log
 from tests.database import Database
 
@@ -229,14 +229,15 @@ def _open(database: Database, region: str, secrets: tuple[Any, ...], url: str, c
     company, wallet = open_company(
         _deployment(region), lambda _: content, public_url="https://api.therouter.example", base_url=url, clock=clock
     )
-    store = PaymentStore(database.pool("payments", connections_max=8))
+    pool = database.pool("payments", connections_max=8)
+    store = PaymentStore(pool)
     bcrypt_pool = BcryptPool(deadline_s=30)
     verifier = KeyVerifier(
         find_key=store.find_key, bcrypt_pool=bcrypt_pool, mint_keys=MINT_KEYS, region=region, environment="local"
     )
     authenticator = KeyAuthenticator(verifier, store.role)
     try:
-        gate = RestoreGate(store.watch, authenticator.forget_all)
+        gate = RestoreGate(Watch(pool), authenticator.verifier)
         yield open_room(store, company, wallet, authenticator, gate, mode="test", log=Log(descriptor=-1), clock=clock)
     finally:
         authenticator.close()

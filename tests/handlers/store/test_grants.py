@@ -91,6 +91,7 @@ FUNCTIONS: dict[str, set[str]] = {
         "control_usage",
         "control_user",
         "control_users",
+        "gateway_changes",
         "gateway_watch",
         "gateway_key",
         "gateway_holder",
@@ -114,6 +115,7 @@ FUNCTIONS: dict[str, set[str]] = {
     },
     "payments": {
         "account_balance",
+        "gateway_changes",
         "gateway_watch",
         "payments_apply",
         "payments_bind_order",

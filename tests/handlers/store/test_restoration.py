@@ -10,23 +10,34 @@ from handlers.errors import Unavailable
 from handlers.store.restoration import LOOK_S, NEVER, Restoration, RestoreGate, read_epoch
 
 
-class Watched:
+class World:
     """A database, a clock and a memory, as a gate sees them."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.latest, self.epoch = 7, 0
-        self.looks = self.forgotten = 0
-        self.gate = RestoreGate(self.watch, self.forget, clock=lambda: self.now)
+        self.number, self.epoch = 7, 0
+        self.looks = 0
+        self.changes: list[tuple[str | None, str | None]] = []
+        self.forgotten: list[str] = []
+        self.gate = RestoreGate(self, self, clock=lambda: self.now)
 
-    def watch(self) -> tuple[int, int]:
+    def latest(self) -> tuple[int, int]:
         self.looks += 1
-        if self.latest < 0:
+        if self.number < 0:
             raise Unavailable("The database is away.")
-        return self.latest, self.epoch
+        return self.number, self.epoch
 
-    def forget(self) -> None:
-        self.forgotten += 1
+    def changes_since(self, number: int) -> list[tuple[str | None, str | None]]:
+        return self.changes[number - 7 :]
+
+    def forget(self, key_ids: list[str]) -> None:
+        self.forgotten += key_ids
+
+    def forget_account(self, account: str) -> None:
+        self.forgotten.append(account)
+
+    def forget_all(self) -> None:
+        self.forgotten.append("all")
 
     def is_open(self) -> bool:
         try:
@@ -49,7 +60,7 @@ def test_what_is_announced_and_cannot_be_read_lets_nobody_serve(announced: bytes
 
 
 def test_many_requests_look_once_a_second() -> None:
-    watched = Watched()
+    watched = World()
     for _ in range(100):
         watched.now += LOOK_S / 50
         assert watched.is_open()
@@ -57,7 +68,7 @@ def test_many_requests_look_once_a_second() -> None:
 
 
 def test_it_is_closed_until_the_announced_epoch_is_in_the_database_and_looks_again_at_once() -> None:
-    watched = Watched()
+    watched = World()
     assert watched.is_open()
     watched.gate.announce(3)
     assert not watched.is_open(), "however young the last look is"
@@ -68,43 +79,48 @@ def test_it_is_closed_until_the_announced_epoch_is_in_the_database_and_looks_aga
 
 
 def test_a_database_that_went_back_is_noticed_without_a_word_and_stays_closed() -> None:
-    watched = Watched()
+    watched = World()
     assert watched.is_open()
-    watched.now, watched.latest = watched.now + LOOK_S, 6
+    watched.now, watched.number = watched.now + LOOK_S, 6
     assert not watched.is_open()
-    watched.now, watched.latest = watched.now + LOOK_S, 9
+    watched.now, watched.number = watched.now + LOOK_S, 9
     assert watched.is_open(), "it is where it was"
-    watched.now, watched.latest = watched.now + LOOK_S, 8
+    watched.now, watched.number = watched.now + LOOK_S, 8
     assert not watched.is_open()
     watched.now, watched.epoch = watched.now + LOOK_S, 1
     assert watched.is_open()
 
 
-def test_what_is_remembered_of_keys_is_forgotten_at_each_change_and_not_otherwise() -> None:
-    watched = Watched()
+def test_what_is_remembered_of_a_key_is_forgotten_when_it_changes_and_nothing_else() -> None:
+    watched = World()
     watched.is_open()
-    watched.forgotten = 0
+    assert watched.forgotten == ["all"]
     watched.now += LOOK_S
     watched.is_open()
-    assert watched.forgotten == 0
-    watched.now, watched.latest = watched.now + LOOK_S, 8
+    assert watched.forgotten == ["all"]
+    watched.changes = [("key", "its account"), (None, "account")]
+    watched.now, watched.number = watched.now + LOOK_S, 9
     watched.is_open()
-    assert watched.forgotten == 1
+    assert watched.forgotten == ["all", "key", "account"]
+    watched.changes += [("another", "account")]
+    watched.now, watched.number = watched.now + LOOK_S, 10
+    watched.is_open()
+    assert watched.forgotten == ["all", "key", "account", "another"]
 
 
 def test_a_database_that_cannot_say_is_no_reason_to_serve_once_the_last_look_is_old() -> None:
-    watched = Watched()
+    watched = World()
     assert watched.is_open()
-    watched.latest = -1
+    watched.number = -1
     assert watched.is_open()
     watched.now += LOOK_S
     assert not watched.is_open()
-    watched.latest = 7
+    watched.number = 7
     assert watched.is_open()
 
 
 def test_threads_that_come_together_look_once() -> None:
-    watched = Watched()
+    watched = World()
     threads = [threading.Thread(target=watched.is_open) for _ in range(16)]
     for thread in threads:
         thread.start()
