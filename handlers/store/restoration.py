@@ -25,6 +25,8 @@ EPOCH = "restore/epoch"
 """The secret with the epoch that a restore has announced."""
 LOOK_S = 1.0
 RETRY_S = 5
+CHANGES_MAX = 10_000
+"""The database tells no more at once (migrations/0006)."""
 _DIGITS_MAX = 9
 NEVER = 10**_DIGITS_MAX
 """More than any epoch: what was announced cannot be read, so nobody serves until it is corrected."""
@@ -162,6 +164,8 @@ class RestoreGate:
 
     def _forget_since(self, number: int) -> None:
         changes = self._watched.changes_since(number)
+        if len(changes) >= CHANGES_MAX:
+            self._memory.forget_all()
         self._memory.forget([key_id for key_id, _ in changes if key_id])
         for account in {account for key_id, account in changes if account and not key_id}:
             self._memory.forget_account(account)

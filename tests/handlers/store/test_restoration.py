@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from handlers.errors import Unavailable
-from handlers.store.restoration import LOOK_S, NEVER, Restoration, RestoreGate, read_epoch
+from handlers.store.restoration import CHANGES_MAX, LOOK_S, NEVER, Restoration, RestoreGate, read_epoch
 
 
 class World:
@@ -106,6 +106,10 @@ def test_what_is_remembered_of_a_key_is_forgotten_when_it_changes_and_nothing_el
     watched.now, watched.number = watched.now + LOOK_S, 10
     watched.is_open()
     assert watched.forgotten == ["all", "key", "account", "another"]
+    watched.changes += [("k", "a")] * CHANGES_MAX
+    watched.now, watched.number = watched.now + LOOK_S, 11 + 2 * CHANGES_MAX
+    watched.is_open()
+    assert watched.forgotten[4] == "all", "more than the database tells at once"
 
 
 def test_a_database_that_cannot_say_is_no_reason_to_serve_once_the_last_look_is_old() -> None:
