@@ -26,8 +26,9 @@ check: $(VENV)/.test  ## formatting, lint, types, import contracts
 	@echo "types" && $(BIN)/mypy
 	@echo "import contracts" && $(BIN)/lint-imports --no-cache
 
+# A file's tests go to one worker, so that what they share is made once; folders in order, so that whole systems start first.
 unit: $(VENV)/.test  ## the tests alone; writes the report that the trust page is made from
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" \
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" \
 	  -p tests.claims_report --claims-report handlers/site/claims.json
 
 faults: $(VENV)/.test  ## slow tier: SIGKILLs and database crashes under load; the table of upstream faults; ten silent minutes

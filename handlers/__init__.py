@@ -12,14 +12,14 @@ The rooms
     provider    one process per provider: translate, sign, call, decode; holds that provider's secret and no database
     admin       the control plane: tenants, keys, BYOK, retention, audit
     payments    the only room that talks to Stripe and WeChat Pay
-    operations  purge, reap, checkpoint, alarms, watchdog, rotation
-    site        trust page, console, documentation
+    operations  purge, reap, checkpoint, spending, alarms, watchdog, renewal, restore
+    site        trust page, documentation, bulletins
     relay       the only way out of a cluster: one port for each host, bytes passed on unread
     local       all of it on one machine, one command
 
 What the rooms stand on, top to bottom; each line may import only what is below it (enforced: pyproject.toml)
     store, clouds, transport, workloads    PostgreSQL; secrets and identity; the byte path; what runs where
-    ledger, keys                           money; API keys and sealed provider keys
+    ledger, keys, audit                    money; API keys and sealed provider keys; the mathematics of the audit trail
     catalog, telemetry                     providers, models, prices; logs and metrics with a closed schema
     translation                            pure: canonical values, framing, dialects, adapters
     messages                               errors in Chinese, where the region is china

@@ -68,20 +68,17 @@ def test_names_say_something() -> None:
 
 
 def test_every_test_file_mirrors_a_source() -> None:
-    """tests/handlers/x/test_y.py proves handlers/x/y.py, or a claim that spans a folder (test_<folder>_*.py, test_x_*.py)."""
+    """tests/handlers/x/test_y.py and test_y_*.py prove handlers/x/y.py; any other is of handlers.x as a whole, and says so."""
     modules = {path.relative_to(ROOT).with_suffix("") for path in source_files()}
     orphans = []
     for path in python_files():
-        relative = path.relative_to(ROOT)
-        if relative.parts[:2] not in {("tests", part) for part in ("handlers", "stacks", "aliyun")}:
+        folder, name = Path(*path.relative_to(ROOT).parts[1:-1]), path.stem.removeprefix("test_")
+        if folder.parts[:1] not in {("handlers",), ("stacks",), ("aliyun",)} or not path.name.startswith("test_"):
             continue
-        if not path.name.startswith("test_"):
-            continue
-        folder, name = Path(*relative.parts[1:-1]), path.stem.removeprefix("test_")
-        candidates = {folder / name, folder / name / "__init__"}
-        prefixes = {module for module in modules if module.parent == folder and name.startswith(module.name)}
-        if not (candidates & modules or prefixes or (ROOT / folder).is_dir()):
-            orphans.append(str(relative))
+        mirrors = any(module.parent == folder and name.startswith(module.name) for module in modules)
+        spans = (ROOT / folder).is_dir() and re.search(rf"\b{'[./]'.join(folder.parts)}\b", path.read_text())
+        if not (mirrors or spans or name == folder.name):
+            orphans.append(str(path.relative_to(ROOT)))
     assert orphans == []
 
 

@@ -26,7 +26,7 @@ from handlers.workloads import Kind, deployable, host_of, workloads
 from stacks.policy import PRODUCTION, Policy
 from tests.stacks.conftest import CONTEXT, load_app
 
-pytestmark = [pytest.mark.xdist_group("cdk"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 PROJECT = Path(__file__).parents[1]
 Template = dict[str, Any]

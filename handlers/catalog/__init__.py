@@ -8,5 +8,7 @@ A provider that speaks a known wire format is one row. A new wire format is one 
 
     entries.py      the shapes            rows.py        the schema of the files        loading.py  rows -> a checked snapshot
     names.py        finding a model       discovery.py   models found at run time
-    generate.py     genai-prices -> data/models.json; abilities.py and naming.py serve it alone, never while serving
+    generate.py     genai-prices -> data/models.json; abilities.py and naming.py are for it alone, never for serving
+    elsewhere.py    what only the other region has, so that it is refused by name
+    distillable.py  models whose answers may train others
 """

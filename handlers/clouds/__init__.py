@@ -1,9 +1,14 @@
 """Secrets and identity, in the cloud this process runs in: aws, aliyun, or this machine.
 
-secrets.py   what a secret is; the port `SecretStore`; the store that remembers
-local.py     0600 files          aws.py  Secrets Manager          aliyun.py  KMS secrets
-aliyun_api.py   signed calls and identity in Hangzhou (acs3.py signs)
-function_compute.py, function_server.py   Function Compute in front of the handlers that Lambda calls
+secrets.py      what a secret is; the port `SecretStore`; the store that remembers
+local.py 0600 files, aws.py Secrets Manager, aliyun.py KMS secrets
+keeping.py      new versions of secrets, for who rotates them: local_keeping.py, aws_keeping.py, aliyun_keeping.py
+renewal.py      what a process made from secrets follows them
+aliyun_api.py   signed calls and identity in Hangzhou (acs3.py signs, http.py sends)
+archive.py      copies that nobody can change or remove for years (oss.py: in Hangzhou)
+mail.py         notices to people: SES, DirectMail, or files
+alb.py, resolver.py                        how a function reads the load balancer's event, and finds who answers it
+function_compute.py, function_server.py    Function Compute in front of the handlers that Lambda calls
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def run_tests(path: Path, tests: list[str], *, workers: str) -> bool:
         print("therouter: claims are proven in a checkout with the test environment: make check", file=sys.stderr)
         return False
     command = [
-        *(sys.executable, "-m", "pytest", "-q", "-m", "claim and not slow", "-n", workers, "--dist", "loadgroup"),
+        *(sys.executable, "-m", "pytest", "-q", "-m", "claim and not slow", "-n", workers, "--dist", "loadfile"),
         *("-p", "tests.claims_report", "--claims-report", str(path.resolve()), *tests),
     ]
     path.unlink(missing_ok=True)

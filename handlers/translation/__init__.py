@@ -6,6 +6,11 @@
     passthrough dialect and upstream format are one: bytes go through, edited as little as possible
     assembly    likewise, where a stream becomes one body: frames -> the whole answer, no field lost
     adapters    upstream formats: canonical request -> upstream request; upstream bytes -> canonical events
+    passthrough formats that client and provider share: the request is edited, the answer forwarded and observed
+    operations  what is no conversation: one request, one answer
+
+    exchange    the façade: one call makes the upstream request and the machine that turns its answer around
+    registry    which of all these there are
 
 N dialects + M adapters, never N x M pairs. The ten laws that each adapter and dialect obeys are tests: tests/laws.
 """

@@ -19,7 +19,6 @@ from tests.acceptance.cast import CAST, OTHER
 from tests.system import CREDENTIAL, RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = pytest.mark.xdist_group("system")
 CHAT = "/v1/chat/completions"
 BODY = {"model": CAST.first_model, "messages": [{"role": "user", "content": "hi"}]}
 

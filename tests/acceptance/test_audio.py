@@ -16,7 +16,7 @@ from tests.acceptance.test_openai_client import eventually
 from tests.laws.made import sse
 from tests.system import running_system
 
-pytestmark = [pytest.mark.xdist_group("system"), global_alone, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [global_alone, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 USAGE = {"type": "tokens", "total_tokens": 50, "input_tokens": 37, "output_tokens": 13,
          "input_token_details": {"audio_tokens": 37}}  # fmt: skip
 HEARD = sse(

@@ -21,7 +21,7 @@ from tests.acceptance.cast import CAST
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = [pytest.mark.xdist_group("control plane"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 MODEL = CAST.first_model
 OTHERS = f"{CAST.second_model.partition('/')[0]}/*"
 EVERYWHERE_S = 20.0

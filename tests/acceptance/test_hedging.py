@@ -16,7 +16,7 @@ from tests.system import RunningSystem, running_system
 from tests.upstreams.answers import WORDS
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = [pytest.mark.xdist_group("system"), global_alone]
+pytestmark = global_alone
 MODEL = "meta-llama/llama-3.3-70b-instruct"
 
 

@@ -11,7 +11,6 @@ from tests.acceptance.cast import CAST
 from tests.system import RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = pytest.mark.xdist_group("system")
 MODEL = CAST.first_model
 OTHER = CAST.second_model
 

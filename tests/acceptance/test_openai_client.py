@@ -15,7 +15,6 @@ from tests.acceptance.cast import CAST, global_alone
 from tests.system import RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = pytest.mark.xdist_group("system")
 MODEL = CAST.first_model
 
 

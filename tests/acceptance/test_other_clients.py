@@ -16,7 +16,7 @@ from tests.acceptance.cast import CAST, global_alone
 from tests.acceptance.test_openai_client import eventually
 from tests.system import RunningSystem
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CLAUDE = CAST.second_model
 GPT = CAST.first_model
 

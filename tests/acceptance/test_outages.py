@@ -18,7 +18,6 @@ from tests.acceptance.test_openai_client import eventually
 from tests.system import RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = pytest.mark.xdist_group("system")
 MODEL = CAST.first_model
 
 

@@ -14,7 +14,7 @@ from tests.gateways import Haste, extra_gateway
 from tests.system import running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = [pytest.mark.xdist_group("system"), global_alone]
+pytestmark = global_alone
 MODEL = "moonshotai/kimi-k3.1-pro"
 """Two of its providers ask the same price, and less for what their caches hold."""
 SESSIONS = 12

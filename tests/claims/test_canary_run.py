@@ -22,7 +22,6 @@ from tests.claims.canaries import Canaries, Hit, Place, Scanner, deleted_files, 
 from tests.claims.canary_traffic import send_abandoned, send_conversations, send_faulty, send_malformed
 from tests.claims.whole_system import WholeSystem, whole_system
 
-pytestmark = pytest.mark.xdist_group("canary_run")
 SECRET_PART = slice(-60, -17)
 """Of an API key: what only its owner knows."""
 

@@ -79,7 +79,7 @@ class Region:
         self.namespace = Namespace()
         report = self.folder / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-n", workers]
-        command += ["--dist", "loadgroup", "--junitxml", str(report), "--basetemp", str(self.folder / "t"), *tests]
+        command += ["--dist", "loadfile", "--junitxml", str(report), "--basetemp", str(self.folder / "t"), *tests]
         with (self.folder / "output.txt").open("wb") as output:
             self.process = subprocess.Popen(
                 self.namespace.command(command),

@@ -24,7 +24,7 @@ from handlers.store.connection import open_connection
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 MODELS = {
     "openai": "openai/gpt-4o-mini",

@@ -56,7 +56,6 @@ async def beside_noise(port: int, noisy: str, quiet: str) -> tuple[list[tuple[An
 
 
 @pytest.mark.claim("A75")
-@pytest.mark.xdist_group("system")
 def test_a75_a_noisy_neighbour_takes_no_place_from_others() -> None:
     with ScriptedUpstream() as upstream, running_system({"groq": f"{upstream.url}/openai/v1"}) as system:
         noisy, quiet = system.new_account("noisy"), system.new_account("quiet")

@@ -19,7 +19,6 @@ from tests.http_client import Client
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = pytest.mark.xdist_group("system")
 CROWD = 300
 ACCOUNTS = 4
 STATISTICS_S = 2.5

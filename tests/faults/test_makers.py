@@ -13,7 +13,6 @@ from tests.gateways import Haste, extra_gateway
 from tests.system import running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = pytest.mark.xdist_group("system")
 MODEL = "meta-llama/llama-3.3-70b-instruct"
 PIECE = "c2VjcmV0IHRob3VnaHQx"
 

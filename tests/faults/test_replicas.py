@@ -23,7 +23,7 @@ from tests.http_client import Answer, Client
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 MODEL = "openai/gpt-4o-mini"
 FREE_MODEL = "google/gemma-3-27b-it:free"
 

@@ -96,7 +96,6 @@ async def roll(system: RunningSystem, old: list[ExtraGateway], new: list[ExtraGa
 
 
 @pytest.mark.claim("C66")
-@pytest.mark.xdist_group("system")
 def test_a_rolling_restart_breaks_none_of_five_hundred_streams() -> None:
     with ExitStack() as stack:
         stack.enter_context(files_allowed(FILES))

@@ -26,7 +26,6 @@ PATIENT = Timeouts(
     total_ms=900_000,
 )
 PAIR = PAIRS[0]
-pytestmark = pytest.mark.xdist_group("system")
 
 
 @contextlib.asynccontextmanager

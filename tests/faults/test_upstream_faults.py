@@ -10,7 +10,6 @@ from tests.faults.upstream_faults import bench, play, play_outage, sample
 
 
 @pytest.mark.claim("C66", "A50", "A51", "A52", "A53", "A55", "A56", "A57", "A59", "A80", "A83")
-@pytest.mark.xdist_group("system")
 def test_every_fault_is_hidden_where_it_can_be_and_told_where_it_cannot() -> None:
     with bench() as made:
         table = asyncio.run(play(made, sample(seed=4)))

@@ -18,8 +18,6 @@ from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
 from tests.replay.apt_upstream import AptUpstream
 
-pytestmark = pytest.mark.xdist_group("compliance")
-
 
 class Suite(NamedTuple):
     """One format of the suite."""

@@ -14,7 +14,6 @@ from tests.laws.made import HOSTILE_TEXT
 from tests.laws.test_anthropic_messages import message
 from tests.laws.test_openai_chat import TestOpenaiChat as Chat
 
-pytestmark = pytest.mark.xdist_group("replay")
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 

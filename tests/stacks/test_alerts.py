@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 def test_each_region_tells_people_through_an_encrypted_topic(production: Any) -> None:
     for stack in ("Recovery", "Watchdog"):

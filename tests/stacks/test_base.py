@@ -3,9 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import pytest
-
-pytestmark = pytest.mark.xdist_group("cdk")
 
 
 def test_every_stack_says_its_stage_region_and_account(production: Any) -> None:

@@ -5,8 +5,6 @@ from typing import Any
 import msgspec
 import pytest
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 @pytest.mark.claim("C48", "C61")
 def test_the_cluster_is_private_sealed_and_audited(production: Any) -> None:

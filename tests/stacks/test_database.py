@@ -6,8 +6,6 @@ import pytest
 
 from stacks.policy import STAGES
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 def instance(production: Any) -> dict[str, Any]:
     (row,) = production.resources("AWS::RDS::DBInstance")

@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 @pytest.mark.claim("C57")
 def test_functions_alone_may_call_it_and_it_calls_the_gateways_pool_alone(production: Any) -> None:

@@ -6,8 +6,6 @@ import pytest
 
 from handlers.settings import EDGE_HEADERS
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 def config(production: Any) -> dict[str, Any]:
     (row,) = production.properties("AWS::CloudFront::Distribution")

@@ -6,8 +6,6 @@ import pytest
 
 from handlers.workloads import functions
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 ROWS = {row.entry: row for row in functions("global")}
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 def test_each_room_has_its_paths_and_the_site_takes_the_rest(production: Any) -> None:
     rules = production.properties("AWS::ElasticLoadBalancingV2::ListenerRule", "Functions")

@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 def attributes(production: Any) -> dict[str, str]:
     (row,) = production.properties("AWS::ElasticLoadBalancingV2::LoadBalancer", "Ingress")

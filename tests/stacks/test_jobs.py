@@ -14,8 +14,6 @@ from handlers.operations.rotation import RotationEvent
 from handlers.operations.snapshot_check import CheckEvent
 from handlers.operations.spending import SpendingEvent
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 READ_BY = {
     "Everypurge": PurgeEvent,
     "Everyreap": ReapEvent,

@@ -12,7 +12,7 @@ import pytest
 from stacks.parts.access_logs import STORAGE_LAG_DAYS
 from stacks.policy import STAGES, Policy
 
-pytestmark = [pytest.mark.xdist_group("cdk"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def flat(value: Any) -> str:

@@ -8,8 +8,6 @@ import pytest
 from handlers.operations.alarms import NodeEvent
 from handlers.operations.watchdog import WatchEvent
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 def rules(production: Any) -> dict[str, dict[str, Any]]:
     rows = production.templates["Recovery"]["Resources"].items()

@@ -14,7 +14,7 @@ import pytest
 
 from handlers.workloads import functions
 
-pytestmark = [pytest.mark.xdist_group("cdk"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 PROJECT = Path(__file__).parents[2]
 CLI = "aws-cdk@2.1148.1"

@@ -2,10 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 def test_tags_cannot_be_moved_and_images_are_scanned(production: Any) -> None:
     (repository,) = production.resources("AWS::ECR::Repository")

@@ -7,8 +7,6 @@ import pytest
 from handlers.catalog.loading import load_catalog
 from handlers.workloads import deployable, renewed_secrets, secrets, workloads
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 PROVIDERS = {row.slug: row for row in deployable(load_catalog("global").providers)}
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 def rules(production: Any) -> dict[str, dict[str, Any]]:
     (row,) = production.properties("AWS::WAFv2::WebACL")

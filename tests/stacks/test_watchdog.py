@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 
 @pytest.mark.claim("C72")
 def test_the_public_address_is_probed_over_tls(production: Any) -> None:

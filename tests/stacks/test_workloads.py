@@ -9,8 +9,6 @@ import pytest
 from handlers.catalog.loading import load_catalog
 from handlers.workloads import deployable
 
-pytestmark = pytest.mark.xdist_group("cdk")
-
 OURS = "Custom::AWSCDK-EKS-KubernetesResource"
 
 

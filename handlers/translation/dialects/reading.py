@@ -27,8 +27,10 @@ CHOICES_MAX = 128
 OUTPUT_TOKENS_MAX = 10_000_000
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`\Z")
-_EXPECTED = re.compile(r"(Expected `[^`]{1,80}`(?: (?:<=|>=|<|>) [-0-9.]+)?(?:, got `[a-z_]{1,20}`)?)")
+_EXPECTED = re.compile(r"Expected `[^`]{1,80}`(?: of length)?(?: (?:<=|>=|<|>) [-0-9.]+)?(?:, got `[a-z_]{1,20}`)?")
 _MISSING = re.compile(r"Object missing required field `([A-Za-z_]{1,64})`")
+_JSON_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "|": "or"}
+_PYTHON_WORD = re.compile(r"\b(?:str|int|float|bool)\b|\|")
 
 
 class CacheField(msgspec.Struct):
@@ -73,7 +75,8 @@ def refusal(text: str) -> InvalidRequest:
         path = f"{path}.{missing[1]}" if path else missing[1]
         return InvalidRequest(f"{path} is required.", param=path)
     expected = _EXPECTED.search(text)
-    what = expected[1].lower().replace("`", "") if expected else "not one of the accepted values"
+    what = expected[0].lower().replace("`", "") if expected else "not one of the accepted values"
+    what = _PYTHON_WORD.sub(lambda word: _JSON_WORDS[word[0]], what)
     return InvalidRequest(f"{path or 'The body'}: {what}.", param=path or None)
 
 

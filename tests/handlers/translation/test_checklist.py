@@ -1,4 +1,4 @@
-"""The translation checklist (reference peers.md, section 8), box by box: each box names the tests that prove it.
+"""The checklist of handlers.translation (reference peers.md, section 8), box by box: each box names the tests that prove it.
 
 A box is a row; its tests are functions anywhere below tests/. What a box says is shortened, never widened. A box without a test,
 or with one that does not exist any more, fails here.
