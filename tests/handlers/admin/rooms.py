@@ -107,7 +107,7 @@ class House:
         user = str(uuid.uuid4())
         self.store.create_user(user, tenant, f"{role}@{tenant}.example", role)
         made = generate_key("global", "local", self.mint_keys)
-        self.store.create_key(made.key_id, tenant, user, f"{role}'s", hash_secret(made.secret))
+        self.store.create_key(made.key_id, tenant, user, f"{role}'s", hash_secret(made.secret, cost=4))
         self.database.query(
             "update therouter.api_key set management = true, role = :role where key_id = :id", role=role, id=made.key_id
         )

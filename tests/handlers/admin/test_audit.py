@@ -59,12 +59,14 @@ def test_a_write_whose_row_cannot_be_written_does_not_happen(
     house: House, method: str, path: str, body: object, action: str
 ) -> None:
     del action
-    house.database.altered = True
-    house.database.query("alter table therouter.audit_row add constraint full_disk check (seq < 0) not valid")
     tables = ("tenant", "app_user", "api_key", "byok_key", "budget", "rate_limit", "spending_policy", "person_session",
               "account", "purge_consent")  # fmt: skip
     before = [house.database.query(f"select t::text from therouter.{name} t order by 1") for name in tables]
-    answer = house.ask(method, path_of(house, path), body)
+    house.database.query("alter table therouter.audit_row add constraint full_disk check (seq < 0) not valid")
+    try:
+        answer = house.ask(method, path_of(house, path), body)
+    finally:
+        house.database.query("alter table therouter.audit_row drop constraint full_disk")
     assert answer.status == 500
     assert [house.database.query(f"select t::text from therouter.{name} t order by 1") for name in tables] == before
 

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import bcrypt
 import httpx
 import msgspec
 import pytest
 
 from handlers.keys.grammar import MintKeys, generate_key
-from handlers.keys.hashing import _prehash
+from handlers.keys.hashing import hash_secret
 from handlers.local.postgres import free_port
 from handlers.local.processes import plain_environment
 from handlers.store.admin import AdminStore
@@ -69,9 +68,7 @@ def _tenant(database: Database, region: str) -> tuple[str, str]:
     admin.create_tenant(tenant, "Example")
     admin.create_user(user, tenant, "person@example.com", "owner")
     minted = generate_key(region, "local", MintKeys.parse(MINT))
-    admin.create_key(
-        minted.key_id, tenant, user, "first", bcrypt.hashpw(_prehash(minted.secret), bcrypt.gensalt(4)).decode()
-    )
+    admin.create_key(minted.key_id, tenant, user, "first", hash_secret(minted.secret, cost=4))
     return tenant, minted.token
 
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import bcrypt
 import msgspec
 
 from handlers.keys.grammar import MintKeys, generate_key
-from handlers.keys.hashing import BcryptPool, _prehash
+from handlers.keys.hashing import BcryptPool, hash_secret
 from handlers.keys.principal import KeyLimits
 from handlers.keys.verification import KeyVerifier
 from handlers.local.stripe_standin import StripeStandIn, make_keys
@@ -97,7 +96,7 @@ class PaymentsRoom:
         keys = []
         for limits in (KeyLimits(), KeyLimits(requests_per_minute=60)):
             minted = generate_key(self.region, "local", MINT_KEYS)
-            self.admin.create_key(minted.key_id, tenant, user, "key", _cheap_hash(minted.secret), limits=limits)
+            self.admin.create_key(minted.key_id, tenant, user, "key", hash_secret(minted.secret, cost=4), limits=limits)
             keys.append(minted.token)
         return Tenant(tenant, *keys)
 
@@ -213,10 +212,6 @@ class WeChatRoom(PaymentsRoom):
     def deliver(self, body: bytes, at_s: float | None = None) -> Answer:
         """One notification, signed now or at another time."""
         return self.notify(body, self.standin.sign(body, at_s))
-
-
-def _cheap_hash(secret: bytes) -> str:
-    return bcrypt.hashpw(_prehash(secret), bcrypt.gensalt(4)).decode()
 
 
 def _deployment(region: str) -> Deployment:

@@ -3,12 +3,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import bcrypt
 import pytest
 
 from handlers.errors import PermissionDenied, Unauthenticated, Unavailable
 from handlers.keys.grammar import MintedKey, generate_key
-from handlers.keys.hashing import BcryptPool, _prehash
+from handlers.keys.hashing import BcryptPool, hash_secret
 from handlers.keys.principal import KeyLimits, KeyRow, Principal
 from handlers.keys.verification import KeyVerifier
 from handlers.payments.authentication import Customer, KeyAuthenticator
@@ -22,7 +21,7 @@ class Keys:
 
     def __init__(self, minted: MintedKey, limits: KeyLimits) -> None:
         self.away = False
-        digest = bcrypt.hashpw(_prehash(minted.secret), bcrypt.gensalt(4)).decode()
+        digest = hash_secret(minted.secret, cost=4)
         principal = Principal(
             key_id=minted.key_id,
             account=TENANT,
