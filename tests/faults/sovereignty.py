@@ -14,6 +14,7 @@ pass; no packet may leave; and nothing that only one region was told may be in a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
 import subprocess
@@ -113,20 +114,33 @@ class Region:
         self.namespace.close()
 
 
-def places(folder: Path, canary: str) -> tuple[int, int, list[str]]:
-    """(files, bytes, the files that hold the canary in any of its forms)."""
-    wanted = tuple(needle for _, needle in needles(canary))
+class Searched(NamedTuple):
+    """What was in a folder."""
+
+    files: int
+    bytes: int
+    found: dict[str, list[str]]
+    """By canary: the files that hold it in any of its forms."""
+
+
+def search(folder: Path, *canaries: str) -> Searched:
+    """Look into every file. New databases are alike but for little: a content that was searched before is not searched again."""
+    wanted = {canary: tuple(needle for _, needle in needles(canary)) for canary in canaries}
+    held: dict[bytes, list[str]] = {}
     files = size = 0
-    found = []
+    found: dict[str, list[str]] = {canary: [] for canary in canaries}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_file():
             continue
         content = path.read_bytes()
         files, size = files + 1, size + len(content)
         plain = content.replace(b"\x00", b"")
-        if any(needle in plain for needle in wanted):
-            found.append(str(path.relative_to(folder)))
-    return files, size, found
+        digest = hashlib.blake2b(plain).digest()
+        if digest not in held:
+            held[digest] = [canary for canary, forms in wanted.items() if any(form in plain for form in forms)]
+        for canary in held[digest]:
+            found[canary].append(str(path.relative_to(folder)))
+    return Searched(files, size, found)
 
 
 def side_by_side(tests: Sequence[str], root: Path, workers: str) -> list[Run]:
@@ -142,11 +156,11 @@ def side_by_side(tests: Sequence[str], root: Path, workers: str) -> list[Run]:
             region.namespace.run(sys.executable, "-c", SEND)
         runs = []
         for region, other in (regions, regions[::-1]):
-            files, size, own = places(region.folder, region.canary)
-            foreign = tuple(places(region.folder, other.canary)[2])
+            files, size, found = search(region.folder, region.canary, other.canary)
+            own, foreign = len(found[region.canary]), tuple(found[other.canary])
             counted = region.namespace.packets_away() - packets[region.name]
             sent = packets[region.name], strays[region.name], counted
-            runs.append(Run(region.name, *region.results(), *sent, files, size, len(own), foreign))
+            runs.append(Run(region.name, *region.results(), *sent, files, size, own, foreign))
         return runs
     finally:
         for region in regions:

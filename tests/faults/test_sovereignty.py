@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.claims.canaries import make_canary
-from tests.faults.sovereignty import ALL_TESTS, PROJECT, SMOKE_TESTS, Run, main, places, side_by_side
+from tests.faults.sovereignty import ALL_TESTS, PROJECT, SMOKE_TESTS, Run, main, search, side_by_side
 from tests.namespaces import Namespace, NoNamespace
 
 pytestmark = pytest.mark.timeout(300)
@@ -79,10 +79,11 @@ def test_a_canary_is_found_in_any_form_and_anywhere(tmp_path: Path) -> None:
     (tmp_path / "hex").write_text(canary.encode().hex())
     (tmp_path / "wide").write_bytes(canary.encode("utf-16-le"))
     (tmp_path / "nothing").write_bytes(os.urandom(1_000))
-    files, size, found = places(tmp_path, canary)
-    assert (files, found) == (4, ["deep/plain", "hex", "wide"])
-    assert size > 1_000
-    assert places(tmp_path, other)[2] == []
+    (tmp_path / "twin").write_bytes((tmp_path / "hex").read_bytes())
+    seen = search(tmp_path, canary, other)
+    assert seen.found == {canary: ["deep/plain", "hex", "twin", "wide"], other: []}
+    assert seen.files == 5
+    assert seen.bytes > 1_000
 
 
 @pytest.mark.parametrize(
