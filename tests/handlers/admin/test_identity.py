@@ -83,6 +83,20 @@ def test_state_and_what_the_browser_keeps_must_be_ours_and_fresh(provider: devel
         client.finish(kept, back["state"], back["code"])
 
 
+@pytest.mark.claim("C63")
+def test_a_sign_in_that_began_before_a_rotation_ends_after_it(provider: development.Issuer) -> None:
+    before, after = secrets.token_bytes(32), secrets.token_bytes(32)
+    client = client_of(provider, keys=(before,))
+    location, kept = client.begin("", "/console", afresh=False)
+    client.renew((after, before))
+    back = approve(location, "a@example.com")
+    assert client.finish(kept, back["state"], back["code"])[1].email == "a@example.com"
+    location, kept = client.begin("", "/console", afresh=False)
+    client.renew((after,))
+    back = approve(location, "a@example.com")
+    assert client.finish(kept, back["state"], back["code"])[1].email == "a@example.com"
+
+
 def test_a_code_works_once_and_with_its_verifier_alone(provider: development.Issuer) -> None:
     client = client_of(provider)
     first, second = (client.begin("", "/console", afresh=False) for _ in range(2))
