@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -43,16 +44,13 @@ def create_key(options: argparse.Namespace) -> int:
         models=frozenset(name.strip() for name in options.models.split(",") if name.strip()),
     )
     expires_at = int(time.time()) + options.expires_days * DAY_S if options.expires_days else None
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         access.ensure_tenant()
         token = (
             access.create_management_key(options.name)
             if options.management
             else access.create_key(options.name, limits, expires_at)
         )
-    finally:
-        access.close()
     if options.json:
         print(msgspec.json.encode({"key": token, "name": options.name}).decode())
     else:
@@ -62,11 +60,8 @@ def create_key(options: argparse.Namespace) -> int:
 
 def list_keys(options: argparse.Namespace) -> int:
     """`therouter keys list`."""
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         keys = access.store.list_keys()
-    finally:
-        access.close()
     rows = [
         (key.key_id, key.name, key.state, _day(key.created_at), _day(key.expires_at), key.last_used_day or "never")
         for key in keys
@@ -83,23 +78,17 @@ def _day(seconds: int | None) -> str:
 
 def revoke_key(options: argparse.Namespace) -> int:
     """`therouter keys revoke`."""
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         changed = access.store.revoke_key(str(LOCAL_TENANT), options.key_id)
-    finally:
-        access.close()
     print("revoked; refused everywhere within five seconds" if changed else "this key was revoked before")
     return 0
 
 
 def show_usage(options: argparse.Namespace) -> int:
     """`therouter usage`."""
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         since = datetime.now(UTC) - timedelta(days=options.days)
         rows = access.store.recent_usage(str(LOCAL_TENANT), since=since, limit=options.limit)
-    finally:
-        access.close()
     columns = NINE_FIELDS + FURTHER_FIELDS if options.wide or options.json else NINE_FIELDS
     values = []
     for row in rows:
@@ -144,11 +133,8 @@ def _per_million(price: str) -> str:
 
 def check_ledger(options: argparse.Namespace) -> int:
     """`therouter ledger check`."""
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         rules = access.store.check_ledger()
-    finally:
-        access.close()
     rows = [(rule.rule, rule.left, rule.right, rule.difference) for rule in rules]
     show(("rule", "left", "right", "difference"), rows, as_json=options.json, empty="no rules")
     wrong = [rule for rule in rules if rule.difference]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import uuid
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -32,27 +33,21 @@ def nano_of(text: str) -> int:
 def add_credit(options: argparse.Namespace) -> int:
     """`therouter credit add`."""
     key = options.key or f"cli.{uuid.uuid4()}"
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         access.ensure_tenant()
         if options.expires_days:
             until = datetime.now(UTC) + timedelta(days=options.expires_days)
             outcome = access.store.grant_credit(key, str(LOCAL_TENANT), options.amount, options.reason, until)
         else:
             outcome = access.store.adjust_credit(key, str(LOCAL_TENANT), options.amount, options.reason)
-    finally:
-        access.close()
     print("booked" if outcome == "ok" else "this --key was booked before; nothing was booked now")
     return 0
 
 
 def list_credit(options: argparse.Namespace) -> int:
     """`therouter credit list`."""
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         movements = access.store.credit_movements(str(LOCAL_TENANT), options.limit)
-    finally:
-        access.close()
     rows = [
         (
             row.at.astimezone(UTC).isoformat(timespec="seconds"),
@@ -70,11 +65,8 @@ def list_credit(options: argparse.Namespace) -> int:
 
 def confirm_key(options: argparse.Namespace) -> int:
     """`therouter credit confirm`."""
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         confirmed = access.store.confirm_key(str(LOCAL_TENANT), options.key_id)
-    finally:
-        access.close()
     if not confirmed:
         print("therouter: this key is not stopped; `therouter credit alerts` lists what happened", file=sys.stderr)
         return 1
@@ -84,11 +76,8 @@ def confirm_key(options: argparse.Namespace) -> int:
 
 def list_alerts(options: argparse.Namespace) -> int:
     """`therouter credit alerts`."""
-    access = Access.open(Home.of(options.region))
-    try:
+    with closing(Access.open(Home.of(options.region))) as access:
         alerts = access.store.list_alerts(str(LOCAL_TENANT), options.limit)
-    finally:
-        access.close()
     rows = [
         (
             row.raised_at.astimezone(UTC).isoformat(timespec="seconds"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from tests.acceptance.cast import global_alone
 from tests.acceptance.test_openai_client import eventually
 from tests.laws.made import sse
 from tests.system import running_system
+from tests.upstreams.answering import Asked, Reply, answering
 
 pytestmark = [global_alone, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 USAGE = {"type": "tokens", "total_tokens": 50, "input_tokens": 37, "output_tokens": 13,
@@ -36,26 +35,12 @@ def upstream() -> Iterator[tuple[str, list[bytes]]]:
     """(address, the bodies that it was sent)."""
     seen: list[bytes] = []
 
-    class Visit(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked: Asked) -> Reply:
+        seen.append(asked.body)
+        return Reply(SAID if asked.path.endswith("/speech") else HEARD, content_type="text/event-stream")
 
-        def do_POST(self) -> None:
-            seen.append(self.rfile.read(int(self.headers.get("content-length", "0"))))
-            answer = SAID if self.path.endswith("/speech") else HEARD
-            self.send_response(200)
-            self.send_header("content-type", "text/event-stream")
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Visit)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1", seen
-    server.shutdown()
-    server.server_close()
+    with answering(answer) as address:
+        yield address, seen
 
 
 def test_speech_and_transcriptions_stream_to_the_official_library_and_are_billed() -> None:

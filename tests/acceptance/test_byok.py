@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -15,6 +13,7 @@ import pytest
 
 from tests.acceptance.cast import CAST
 from tests.system import CREDENTIAL, RunningSystem, running_system
+from tests.upstreams.answering import Asked, Reply, answering
 
 MODEL = CAST.first_model
 OWN = "own-provider-key-of-a-customer"
@@ -32,26 +31,12 @@ def upstream() -> Iterator[tuple[str, list[str]]]:
     """(address, the credentials that it was called with)."""
     seen: list[str] = []
 
-    class Visit(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked: Asked) -> Reply:
+        seen.append(asked.credential)
+        return Reply(ANSWER)
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", "0")))
-            seen.append(self.headers.get("authorization", "").removeprefix("Bearer "))
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(ANSWER)))
-            self.end_headers()
-            self.wfile.write(ANSWER)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Visit)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1", seen
-    server.shutdown()
-    server.server_close()
+    with answering(answer) as address:
+        yield address, seen
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -16,6 +14,7 @@ import pytest
 from tests.acceptance.cast import CAST
 from tests.acceptance.test_byok import ANSWER
 from tests.system import RunningSystem, running_system
+from tests.upstreams.answering import Asked, Reply, answering
 
 PATIENCE_S = 30.0
 ANSWERS = {"good": 200, "unknown": 401, "forbidden": 403, "broken": 500, "busy": 429}
@@ -28,30 +27,14 @@ def upstream() -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
     """(address, the credentials and bodies that it was called with)."""
     seen: list[tuple[str, dict[str, Any]]] = []
 
-    class Visit(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked: Asked) -> Reply:
+        seen.append((asked.credential, msgspec.json.decode(asked.body)))
+        status = ANSWERS.get(asked.credential.partition("-")[0], 500)
+        echo = {"error": {"message": f"{WORDS_OF_UPSTREAM} {asked.credential}", "type": "error"}}
+        return Reply(ANSWER if status == 200 else msgspec.json.encode(echo), status)
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            credential = self.headers.get("authorization", "").removeprefix("Bearer ")
-            seen.append((credential, msgspec.json.decode(body)))
-            status = ANSWERS.get(credential.partition("-")[0], 500)
-            echo = {"error": {"message": f"{WORDS_OF_UPSTREAM} {credential}", "type": "error"}}
-            content = ANSWER if status == 200 else msgspec.json.encode(echo)
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Visit)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1", seen
-    server.shutdown()
-    server.server_close()
+    with answering(answer) as address:
+        yield address, seen
 
 
 class Administrator:
