@@ -146,6 +146,7 @@ class Kind:
             now_s=int(now_s),
             response_id=request.request_id,
             kept=request.kept,
+            account=request.account,
         )
 
     def head(self, upstream: UpstreamRequest, signature: Headers) -> RequestHead:

@@ -19,12 +19,11 @@ from handlers.translation.adapters.decoding import UNREADABLE
 from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Output, UpstreamRequest
 from handlers.translation.canonical.estimate import estimate_request
 from handlers.translation.canonical.kept_whole import lost_field, whole_setting
-from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream
 from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, ClientBody
 from handlers.translation.padding import HEADER as PADDING
-from handlers.translation.passthrough.base import Draft, Relay
+from handlers.translation.passthrough.base import Draft, Relay, alias_names
 from handlers.translation.raw_assembled import RawAssembled
 from handlers.translation.raw_whole import RawWhole
 from handlers.translation.registry import ADAPTERS, DIALECTS, RELAYS
@@ -158,8 +157,15 @@ class Conversation:
         cap = request.output_tokens_max
         if asked.output_tokens_max:
             cap = min(cap or asked.output_tokens_max, asked.output_tokens_max)
+        extensions = dict(request.extensions)
+        alias_names(extensions, asked)
         sent = msgspec.structs.replace(
-            request, output_tokens_max=cap, stream=asked.streams_upstream, user=pseudonym(request.user)
+            request,
+            output_tokens_max=cap,
+            stream=asked.streams_upstream,
+            user=asked.alias(request.user),
+            cache_key=asked.alias(request.cache_key) if asked.stateless else request.cache_key,
+            extensions=extensions,
         )
         return Draft(
             built=ADAPTERS[asked.upstream.wire_format].build_request(sent, asked.upstream),

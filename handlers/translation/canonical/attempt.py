@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from handlers.errors import FailureClass
+from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 
 
@@ -59,11 +60,17 @@ class Asked(msgspec.Struct, frozen=True):
     """Fingerprints of the provider-bound material that stays in the body; None: all."""
     left_out: tuple[str, ...] = ()
     """What is no longer in the body, in the words of warnings."""
+    account: str = ""
+    """Whose request it is; no provider hears it."""
 
     @property
     def streams_upstream(self) -> bool:
         """Whether to ask the provider for a stream."""
         return (self.stream or self.upstream_stream) and "no_streaming" not in self.upstream.quirks
+
+    def alias(self, name: str) -> str:
+        """What stands at the provider for a name that the client gave to one of its users or caches."""
+        return pseudonym(self.account, name)
 
     def __repr__(self) -> str:
         """Names and sizes, never content."""

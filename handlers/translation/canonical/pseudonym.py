@@ -1,4 +1,8 @@
-"""The client's name for its own user, as a provider may see it: always the same, and not the name."""
+"""The client's names for its own users and caches, as a provider may see them: always the same, of one account, and not the names.
+
+Under a shared credential a provider takes all our customers for one. So the same name given by two of them is two names
+there: neither its limits for a user nor its prompt cache is shared through it (A72).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import hashlib
 PSEUDONYM_CHARACTERS = 32
 
 
-def pseudonym(user: str) -> str:
-    """Letters and digits that stand for this user; empty for nobody."""
-    return hashlib.sha256(user.encode()).hexdigest()[:PSEUDONYM_CHARACTERS] if user else ""
+def pseudonym(account: str, name: str) -> str:
+    """Letters and digits that stand for this name of this account; empty for an empty one."""
+    told = f"{len(account)}:{account}{name}"
+    return hashlib.sha256(told.encode()).hexdigest()[:PSEUDONYM_CHARACTERS] if name else ""

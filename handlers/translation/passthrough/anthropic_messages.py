@@ -12,7 +12,6 @@ from handlers.translation.adapters.base import Built
 from handlers.translation.assembly.messages import MessagesAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
-from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.anthropic_fields import GATEWAY_FIELDS, BlockField, MessagesFields
 from handlers.translation.dialects.anthropic_parse import decode_messages
 from handlers.translation.dialects.base import ClientBody
@@ -44,7 +43,7 @@ class MessagesRelay(Relay):
             cap = min(cap, asked.output_tokens_max)
         body["max_tokens"] = cap
         if fields.metadata is not None and fields.metadata.user_id:
-            body["metadata"] = {"user_id": pseudonym(fields.metadata.user_id)}
+            body["metadata"] = {"user_id": asked.alias(fields.metadata.user_id)}
         headers, warnings = protocol_headers(asked)
         upstream = UpstreamRequest("POST", PATH, headers, _encode(body), streams=asked.streams_upstream)
         prompt_tokens = estimate_messages(fields, top)

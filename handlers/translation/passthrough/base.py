@@ -83,6 +83,15 @@ class Relay(ABC):
         return b""
 
 
+def alias_names(body: dict[str, Any], asked: Asked) -> None:
+    """Let the client's names for its users, and for its caches at a shared account, be known to this account alone (A72)."""
+    for field in (
+        ("user", "safety_identifier", "prompt_cache_key") if asked.stateless else ("user", "safety_identifier")
+    ):
+        if field in body:
+            body[field] = asked.alias(msgspec.json.decode(body[field], type=str))
+
+
 @lru_cache(maxsize=16)
 def _spellings(key: str) -> tuple[bytes, re.Pattern[bytes]]:
     """A key as it stands in JSON, and the pattern of it with its value."""

@@ -16,13 +16,12 @@ from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.canonical.known_sides import KnownSides
 from handlers.translation.canonical.plain_messages import PlainCall, PlainMessage, decode_plain
-from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.openai_chat import DONE
 from handlers.translation.dialects.openai_chat_fields import CallField, ChatFields, MessageField
 from handlers.translation.dialects.openai_chat_parse import decode_chat, read_reasoning
 from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
 from handlers.translation.passthrough.adapted_messages import adapt_messages
-from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay
+from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay, alias_names
 from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
 from handlers.translation.passthrough.known_settings import Settings, Terms, terms_of
 
@@ -134,8 +133,7 @@ def _settings(fields: ChatFields, top: dict[str, msgspec.Raw], asked: Asked) -> 
         body.pop("reasoning", None)
         body.pop("reasoning_effort", None)
         body |= reasoning_fields(read_reasoning(fields), asked.upstream)
-    if fields.user:
-        body["user"] = pseudonym(fields.user)
+    alias_names(body, asked)
     warnings += drop_parameters(body, asked.upstream)
     options = fields.stream_options
     usage = top.get("usage")

@@ -14,12 +14,11 @@ from handlers.translation.adapters.responses_decoder import ResponsesDecoder
 from handlers.translation.assembly.responses import ResponsesAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
-from handlers.translation.canonical.pseudonym import pseudonym
 from handlers.translation.dialects.base import ClientBody
 from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
 from handlers.translation.dialects.responses_fields import ItemField, ResponsesFields
 from handlers.translation.dialects.responses_parse import decode_responses, wants_padding
-from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay
+from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay, alias_names
 
 _encode = msgspec.json.Encoder().encode
 _INPUT_DETAILS = re.compile(rb'"input_tokens_details"\s*:\s*\{(?=\s*")')
@@ -53,8 +52,7 @@ class ResponsesRelay(Relay):
             body["store"] = False
             warnings += ["dropped:store"] if fields.store else []
             warnings += _detach(body, fields)
-        if fields.user:
-            body["user"] = pseudonym(fields.user)
+        alias_names(body, asked)
         warnings += drop_parameters(body, asked.upstream)
         headers = (("content-type", "application/json"),)
         upstream = UpstreamRequest("POST", PATH, headers, _encode(body), streams=asked.streams_upstream)
