@@ -45,6 +45,7 @@ def test_what_was_noted_under_a_key_of_before_is_recognised_for_as_long_as_the_t
         b'{"newest":"1","keys":{"1":"canary"}}',
         b'{"newest":"x","keys":{"x":"' + FIRST + b'"}}',
     ],
+    ids=range(7),  # some hold random keys, and every test process has to give a test the same name
 )
 def test_what_is_malformed_is_refused_without_its_text(secret: bytes) -> None:
     with pytest.raises(ValueError, match="audit/digest") as caught:
