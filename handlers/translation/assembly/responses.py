@@ -12,10 +12,6 @@ ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"
 _ITEM_DONE = "response.output_item.done"
 
 
-SAID_WHOLE: dict[str, dict[str, Any]] = {"openai": {"billing": {"payer": "developer"}}}
-"""By provider: what whole answers say of every call that is made with an API key, as all of ours are, and streams do not."""
-
-
 class _Event(msgspec.Struct, gc=False):
     type: str = ""
     output_index: int = 0
@@ -30,17 +26,12 @@ _NO_OUTPUT = (None, msgspec.Raw(b"[]"), msgspec.Raw(b"null"))
 
 
 class ResponsesAssembler:
-    """Waits for the whole response; the items are remembered for providers that leave them out of it.
-
-    Args:
-        provider: the provider's slug.
-    """
+    """Waits for the whole response; the items are remembered for providers that leave them out of it."""
 
     growing = None
     """No two frames are alike: they are numbered, or count what was used."""
 
-    def __init__(self, provider: str) -> None:
-        self._said = SAID_WHOLE.get(provider, {})
+    def __init__(self) -> None:
         self._response = b""
         self._items: dict[int, bytes] = {}
 
@@ -60,7 +51,6 @@ class ResponsesAssembler:
         if not self._response:
             raise Malformed("no response")
         top: dict[str, Any] = _RESPONSE.decode(self._response)
-        unsaid = {name: value for name, value in self._said.items() if name not in top}
-        if self._items and top.get("output") in _NO_OUTPUT:
-            unsaid["output"] = [msgspec.Raw(item) for _, item in sorted(self._items.items())]
-        return _encode({**top, **unsaid}) if unsaid else self._response
+        if not self._items or top.get("output") not in _NO_OUTPUT:
+            return self._response
+        return _encode({**top, "output": [msgspec.Raw(item) for _, item in sorted(self._items.items())]})

@@ -71,7 +71,8 @@ class ResponsesRelay(Relay):
 
     def assembler(self, provider: str) -> ResponsesAssembler:
         """Puts a whole answer together from a stream."""
-        return ResponsesAssembler(provider)
+        del provider
+        return ResponsesAssembler()
 
     def patch(self, raw: bytes) -> bytes:
         """`cache_write_tokens` joined the details of the input later, and clients require it."""
