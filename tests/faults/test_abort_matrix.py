@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from handlers.gateway.recorder import BUSY_DELAY_S
 from handlers.store.connection import open_connection
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
@@ -130,15 +131,18 @@ def rows_of(system: RunningSystem, count: int) -> list[dict[str, Any]]:
     )
     connection = open_connection(system.local.postgres.superuser("therouter"), timeout_s=30)
     deadline = time.monotonic() + 30
+    before = -1
     while True:
         rows = connection.run(
             "select request_id::text, model, prompt_tokens, completion_tokens, cache_read_tokens, cost_nano, http_status, error_type, estimated"
             " from therouter.usage_event"
         )
-        if len(rows or []) >= count or time.monotonic() > deadline:
+        found = len(rows or [])
+        if (found >= count and found == before) or time.monotonic() > deadline:
             connection.close()
             return [dict(zip(columns, row, strict=True)) for row in rows or []]
-        time.sleep(0.3)
+        before = found
+        time.sleep(2 * BUSY_DELAY_S)
 
 
 def price_of(system: RunningSystem, row: dict[str, Any]) -> int:
@@ -173,9 +177,11 @@ def test_a71_every_abort_leaves_exactly_one_row_and_exact_sums(
     assert max(dispatched.values()) == 1
     # A client that leaves at once may be gone before anything is dispatched; then there is nothing to meter.
     at_once = sum(case.moment == "before_first_byte" for case in cases)
-    assert len(rows) == len(upstream.received)
     assert len(cases) - at_once <= len(rows) <= len(cases)
     assert known.keys() <= dispatched.keys()
+    # Or after that, and before the provider has heard of it: then there is a row that costs nothing.
+    unheard = len(rows) - len(upstream.received)
+    assert 0 <= unheard <= sum(row["request_id"] not in known and not row["cost_nano"] for row in rows)
     wrong = []
     for row in rows:
         case = known.get(row["request_id"])
