@@ -25,6 +25,7 @@ from msgspec import Meta
 from handlers.errors import InvalidRequest, UnsupportedMediaType
 from handlers.gateway.preferences import NO_PREFERENCES, Preferences, SortRule
 from handlers.gateway.routes import ROUTES, Route, google_model
+from handlers.translation.canonical.json_words import in_json_words
 from handlers.translation.canonical.known_sides import KnownSides
 from handlers.translation.canonical.plain_messages import decode_plain
 
@@ -271,7 +272,7 @@ def _field_error(message: str) -> InvalidRequest:
             param=top,
             code="steering_field",
         )
-    return InvalidRequest(f"`{param}`: {what[0].lower()}{what[1:]}.", param=param, code="invalid_type")
+    return InvalidRequest(f"{param}: {in_json_words(what.lower())}.", param=param, code="invalid_type")
 
 
 def _build(

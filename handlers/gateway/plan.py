@@ -157,6 +157,13 @@ def _refuse(
     unmet = _unmet(wanted_by(call, grant), catalog) if "require_parameters" in excluded else ""
     if unmet:
         availability["constraint"] = {"field": "provider.require_parameters", "detail": unmet}
+    if excluded.keys() - _OURS == {"wrong_endpoint"}:
+        raise InvalidRequest(
+            f"This model is not for {call.route.name}; GET /v1/models tells what each model can do.",
+            param="model",
+            code="model_not_for_operation",
+            detail={"availability": availability},
+        )
     reasons = ", ".join(sorted(excluded))
     raise InvalidRequest(
         f"Every endpoint of this model was excluded ({reasons}). Relax the matching preference or policy.",

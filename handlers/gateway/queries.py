@@ -196,7 +196,11 @@ def _named(gateway: Gateway, exchange: Exchange) -> Model:
         near = ", ".join(nearest_names(gateway.catalog, name))
         if is_elsewhere(gateway.catalog.region, name):
             raise refuse_model(gateway.catalog.region)
-        raise NotFound(f"There is no model of this name.{' Did you mean ' + near + '?' if near else ''}", param="model")
+        raise NotFound(
+            f"There is no model of this name.{' Did you mean ' + near + '?' if near else ''}",
+            param="model",
+            code="model_not_found",
+        )
     return model
 
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from handlers.errors import InvalidRequest
+from handlers.translation.canonical.json_words import in_json_words
 from handlers.translation.canonical.request import CacheControl, Media
 
 T = TypeVar("T")
@@ -29,8 +30,6 @@ OUTPUT_TOKENS_MAX = 10_000_000
 _AT = re.compile(r" - at `\$\.?([^`]*)`\Z")
 _EXPECTED = re.compile(r"Expected `[^`]{1,80}`(?: of length)?(?: (?:<=|>=|<|>) [-0-9.]+)?(?:, got `[a-z_]{1,20}`)?")
 _MISSING = re.compile(r"Object missing required field `([A-Za-z_]{1,64})`")
-_JSON_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "|": "or"}
-_PYTHON_WORD = re.compile(r"\b(?:str|int|float|bool)\b|\|")
 
 
 class CacheField(msgspec.Struct):
@@ -75,8 +74,7 @@ def refusal(text: str) -> InvalidRequest:
         path = f"{path}.{missing[1]}" if path else missing[1]
         return InvalidRequest(f"{path} is required.", param=path)
     expected = _EXPECTED.search(text)
-    what = expected[0].lower().replace("`", "") if expected else "not one of the accepted values"
-    what = _PYTHON_WORD.sub(lambda word: _JSON_WORDS[word[0]], what)
+    what = in_json_words(expected[0].lower()) if expected else "not one of the accepted values"
     return InvalidRequest(f"{path or 'The body'}: {what}.", param=path or None)
 
 

@@ -178,6 +178,15 @@ def test_what_is_left_of_nothing_is_explained() -> None:
     assert availability["excluded_by"]["data_policy:training"] == 1
 
 
+def test_a_model_that_cannot_do_it_is_told_apart_from_a_wish_too_many() -> None:
+    body = msgspec.json.encode({"model": "a/m", "input": "hi"})
+    asked = read_call(ROUTES[b"/v1/embeddings"], b"/v1/embeddings", b"/v1/embeddings", b"application/json", body)
+    with pytest.raises(InvalidRequest) as caught:
+        route_plan(asked, authorize(principal(), "127.0.0.1"), ELIGIBILITY, EVERYTHING_OK, 1)
+    assert (caught.value.param, caught.value.code) == ("model", "model_not_for_operation")
+    assert "embeddings" in caught.value.message
+
+
 def test_no_configured_provider_is_our_fault() -> None:
     grant = authorize(principal(), "127.0.0.1")
     with pytest.raises(Unavailable):
