@@ -28,14 +28,13 @@ MINT = b'{"newest":"1","keys":{"1":"' + b"A" * 42 + b'8"}}'
 @contextmanager
 def _process(module: str, *arguments: str, variables: dict[str, str]) -> Iterator[str]:
     command = [sys.executable, "-m", module, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=plain_environment(variables))
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().split()[-1]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
-        process.stdout.close()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=plain_environment(variables)) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
 
 
 def _variables(database: Database, secrets: Path, region: str, **more: str) -> dict[str, str]:
@@ -44,6 +43,7 @@ def _variables(database: Database, secrets: Path, region: str, **more: str) -> d
         "origin.json": msgspec.json.encode({"region": region, "environment": "local"}),
         "keys/mint": MINT,
         "database/payments": dsn.password.encode(),
+        "restore/epoch": b"0",
     }.items():
         path = secrets / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
