@@ -136,9 +136,11 @@ class LocalSystem:
             self._await_pods()
             self.start_gateway()
             self._start_schedules()
+            self._start_payments()
             self._start_admin()
             self._start_site()
-            self._start_payments()
+            if self.payments is not None:
+                self.payments.await_ready()
             self._describe()
         except BaseException:
             self.stop()

@@ -112,8 +112,6 @@ def main() -> int:
         system = LocalSystem(Home(Path(orders.folder) / orders.region), options)
         system.start()
         try:
-            assert system.payments is not None
-            system.payments.await_ready()
             access = Access.open(system.home)
             access.ensure_tenant()
             key = access.create_key(orders.key_name)

@@ -28,7 +28,6 @@ def test_a_top_up_beside_the_running_system(region: str) -> None:
     try:
         local.start()
         assert local.payments is not None
-        local.payments.await_ready()
         access = Access.open(local.home)
         access.ensure_tenant()
         key = access.create_key("pays")
