@@ -2,8 +2,9 @@
  *
  *   driver PORT KEY BODYFILE CONNECTIONS SECONDS RATE
  *
- * RATE 0: each connection sends its next request as soon as it has its answer. RATE > 0: requests start at that many per
- * second, whatever the answers do, and latency counts from the scheduled start, so that a stalled target cannot hide.
+ * RATE 0: each connection sends its next request as soon as it has its answer; their first ones are spread over 200 ms.
+ * RATE > 0: requests start at that many per second, whatever the answers do, and latency counts from the scheduled start, so
+ * that a stalled target cannot hide.
  * It speaks to 127.0.0.1 only. Answers have a Content-Length or are chunked; lines that begin with `data:` are events.
  */
 #define _GNU_SOURCE
@@ -25,6 +26,7 @@
 
 #define CONNECTIONS_MAX 4096
 #define SAMPLES_MAX 4000000
+#define TAKE_TURNS_US 200e3
 
 enum { IDLE, HEAD, BODY, SIZE, DATA, DATA_END, TRAILER };
 
@@ -41,7 +43,7 @@ typedef struct {
 } Samples;
 
 static Connection connections[CONNECTIONS_MAX];
-static int poller, port, count, idle[CONNECTIONS_MAX], idle_count;
+static int poller, port, count, idle[CONNECTIONS_MAX], idle_count, begun;
 static char *request;
 static size_t request_size;
 static long good, bad, events;
@@ -242,6 +244,12 @@ static void start_what_is_due(double at) {
   }
 }
 
+/* In a closed loop connections begin one after the other; together they would march in step, each event of all at once. */
+static void begin_in_turn(double elapsed_us) {
+  for (; rate == 0 && idle_count && begun * TAKE_TURNS_US <= elapsed_us * count; begun++)
+    begin(&connections[idle[--idle_count]], now());
+}
+
 /* How long to wait for answers: at a fixed rate exactly until the next start, finer than epoll's milliseconds. */
 static int pause_ms(double at) {
   if (rate <= 0 || stopping || !idle_count) return 1;
@@ -292,10 +300,7 @@ int main(int arguments, char **argument) {
   for (int i = 0; i < count; i++) open_connection(&connections[i]);
   double start = next_start = now(), end = start + seconds * 1e6, give_up = end + 5e6;
   for (int i = 0; i < count; i++)
-    if (rate > 0)
-      idle[idle_count++] = i;
-    else
-      begin(&connections[i], now());
+    idle[idle_count++] = i;
   long asked = 0;
   for (double at = start; at < (rate > 0 && asked ? give_up : end); at = now()) {
     if (rate > 0 && at >= end) {
@@ -303,6 +308,7 @@ int main(int arguments, char **argument) {
       if (idle_count == count) break;
     }
     start_what_is_due(at);
+    begin_in_turn(at - start);
     struct epoll_event ready[256];
     int n = epoll_wait(poller, ready, 256, pause_ms(at));
     for (int i = 0; i < n; i++) {
@@ -310,8 +316,6 @@ int main(int arguments, char **argument) {
       if (ready[i].events & EPOLLOUT) push(c);
       if (ready[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) receive(c);
     }
-    if (rate == 0)
-      while (idle_count) begin(&connections[idle[--idle_count]], now());
   }
   qsort(latencies.values, latencies.count, sizeof(float), ascending);
   qsort(first_events.values, first_events.count, sizeof(float), ascending);
