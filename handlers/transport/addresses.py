@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl as tls
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 BACKLOG = 1024
 LARGE_BYTES = 1024 * 1024
@@ -90,15 +90,6 @@ def widen(transport: asyncio.BaseTransport) -> None:
     connection: socket.socket | None = transport.get_extra_info("socket")
     if connection is not None and connection.family == socket.AF_UNIX:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGE_BYTES)
-
-
-def write_at_once(transport: asyncio.BaseTransport) -> None:
-    """Let each write leave when it is made, and writing pause as soon as the kernel takes no more.
-
-    uvloop keeps what is written within its limit until everybody who could be read has been: in a burst the first of many
-    requests would leave when the last one has been worked on, and the process behind us would have nothing to do till then.
-    """
-    cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
 
 
 def notice_silent_loss(transport: asyncio.BaseTransport) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol, cast
 
 from handlers.errors import FailureClass
-from handlers.transport.addresses import write_at_once
 from handlers.transport.bodies import ChunkedDecoder, MalformedChunks
 from handlers.transport.header_fields import MalformedHead
 from handlers.transport.limits import ClientLimits
@@ -98,7 +97,6 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is ready, TLS included."""
         self.transport = cast("asyncio.Transport", transport)
-        write_at_once(transport)
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:

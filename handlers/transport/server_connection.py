@@ -21,7 +21,6 @@ from time import monotonic
 from typing import Protocol, cast
 
 from handlers.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, TheRouterError, Unavailable
-from handlers.transport.addresses import write_at_once
 from handlers.transport.bodies import ChunkedDecoder, MalformedChunks, Pieces
 from handlers.transport.exchange import Exchange, Headers
 from handlers.transport.limits import ServerLimits
@@ -91,7 +90,6 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection in, or answer 503 when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
-        write_at_once(transport)
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else ""
         self.deadline = monotonic() + self._server.limits.keep_alive_s

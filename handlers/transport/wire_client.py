@@ -16,7 +16,7 @@ from typing import Protocol, cast
 import msgspec
 
 from handlers.translation.canonical.usage import Usage
-from handlers.transport.addresses import connect, notice_silent_loss, widen, write_at_once
+from handlers.transport.addresses import connect, notice_silent_loss, widen
 from handlers.transport.frames import (
     Frame,
     FrameReader,
@@ -260,7 +260,6 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         notice_silent_loss(transport)
-        write_at_once(transport)
         widen(transport)
         self._client.opened(self)
 

@@ -19,7 +19,7 @@ from typing import cast
 import msgspec
 
 from handlers.translation.canonical.usage import Usage
-from handlers.transport.addresses import bound_address, listen, notice_silent_loss, write_at_once
+from handlers.transport.addresses import bound_address, listen, notice_silent_loss
 from handlers.transport.frames import (
     FrameReader,
     MalformedFrame,
@@ -215,7 +215,6 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         notice_silent_loss(transport)
-        write_at_once(transport)
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:

@@ -71,9 +71,6 @@ class KeptBytes(asyncio.Transport):
         kept, self.kept = b"".join(self.kept), []
         return kept
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing is buffered."""
-
     def get_write_buffer_size(self) -> int:
         return 0
 

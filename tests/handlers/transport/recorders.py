@@ -86,9 +86,6 @@ class MemoryTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closing
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing is buffered."""
-
     def get_write_buffer_size(self) -> int:
         return 0
 
