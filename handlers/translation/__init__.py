@@ -3,10 +3,9 @@
     canonical   the values in the middle: request, events, usage
     framing     bytes -> frames (server-sent events, AWS event stream, JSON lines), tested at every byte boundary
     dialects    client-facing formats: bytes -> canonical request; canonical events -> bytes
-    passthrough dialect and upstream format are one: bytes go through, edited as little as possible
-    assembly    likewise, where a stream becomes one body: frames -> the whole answer, no field lost
     adapters    upstream formats: canonical request -> upstream request; upstream bytes -> canonical events
     passthrough formats that client and provider share: the request is edited, the answer forwarded and observed
+    assembly    likewise, where a stream becomes one body: frames -> the whole answer, no field lost
     operations  what is no conversation: one request, one answer
 
     exchange    the façade: one call makes the upstream request and the machine that turns its answer around

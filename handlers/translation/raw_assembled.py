@@ -1,8 +1,9 @@
 """A stream becomes the one JSON body that the client wants, in the same format: no field is lost on the way.
 
 The decoder observes, as it does where frames go through (it meters, and says what failed); the format's assembler collects
-(handlers/translation/assembly). A frame that is the one before around another text is not decoded again (repeated_delta.py). An output without data says `semantic` when the answer goes on: the client gets nothing
-before the end, but the clocks run by it.
+(handlers/translation/assembly). A frame that is the one before around another text is not decoded again
+(repeated_delta.py). An output without data says `semantic` when the answer goes on: the client gets nothing before the end,
+but the clocks run by it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class RawAssembled(DecodedDelivery):
     _decoder: JsonDecoder
 
     def __init__(self, relay: Relay, decoder: JsonDecoder, assembler: Assembler, public_model: str) -> None:
-        self._relay = relay
         super().__init__(decoder)
+        self._relay = relay
         self._assembler = assembler
         self._public_model = public_model
         self._repeated = RepeatedDelta()
