@@ -1,4 +1,6 @@
-"""The four ways from a provider's answer to the client's bytes, and the one from an error answer to its class.
+"""Ways from a provider's answer to the client's bytes, and the one from an error answer to its class.
+
+Two more have files of their own: raw_whole.py and raw_assembled.py.
 
 Rules
     Every delivery ends exactly once; after the end bytes are counted and ignored.
@@ -51,26 +53,28 @@ class Delivery(ABC):
     ended = False
     ignored_bytes = 0
     unrecognized = 0
+    _decoder: Decoder | None = None
+    """What has read the answer so far, if anything has."""
 
     @property
-    @abstractmethod
     def usage(self) -> Usage:
         """Cumulative so far."""
+        return self._decoder.writer.usage if self._decoder else NO_USAGE
 
     @property
     def upstream_model(self) -> str:
         """The model that the provider says it used."""
-        return ""
+        return self._decoder.model if self._decoder else ""
 
     @property
     def response_id(self) -> str:
         """The provider's id of the answer."""
-        return ""
+        return self._decoder.response_id if self._decoder else ""
 
     @property
     def minted(self) -> tuple[str, ...]:
         """Fingerprints of the provider-bound material in the answer."""
-        return ()
+        return self._decoder.writer.minted if self._decoder else ()
 
     @abstractmethod
     def feed(self, data: bytes) -> Output:
@@ -126,11 +130,6 @@ class ErrorDelivery(Delivery):
         self._headers = headers
         self._body = bytearray()
 
-    @property
-    def usage(self) -> Usage:
-        """Nothing was consumed."""
-        return NO_USAGE
-
     def feed(self, data: bytes) -> Output:
         """Collect, up to a limit."""
         self._body += data[: ERROR_BODY_BYTES_MAX - len(self._body)]
@@ -152,28 +151,10 @@ class ErrorDelivery(Delivery):
 class DecodedDelivery(Delivery):
     """An answer that a decoder reads as it comes."""
 
+    _decoder: Decoder
+
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-
-    @property
-    def usage(self) -> Usage:
-        """Cumulative so far."""
-        return self._decoder.writer.usage
-
-    @property
-    def upstream_model(self) -> str:
-        """The model that the provider says it used."""
-        return self._decoder.model
-
-    @property
-    def response_id(self) -> str:
-        """The provider's id of the answer."""
-        return self._decoder.response_id
-
-    @property
-    def minted(self) -> tuple[str, ...]:
-        """Fingerprints of the provider-bound material in the answer."""
-        return self._decoder.writer.minted
 
     def observe_all(self, events: list[Event]) -> bool:
         """Take note of events; whether any is semantic."""
@@ -259,8 +240,8 @@ class RawStream(DecodedDelivery):
     def __init__(
         self, relay: Relay, decoder: JsonDecoder, draft: Draft, dialect: Dialect, context: AnswerContext
     ) -> None:
-        self._relay = relay
         super().__init__(decoder)
+        self._relay = relay
         self._draft = draft
         self._dialect = dialect
         self._context = context

@@ -10,7 +10,7 @@ from handlers.errors import FailureClass
 from handlers.translation.adapters.base import CHARACTERS_SLACK, WHOLE_BYTES_MAX, PlainAnswer
 from handlers.translation.adapters.decoding import JsonDecoder
 from handlers.translation.canonical.attempt import NOTHING, Output
-from handlers.translation.canonical.usage import NO_USAGE, Usage
+from handlers.translation.canonical.usage import Usage
 from handlers.translation.deliveries import Delivery
 from handlers.translation.passthrough.base import Draft, Relay, model_name
 
@@ -21,6 +21,8 @@ PLAIN_BYTES_MAX = CHARACTERS_SLACK
 class RawWhole(Delivery):
     """Collects a body and lets it through."""
 
+    _decoder: JsonDecoder | None = None
+
     def __init__(self, relay: Relay, draft: Draft, public_model: str) -> None:
         self._relay = relay
         self._draft = draft
@@ -28,33 +30,21 @@ class RawWhole(Delivery):
         self._pieces: list[bytes] = []
         self._length = 0
         self._plain: PlainAnswer | None = None
-        self._decoder: JsonDecoder | None = None
 
     @property
     def usage(self) -> Usage:
         """Nothing before the end."""
-        if self._plain is not None:
-            return self._plain.usage
-        return self._decoder.writer.usage if self._decoder else NO_USAGE
+        return self._plain.usage if self._plain else super().usage
 
     @property
     def upstream_model(self) -> str:
         """The model that the provider says it used."""
-        if self._plain is not None:
-            return self._plain.model
-        return self._decoder.model if self._decoder else ""
+        return self._plain.model if self._plain else super().upstream_model
 
     @property
     def response_id(self) -> str:
         """The provider's id of the answer."""
-        if self._plain is not None:
-            return self._plain.response_id
-        return self._decoder.response_id if self._decoder else ""
-
-    @property
-    def minted(self) -> tuple[str, ...]:
-        """Fingerprints of the provider-bound material in the answer."""
-        return self._decoder.writer.minted if self._decoder else ()
+        return self._plain.response_id if self._plain else super().response_id
 
     def feed(self, data: bytes) -> Output:
         """Collect."""
