@@ -40,22 +40,36 @@ class UpstreamTarget(msgspec.Struct, frozen=True, cache_hash=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One attempt as it was asked for: see `handlers.translation.exchange.translate`."""
+    """One attempt as it was asked for."""
 
     dialect: str
+    """What the client speaks: openai_chat, openai_responses, anthropic_messages, google_generate, google_interactions,
+    openai_completions; of no consequence for operations that have one format only."""
     operation: str
+    """chat, embeddings, rerank, moderations, images, speech, transcriptions, count_tokens."""
     upstream: UpstreamTarget
     body: bytes
+    """The client's, untouched."""
     content_type: str
+    """Of that body."""
     target: str
+    """The client's request target, for dialects that put the model or the method there."""
     client_headers: Mapping[str, str]
+    """Allow-listed protocol headers, names in lower case (anthropic-version, anthropic-beta, ...)."""
     public_model: str
+    """The model name that the client shall see."""
     stream: bool
+    """The client wants a stream."""
     stateless: bool
+    """Force store:false and refuse ids of objects kept by the provider."""
     output_tokens_max: int
+    """Clamp of the output cap; 0: as the client asked."""
     upstream_stream: bool
+    """Call upstream in streaming mode even for a non-streaming client, where the format allows it."""
     now_s: int
+    """Unix seconds, for answers that carry a time."""
     response_id: str
+    """Ours, for answers whose provider sent no id."""
     kept: tuple[str, ...] | None = None
     """Fingerprints of the provider-bound material that stays in the body; None: all."""
     left_out: tuple[str, ...] = ()

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from handlers.translation.canonical.attempt import Output, Translation, UpstreamTarget
-from handlers.translation.exchange import translate
+from handlers.translation.canonical.attempt import Asked, Output, Translation, UpstreamTarget
+from handlers.translation.exchange import begin
 
 SSE_HEAD = {"content-type": "text/event-stream"}
 JSON_HEAD = {"content-type": "application/json"}
@@ -50,7 +50,7 @@ def attempt(
         "now_s": 1_700_000_000,
         "response_id": "gen-0123456789abcdef",
     }
-    return translate(dialect=dialect, stream=stream, **(values | changes))
+    return begin(Asked(dialect=dialect, stream=stream, **(values | changes)))
 
 
 def sent(translation: Translation) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from handlers.errors import InvalidRequest, Unprocessable
 from handlers.translation.adapters.quirks import QUIRKS
-from handlers.translation.canonical.attempt import Translation, UpstreamTarget
+from handlers.translation.canonical.attempt import Asked, Translation, UpstreamTarget
 from handlers.translation.canonical.parameters import (
     NO_PARAMETERS,
     OPTIONAL_PARAMETERS,
@@ -22,7 +22,7 @@ from handlers.translation.canonical.parameters import (
 )
 from handlers.translation.canonical.request import Sampling
 from handlers.translation.dialects.openai_chat_fields import ChatFields
-from handlers.translation.exchange import translate
+from handlers.translation.exchange import begin
 from handlers.translation.registry import ADAPTERS, RELAYS
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -111,12 +111,12 @@ def attempt(dialect: str, wire_format: str, quirks: tuple[str, ...], fields: dic
     upstream = UpstreamTarget(
         wire_format, "m", "p", quirks=frozenset(quirks), parameters=taken(wire_format, quirks, relayed=relayed)
     )
-    return translate(
+    return begin(Asked(
         dialect=dialect, operation="chat", upstream=upstream, body=body_of(dialect, fields),
         content_type="application/json", target="/v1beta/models/m:generateContent", client_headers={},
         public_model="m", stream=False, stateless=False, output_tokens_max=0, upstream_stream=False, now_s=1,
         response_id="r",
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def named(value: object) -> str:

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
-from handlers.translation.canonical.attempt import Asked, UpstreamTarget
 from handlers.translation.canonical.pseudonym import PSEUDONYM_CHARACTERS, pseudonym
-from handlers.translation.exchange import begin
+from tests.handlers.translation.driving import attempt
 
 NAMES: dict[str, dict[str, Any]] = {
     "openai_chat": {"user": "same-user", "safety_identifier": "same-person", "prompt_cache_key": "same-key"},
     "openai_responses": {"user": "same-user", "safety_identifier": "same-person", "prompt_cache_key": "same-key"},
     "anthropic_messages": {"metadata": {"user_id": "same-user"}},
 }
-SAYS: dict[str, dict[str, Any]] = {
-    "openai_chat": {"messages": [{"role": "user", "content": "hi"}]},
-    "openai_responses": {"input": "hi"},
-    "anthropic_messages": {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9},
-}
 
 
 def sent(dialect: str, wire_format: str, account: str, *, stateless: bool = True) -> bytes:
     """What the provider gets of a request with all names."""
-    target = UpstreamTarget(wire_format=wire_format, upstream_model="m", provider="p", provider_name="P")
-    body = msgspec.json.encode({"model": "m", **NAMES[dialect], **SAYS[dialect]})
-    asked = Asked(
-        dialect, "chat", target, body, "application/json", "/", {}, "a/m", False, stateless, 0, False, 0, "r", account=account
-    )  # fmt: skip
-    return begin(asked).upstream.body
+    names = NAMES[dialect]
+    asking = attempt(names, dialect=dialect, wire_format=wire_format, stream=False, stateless=stateless, account=account)
+    return asking.upstream.body
 
 
 @pytest.mark.claim("A72")

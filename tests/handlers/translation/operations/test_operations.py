@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from handlers.errors import FailureClass, InvalidRequest, Unprocessable
-from handlers.translation.canonical.attempt import Translation, UpstreamTarget
-from handlers.translation.exchange import translate
+from handlers.translation.canonical.attempt import Asked, Translation, UpstreamTarget
+from handlers.translation.exchange import begin
 from tests.handlers.translation.driving import JSON_HEAD, play, sent, told, told_json
 
 JSON = "application/json"
@@ -34,7 +34,7 @@ def ask(operation: str, body: Any, wire_format: str = "openai_chat", *quirks: st
         "now_s": 1_700_000_000,
         "response_id": "gen-0123456789abcdef",
     }
-    return translate(**(values | changes))
+    return begin(Asked(**(values | changes)))
 
 
 def answer(fields: Any) -> bytes:
