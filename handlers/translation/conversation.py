@@ -10,7 +10,6 @@ everything else              events, encoded (EncodedDelivery)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import msgspec
 
@@ -47,12 +46,6 @@ def _whole_if_need_be(asked: Asked) -> Asked:
     return msgspec.structs.replace(asked, upstream_stream=False) if whole else asked
 
 
-@lru_cache(maxsize=1024)
-def _stream_type(dialect: str, target: str) -> str:
-    """What streams of a dialect are, in the form that the request's target asks for."""
-    return DIALECTS[dialect].stream_encoder(AnswerContext("", 0, "", "", target=target)).content_type
-
-
 class Conversation:
     """A `Translation` for operation `chat`."""
 
@@ -86,7 +79,7 @@ class Conversation:
     @property
     def content_type(self) -> str:
         """Of the client's response."""
-        return _stream_type(self._asked.dialect, self._asked.target) if self._asked.stream else JSON_TYPE
+        return self._dialect.stream_type(self._asked.target) if self._asked.stream else JSON_TYPE
 
     @property
     def usage(self) -> Usage:

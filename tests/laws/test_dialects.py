@@ -38,9 +38,10 @@ class TestGoogleGenerate(DialectLaws):
     context: ClassVar[AnswerContext] = msgspec.structs.replace(CONTEXT, target="/v1beta/models/m:x?alt=sse")
 
     def test_without_events_a_stream_is_one_json_array(self) -> None:
+        assert self.dialect.stream_type(CONTEXT.target) == "application/json"
+        assert self.dialect.stream_type(self.context.target) == "text/event-stream"
         for case, script in SCRIPTS.items():
             encoder = self.dialect.stream_encoder(CONTEXT)
-            assert encoder.content_type == "application/json"
             data = b"".join(encoder.encode(event) for event in script[:-1]) + b"".join(encoder.complete())
             assert isinstance(msgspec.json.decode(data), list)
             assert self.expected(self.read(data, streams=False)) == self.expected(script), case

@@ -28,7 +28,7 @@ from handlers.translation.canonical.events import (
 from handlers.translation.canonical.proof import mark_proof
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.anthropic_parse import parse_messages
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, Dialect
+from handlers.translation.dialects.base import AnswerContext, Dialect
 from handlers.translation.framing.sse import frame_bytes
 
 _STOP_REASONS = {
@@ -160,8 +160,6 @@ def error_fields(event: ResponseFailed) -> dict[str, Any]:
 
 class MessagesStreamEncoder:
     """Writes events."""
-
-    content_type = STREAM_TYPE
 
     def __init__(self, context: AnswerContext) -> None:
         self._context = context

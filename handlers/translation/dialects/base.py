@@ -53,8 +53,6 @@ class AnswerContext(msgspec.Struct, frozen=True):
 class StreamEncoder(Protocol):
     """Writes one streamed answer."""
 
-    content_type: str
-
     def encode(self, event: Event) -> bytes:
         """Client-ready bytes of an event that is not terminal; often empty."""
         ...
@@ -68,9 +66,14 @@ class StreamEncoder(Protocol):
         ...
 
 
+def _events(target: str) -> str:
+    del target
+    return STREAM_TYPE
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One client-facing API format: three functions under a name."""
+    """One client-facing API format: its functions under a name."""
 
     name: str
     parse: Callable[[ClientBody], CanonicalRequest]
@@ -80,3 +83,5 @@ class Dialect:
     """A writer of one streamed answer."""
     encode_whole: Callable[[Answer, AnswerContext], bytes]
     """One whole answer."""
+    stream_type: Callable[[str], str] = _events
+    """The content type of a stream, by the client's request target."""

@@ -64,6 +64,11 @@ def wants_events(target: str) -> bool:
     return "alt=sse" in target.partition("?")[2]
 
 
+def stream_type(target: str) -> str:
+    """The content type of a stream: events, or one JSON array."""
+    return STREAM_TYPE if wants_events(target) else JSON_TYPE
+
+
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Gemini's usage: cached tokens within the prompt, thoughts beside the candidates."""
     fields: dict[str, Any] = {
@@ -121,7 +126,6 @@ class GenerateStreamEncoder:
         self._sent = 0
         self._stopped: set[int] = set()
         self._next = 0
-        self.content_type = STREAM_TYPE if self._events else JSON_TYPE
 
     def encode(self, event: Event) -> bytes:
         """Client-ready bytes of an event that is not terminal."""
@@ -187,4 +191,4 @@ class GenerateStreamEncoder:
         return b""
 
 
-GOOGLE_GENERATE = Dialect("google_generate", parse_generate, GenerateStreamEncoder, encode_whole)
+GOOGLE_GENERATE = Dialect("google_generate", parse_generate, GenerateStreamEncoder, encode_whole, stream_type)

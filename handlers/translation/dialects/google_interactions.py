@@ -27,7 +27,7 @@ from handlers.translation.canonical.events import (
 from handlers.translation.canonical.proof import mark_proof
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.dialects.anthropic_messages import arguments_object
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, Dialect
+from handlers.translation.dialects.base import AnswerContext, Dialect
 from handlers.translation.dialects.interactions_parse import parse_interaction
 from handlers.translation.framing.sse import frame_bytes
 
@@ -118,8 +118,6 @@ def _annotation(cited: Cited) -> dict[str, Any]:
 
 class InteractionStreamEncoder:
     """Writes events."""
-
-    content_type = STREAM_TYPE
 
     def __init__(self, context: AnswerContext) -> None:
         self._context = context

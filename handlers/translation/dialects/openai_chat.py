@@ -26,7 +26,7 @@ from handlers.translation.canonical.events import (
     UsageReported,
 )
 from handlers.translation.canonical.usage import NO_USAGE, Usage
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, Dialect
+from handlers.translation.dialects.base import AnswerContext, Dialect
 from handlers.translation.dialects.openai_chat_parse import REASONING_FORMATS, parse_chat
 
 DONE = b"data: [DONE]\n\n"
@@ -99,8 +99,6 @@ def _detail(form: str, index: int, block: BlockStarted | Block, **fields: str) -
 
 class ChatStreamEncoder:
     """Writes chunks."""
-
-    content_type = STREAM_TYPE
 
     def __init__(self, context: AnswerContext) -> None:
         self._context = context

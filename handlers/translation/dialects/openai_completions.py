@@ -25,7 +25,7 @@ from handlers.translation.canonical.events import (
 )
 from handlers.translation.canonical.request import CanonicalRequest, Message, Sampling, Text
 from handlers.translation.canonical.usage import NO_USAGE
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, ClientBody, Dialect
+from handlers.translation.dialects.base import AnswerContext, ClientBody, Dialect
 from handlers.translation.dialects.openai_chat import DONE, error_fields, usage_fields
 from handlers.translation.dialects.openai_chat_fields import StreamOptionsField
 from handlers.translation.dialects.reading import (
@@ -151,8 +151,6 @@ def _choice(text: str, index: int, finish: str | None) -> dict[str, Any]:
 
 class CompletionsStreamEncoder:
     """Writes chunks."""
-
-    content_type = STREAM_TYPE
 
     def __init__(self, context: AnswerContext) -> None:
         self._context = context

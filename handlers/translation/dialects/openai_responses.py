@@ -29,7 +29,7 @@ from handlers.translation.canonical.events import (
 from handlers.translation.canonical.proof import mark_proof
 from handlers.translation.canonical.request import Sampling, Tool
 from handlers.translation.canonical.usage import Usage
-from handlers.translation.dialects.base import STREAM_TYPE, AnswerContext, Dialect
+from handlers.translation.dialects.base import AnswerContext, Dialect
 from handlers.translation.dialects.responses_parse import parse_responses
 from handlers.translation.framing.sse import frame_bytes
 
@@ -176,8 +176,6 @@ def _part(block: Block) -> dict[str, Any]:
 
 class ResponsesStreamEncoder:
     """Writes events."""
-
-    content_type = STREAM_TYPE
 
     def __init__(self, context: AnswerContext) -> None:
         self._context = context
