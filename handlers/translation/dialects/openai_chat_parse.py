@@ -79,8 +79,8 @@ def parse_chat(client: ClientBody) -> CanonicalRequest:
     return CanonicalRequest(
         messages=tuple(_message(message, f"messages[{number}]") for number, message in enumerate(fields.messages)),
         stream=client.stream,
-        include_usage=bool(fields.stream_options and fields.stream_options.include_usage) or _wants_usage(top),
-        padded=bool(fields.stream_options and fields.stream_options.include_obfuscation),
+        include_usage=wants_usage(fields, top),
+        padded=wants_padding(fields),
         tools=tuple(_tool(tool, f"tools[{number}]") for number, tool in enumerate(fields.tools or ())),
         tool_choice=_tool_choice(fields),
         parallel_tool_calls=fields.parallel_tool_calls,
@@ -100,10 +100,17 @@ def parse_chat(client: ClientBody) -> CanonicalRequest:
     )
 
 
-def _wants_usage(top: dict[str, msgspec.Raw]) -> bool:
-    """OpenRouter's older way to ask: `usage: {include: true}`."""
+def wants_usage(fields: ChatFields, top: dict[str, msgspec.Raw]) -> bool:
+    """Whether the client asks to see the usage of a stream, in OpenAI's way or OpenRouter's older one: `usage: {include: true}`."""
+    if fields.stream_options is not None and fields.stream_options.include_usage:
+        return True
     asked = top.get("usage")
     return asked is not None and b"true" in bytes(asked)
+
+
+def wants_padding(fields: ChatFields) -> bool:
+    """Whether the client asks for padded events."""
+    return fields.stream_options is not None and fields.stream_options.include_obfuscation is True
 
 
 def _message(field: MessageField, at: str) -> Message:

@@ -46,8 +46,12 @@ class MessagesRelay(Relay):
             body["metadata"] = {"user_id": asked.alias(fields.metadata.user_id)}
         headers, warnings = protocol_headers(asked)
         upstream = UpstreamRequest("POST", PATH, headers, _encode(body), streams=asked.streams_upstream)
-        prompt_tokens = estimate_messages(fields, top)
-        return Draft(Built(upstream, tuple(warnings)), True, prompt_tokens, cap)  # noqa: FBT003 - usage is never hidden
+        return Draft(
+            Built(upstream, tuple(warnings)),
+            include_usage=True,
+            prompt_tokens=estimate_messages(fields, top),
+            output_tokens_max=cap,
+        )
 
     def decoder(self, *, streams: bool, prompt_tokens: int) -> AnthropicDecoder:
         """Observes the answer."""

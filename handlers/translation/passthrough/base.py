@@ -16,10 +16,14 @@ from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.request import CanonicalRequest
 
 _encode = msgspec.json.Encoder().encode
-
+_decode_name = msgspec.json.Decoder(str).decode
 
 PADS_ITSELF = frozenset({"openai"})
 """Providers that pad their events unless they are told not to, by `include_obfuscation`."""
+USER_FIELDS = ("user", "safety_identifier")
+"""A client's names for its own users."""
+CACHE_FIELDS = ("prompt_cache_key",)
+"""A client's names for its caches: at a shared account they are told apart by account, at its own they are its own."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -85,11 +89,9 @@ class Relay(ABC):
 
 def alias_names(body: dict[str, Any], asked: Asked) -> None:
     """Let the client's names for its users, and for its caches at a shared account, be known to this account alone (A72)."""
-    for field in (
-        ("user", "safety_identifier", "prompt_cache_key") if asked.stateless else ("user", "safety_identifier")
-    ):
+    for field in USER_FIELDS + CACHE_FIELDS if asked.stateless else USER_FIELDS:
         if field in body:
-            body[field] = asked.alias(msgspec.json.decode(body[field], type=str))
+            body[field] = asked.alias(_decode_name(body[field]))
 
 
 @lru_cache(maxsize=16)

@@ -18,7 +18,7 @@ from handlers.translation.canonical.known_sides import KnownSides
 from handlers.translation.canonical.plain_messages import PlainCall, PlainMessage, decode_plain
 from handlers.translation.dialects.openai_chat import DONE
 from handlers.translation.dialects.openai_chat_fields import CallField, ChatFields, MessageField
-from handlers.translation.dialects.openai_chat_parse import decode_chat, read_reasoning
+from handlers.translation.dialects.openai_chat_parse import decode_chat, read_reasoning, wants_padding, wants_usage
 from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
 from handlers.translation.passthrough.adapted_messages import adapt_messages
 from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay, alias_names
@@ -135,15 +135,13 @@ def _settings(fields: ChatFields, top: dict[str, msgspec.Raw], asked: Asked) -> 
         body |= reasoning_fields(read_reasoning(fields), asked.upstream)
     alias_names(body, asked)
     warnings += drop_parameters(body, asked.upstream)
-    options = fields.stream_options
-    usage = top.get("usage")
     return Settings(
         rest=b"," + _encode(body)[1:],
         warnings=tuple(warnings),
-        include_usage=bool(options and options.include_usage) or (usage is not None and b"true" in bytes(usage)),
+        include_usage=wants_usage(fields, top),
         output_tokens_max=output_tokens_max,
         exclude_reasoning=bool(fields.reasoning and fields.reasoning.exclude),
-        padded=bool(options and options.include_obfuscation),
+        padded=wants_padding(fields),
     )
 
 

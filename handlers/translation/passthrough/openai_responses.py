@@ -56,11 +56,10 @@ class ResponsesRelay(Relay):
         warnings += drop_parameters(body, asked.upstream)
         headers = (("content-type", "application/json"),)
         upstream = UpstreamRequest("POST", PATH, headers, _encode(body), streams=asked.streams_upstream)
-        prompt_tokens = estimate_input(fields, top)
         return Draft(
             Built(upstream, tuple(warnings)),
             include_usage=True,
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=estimate_input(fields, top),
             output_tokens_max=cap,
             padded=wants_padding(fields),
         )

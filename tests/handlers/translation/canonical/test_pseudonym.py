@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from handlers.translation.canonical.known_sides import KEPT_FIELDS
 from handlers.translation.canonical.pseudonym import PSEUDONYM_CHARACTERS, pseudonym
+from handlers.translation.passthrough.base import CACHE_FIELDS, USER_FIELDS
 from tests.handlers.translation.driving import attempt
 
 NAMES: dict[str, dict[str, Any]] = {
@@ -19,7 +21,9 @@ NAMES: dict[str, dict[str, Any]] = {
 def sent(dialect: str, wire_format: str, account: str, *, stateless: bool = True) -> bytes:
     """What the provider gets of a request with all names."""
     names = NAMES[dialect]
-    asking = attempt(names, dialect=dialect, wire_format=wire_format, stream=False, stateless=stateless, account=account)
+    asking = attempt(
+        names, dialect=dialect, wire_format=wire_format, stream=False, stateless=stateless, account=account
+    )
     return asking.upstream.body
 
 
@@ -35,6 +39,11 @@ def test_a72_the_same_name_of_two_accounts_is_two_names(dialect: str, wire_forma
     for account, body in (("account-1", one), ("account-2", other)):
         assert b"same-" not in body
         assert account.encode() not in body
+
+
+@pytest.mark.claim("A72")
+def test_a72_what_is_known_of_a_body_whoever_sends_it_holds_no_name() -> None:
+    assert KEPT_FIELDS.isdisjoint(USER_FIELDS + CACHE_FIELDS)
 
 
 @pytest.mark.parametrize("wire_format", ["openai_chat", "openai_responses"])
