@@ -25,7 +25,7 @@ from msgspec import Meta
 from handlers.errors import InvalidRequest, UnsupportedMediaType
 from handlers.gateway.preferences import NO_PREFERENCES, Preferences, SortRule
 from handlers.gateway.routes import ROUTES, Route, google_model
-from handlers.translation.canonical.json_words import in_json_words
+from handlers.translation.canonical.json_words import complaint
 from handlers.translation.canonical.known_sides import KnownSides
 from handlers.translation.canonical.plain_messages import decode_plain
 
@@ -96,7 +96,6 @@ STEERING = frozenset(
 
 _decode = msgspec.json.Decoder(RoutingFields).decode
 _EMPTY = RoutingFields()
-_AT = re.compile(r" - at `\$(?:\.([^`]*))?`$")
 _NON_STRUCTURAL = bytes(set(range(256)) - set(b"[]{}"))
 _STRING = re.compile(rb'"[^"]*"')
 _PAIR = re.compile(rb"\[\]|\{\}")
@@ -176,7 +175,7 @@ def decode_fields(body: bytes) -> RoutingFields:
     try:
         fields = _decode(body)
     except msgspec.ValidationError as error:
-        raise _field_error(str(error)) from None
+        raise _field_error(error) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise InvalidRequest("The body is not valid JSON (RFC 8259, UTF-8).", code="invalid_json") from None
     _check_text(body)
@@ -258,12 +257,10 @@ def _opens_often(body: bytes) -> bool:
     return False
 
 
-def _field_error(message: str) -> InvalidRequest:
-    """A validation message of msgspec names types and our own field names, never values; the path becomes `param`."""
-    match = _AT.search(message)
-    param = match[1] if match and match[1] else None
-    what = message[: match.start()] if match else message
-    if param is None:
+def _field_error(error: msgspec.ValidationError) -> InvalidRequest:
+    """The field at fault and what is accepted there; a field that steers is refused by its name."""
+    param, sentence = complaint(str(error), RoutingFields)
+    if not param:
         return InvalidRequest("The body must be a JSON object.", code="invalid_json")
     top = param.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
     if top in STEERING:
@@ -272,7 +269,7 @@ def _field_error(message: str) -> InvalidRequest:
             param=top,
             code="steering_field",
         )
-    return InvalidRequest(f"{param}: {in_json_words(what.lower())}.", param=param, code="invalid_type")
+    return InvalidRequest(sentence, param=param, code="invalid_type")
 
 
 def _build(

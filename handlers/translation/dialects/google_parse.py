@@ -53,7 +53,7 @@ def decode_generate(client: ClientBody) -> tuple[GenerateFields, dict[str, Any]]
     try:
         fields = msgspec.convert(body, GenerateFields)
     except msgspec.ValidationError as error:
-        raise refusal(str(error)) from None
+        raise refusal(error, GenerateFields) from None
     check_fields(fields)
     if client.stateless:
         refuse_state(fields)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from handlers.errors import InvalidRequest
-from handlers.translation.canonical.json_words import in_json_words
+from handlers.translation.canonical.json_words import complaint
 from handlers.translation.canonical.request import CacheControl, Media
 
 T = TypeVar("T")
@@ -27,10 +26,6 @@ STOP_CHARACTERS_MAX = 4_096
 CHOICES_MAX = 128
 OUTPUT_TOKENS_MAX = 10_000_000
 
-_AT = re.compile(r" - at `\$\.?([^`]*)`\Z")
-_EXPECTED = re.compile(r"Expected `[^`]{1,80}`(?: of length)?(?: (?:<=|>=|<|>) [-0-9.]+)?(?:, got `[a-z_]{1,20}`)?")
-_MISSING = re.compile(r"Object missing required field `([A-Za-z_]{1,64})`")
-
 
 class CacheField(msgspec.Struct):
     """`cache_control`."""
@@ -48,7 +43,7 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise refusal(str(error)) from None
+        raise refusal(error, decoder.type) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidRequest("The body is not valid JSON; send one UTF-8 JSON object.") from None
 
@@ -65,17 +60,10 @@ def decode_top(body: bytes) -> dict[str, msgspec.Raw]:
     return decode_body(_TOP, body)
 
 
-def refusal(text: str) -> InvalidRequest:
-    """Our words for a validation error of msgspec: the field, the types, never a value."""
-    located = _AT.search(text)
-    path = located[1] if located else ""
-    missing = _MISSING.search(text)
-    if missing:
-        path = f"{path}.{missing[1]}" if path else missing[1]
-        return InvalidRequest(f"{path} is required.", param=path)
-    expected = _EXPECTED.search(text)
-    what = in_json_words(expected[0].lower()) if expected else "not one of the accepted values"
-    return InvalidRequest(f"{path or 'The body'}: {what}.", param=path or None)
+def refusal(error: msgspec.ValidationError, shape: Any) -> InvalidRequest:
+    """Our words for msgspec's about a body that has not this shape: the field and what is accepted there, never a value."""
+    path, sentence = complaint(str(error), shape)
+    return InvalidRequest(sentence, param=path or None)
 
 
 def given(raw: msgspec.Raw) -> msgspec.Raw | None:

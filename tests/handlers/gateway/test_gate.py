@@ -199,6 +199,16 @@ def test_no_refusal_quotes_a_value(secret: str) -> None:
         error = refusal(body)
         assert secret not in error.message
         assert secret not in (error.param or "")
+    for fields in ({"route": secret}, {"provider": {"sort": secret}}, {"provider": {secret: 1}}):
+        error = refusal(msgspec.json.encode({"model": "m", **fields}))
+        assert secret.lower() not in error.message.lower()
+        assert error.param in {"route", "provider.sort", "provider"}
+
+
+def test_a_refusal_names_what_is_accepted() -> None:
+    error = refusal(b'{"model":"m","provider":{"sort":"speed"}}')
+    assert (error.param, error.message) == ("provider.sort", "provider.sort must be one of latency, price, throughput.")
+    assert "data_collection" in refusal(b'{"model":"m","provider":{"unknown":1}}').message
 
 
 def test_fallbacks_are_models_in_another_spelling() -> None:

@@ -32,7 +32,8 @@ DECODER = msgspec.json.Decoder(Body)
         (b"{}", "turns", "turns is required."),
         (b'{"turns":7}', "turns", "turns: expected array, got integer."),
         (b'{"turns":[{}]}', "turns[0].role", "turns[0].role is required."),
-        (b'{"turns":[{"role":"king"}]}', "turns[0].role", "turns[0].role: not one of the accepted values."),
+        (b'{"turns":[{"role":"king"}]}', "turns[0].role", "turns[0].role must be one of assistant, user."),
+        (b'{"turns":[{"role":"user","heat":1e999}]}', "turns[0].heat", "turns[0].heat: number out of range."),
         (
             b'{"turns":[{"role":"user","heat":"very"}]}',
             "turns[0].heat",
