@@ -143,8 +143,8 @@ def failure_error(
             "excluded_by": plan.excluded,
         }
     error = UpstreamFailed(failure, retry_after_s=retry_after_s, detail=detail)
-    if end.message:
-        error.message = end.message
+    error.message = end.message or error.message
+    error.code = end.code or error.code
     error.param = end.param or None
     return error
 

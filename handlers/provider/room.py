@@ -255,7 +255,9 @@ def _end_for(error: Exception) -> WireEnd:
     if isinstance(error, Unprocessable):
         return WireEnd(failure=FailureClass.UNSUPPORTED, param=error.param or "", message=error.message)
     if isinstance(error, ClientError):
-        return WireEnd(failure=FailureClass.INVALID_REQUEST, param=error.param or "", message=error.message)
+        return WireEnd(
+            failure=FailureClass.INVALID_REQUEST, param=error.param or "", message=error.message, code=error.code
+        )
     if isinstance(error, NoCredential):
         return WireEnd(failure=FailureClass.UNAUTHENTICATED_UPSTREAM)
     return WireEnd(failure=FailureClass.SERVER_ERROR)

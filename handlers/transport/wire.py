@@ -162,6 +162,8 @@ class WireEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     """The client's field at fault, when the failure is the client's and we know it."""
     message: str = ""
     """Our own words about a client's fault (never upstream text); empty for all other failures."""
+    code: str = ""
+    """The error code of that fault; empty: the failure's own."""
     semantic: bool = False
     """Anything semantic was produced."""
     first_event_ms: int = 0

@@ -70,6 +70,16 @@ def test_what_may_succeed_later_says_so_and_what_is_the_requests_fault_does_not(
     assert (retry_after_s is not None) == (FAILURES[failure].http_status in {429, 503})
 
 
+def test_what_a_pod_says_about_the_clients_fault_reaches_the_client() -> None:
+    call, plan = made()
+    failure = FailureClass.INVALID_REQUEST
+    end = WireEnd(failure=failure, param="previous_response_id", message="Send the content.", code="stateful_field")
+    error = failure_error(failure, end, call, plan, [(plan.attempts[0], failure)])
+    assert (error.code, error.message, error.param) == (end.code, end.message, end.param)
+    bare = failure_error(failure, WireEnd(failure=failure), call, plan, [(plan.attempts[0], failure)])
+    assert (bare.code, bare.message, bare.param) == ("invalid_request", FAILURES[failure].message, None)
+
+
 @pytest.mark.claim("A83")
 @pytest.mark.parametrize("said_ms", [1, 10**12])
 def test_a83_a_provider_cannot_send_clients_away_for_long(said_ms: int) -> None:

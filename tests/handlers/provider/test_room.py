@@ -181,6 +181,7 @@ def test_a73_a_file_of_the_shared_account_cannot_be_named(byok_pod: PodProcess, 
     answer = byok_pod.ask(body, stateless=False)
     assert answer.end.failure is FailureClass.INVALID_REQUEST
     assert answer.end.param == "messages[0].content[0].file.file_id"
+    assert answer.end.code == "stateful_field"
     assert len(upstream.received) == before
     own = {"account": "a1", "credential": "byok", "byok_record": "r1", "byok_sealed": sealed_for()}
     assert byok_pod.ask(body, stateless=False, **own).end.failure is None
