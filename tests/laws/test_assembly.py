@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -51,6 +51,10 @@ def assembled(wire_format: str, body: bytes, provider: str = "openai", splits: i
     assert translation.outcome.failure is None
     assert not b"".join(output.data for output in outputs)
     return msgspec.json.decode(b"".join(output.final for output in outputs))
+
+
+def stream_of(events: Iterable[object]) -> bytes:
+    return b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events)
 
 
 def payloads(body: bytes) -> list[Any]:
@@ -139,7 +143,37 @@ def test_messages_are_what_anthropic_s_own_sdk_makes_of_the_stream() -> None:
     assert found
 
 
+def test_what_an_event_says_by_null_takes_nothing_from_a_message() -> None:
+    message: dict[str, Any] = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "usage": None,
+    }
+    block, cited = {"type": "text", "text": "", "citations": None}, {"type": "page_location", "cited_text": "x"}
+    deltas = [
+        {"type": "text_delta", "text": "a", "partial_json": None, "citation": None},
+        {"type": "text_delta", "text": "b", "partial_json": None, "citation": None},
+        {"type": "citations_delta", "text": None, "partial_json": None, "citation": cited},
+    ]
+    events = [
+        {"type": "message_start", "message": message},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+        {"type": "message_stop"},
+    ]
+    told = assembled("anthropic_messages", stream_of(events), "anthropic", splits=EACH_FRAME)
+    assert told["content"] == [{"type": "text", "text": "ab", "citations": [cited]}]
+    assert told["usage"] == {"output_tokens": 2}
+    assert told["stop_reason"] == "end_turn"
+
+
 def test_responses_are_what_the_last_event_says_field_by_field() -> None:
+    judged = 0
     for one in streams("openai_responses"):
         last = next(payload["response"] for payload in reversed(payloads(one.body)) if "response" in payload)
         if not last["output"]:
@@ -147,6 +181,8 @@ def test_responses_are_what_the_last_event_says_field_by_field() -> None:
         told = assembled("openai_responses", one.body, one.provider)
         assert told.keys() == last.keys()
         assert not list(missing(last | {"model": MODEL}, told)), one.id
+        judged += 1
+    assert judged
 
 
 def test_a_response_whose_last_event_leaves_out_the_items_has_them() -> None:
@@ -159,7 +195,7 @@ def test_a_response_whose_last_event_leaves_out_the_items_has_them() -> None:
         {"type": "response.output_item.done", "output_index": 0, "item": item},
         {"type": "response.completed", "response": response},
     ]
-    told = assembled("openai_responses", b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events))
+    told = assembled("openai_responses", stream_of(events))
     assert told["output"] == [item]
 
 

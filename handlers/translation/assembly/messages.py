@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 BROKEN_INPUT = "INVALID_JSON"
 """Anthropic's own word for a tool's input that is no JSON: it was cut by the output cap, or streamed without a check."""
-_MESSAGE_DELTA = frozenset({"type", "delta", "usage"})
+_MESSAGE_DELTA = frozenset({"type", "delta"})
 
 
 class MessagesAssembler:
@@ -51,27 +51,25 @@ class MessagesAssembler:
 
     def _delta(self, index: int, delta: dict[str, Any]) -> None:
         block = self._blocks[index]
-        if "partial_json" in delta:
-            self._inputs.setdefault(index, []).append(delta["partial_json"] or "")
-        elif "citation" in delta:
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
-        else:
-            said = {name: value for name, value in delta.items() if name != "type"}
-            grow(block, said)
+        said = {name: value for name, value in delta.items() if name != "type" and value is not None}
+        piece, citation = said.pop("partial_json", None), said.pop("citation", None)
+        if piece:
+            self._inputs.setdefault(index, []).append(piece)
+            return
+        grow(block, said)
+        if citation is None:
             self.growing = only_text(block, said)
+        else:
+            block["citations"] = [*(block.get("citations") or ()), citation]
 
     def _message_delta(self, read: dict[str, Any]) -> None:
         message = self._message
         override(message, {name: value for name, value in read.items() if name not in _MESSAGE_DELTA})
         override(message, read.get("delta") or {})
-        if read.get("usage"):
-            override(message.setdefault("usage", {}), read["usage"])
 
 
 def _input(text: str) -> Any:
     """A tool's input as the model wrote it, number for number."""
-    if not text:
-        return {}
     try:
         _decode(text)
     except msgspec.DecodeError:
