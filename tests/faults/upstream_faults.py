@@ -340,7 +340,7 @@ def bench() -> Iterator[Bench]:
             "anthropic": f"{faulty.url}/v1",
             "together": f"{healthy.url}/v1",
             "deepinfra": f"{healthy.url}/v1/openai",
-            "cerebras": f"http://127.0.0.1:{refusing_port()}/v1",
+            "cerebras": f"http://127.0.0.1:{stack.enter_context(refusing_port())}/v1",
             "sambanova": f"http://127.0.0.1:{stack.enter_context(silent_port())}/v1",
         }
         system = stack.enter_context(running_system(addresses, log_level="error"))

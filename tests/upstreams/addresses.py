@@ -1,4 +1,4 @@
-"""Addresses that never become a connection: F01 (refused) and F02 (no answer to the handshake)."""
+"""Addresses that never become a connection: F01 (refused) and F02 (no answer to the handshake); and one that is still free."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ import socket
 from collections.abc import Iterator
 
 
-def refusing_port() -> int:
-    """A loopback port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+@contextlib.contextmanager
+def refusing_port() -> Iterator[int]:
+    """A loopback port on which nobody listens, and nobody can: it is taken, but never listened on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def free_port() -> int:
+    """A loopback port that nobody had a moment ago, for a server that must be told where to listen."""
+    with refusing_port() as port:
+        return port
 
 
 @contextlib.contextmanager

@@ -116,7 +116,7 @@ class ScriptedUpstream:
     def _gate(self, name: str) -> asyncio.Event:
         return self._heard.setdefault(name, asyncio.Event())
 
-    def wait_until(self, condition: Callable[[Self], bool], timeout_s: float = 5.0) -> bool:
+    def wait_until(self, condition: Callable[[Self], bool], timeout_s: float = 60.0) -> bool:
         """Poll until the condition on this upstream holds; False when the time is up."""
         deadline = time.monotonic() + timeout_s
         while not condition(self):

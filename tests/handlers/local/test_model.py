@@ -15,12 +15,12 @@ import httpx
 import pytest
 
 from handlers.local.model import SMOLLM2, ModelUnavailable, find_weights
-from tests.upstreams.addresses import refusing_port
+from tests.upstreams.addresses import free_port
 
 
 @pytest.fixture(scope="module")
 def model_url() -> Iterator[str]:
-    port = refusing_port()
+    port = free_port()
     command = [sys.executable, "-m", "handlers.local.model", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -75,7 +75,7 @@ def test_altered_weights_are_refused() -> None:
 def test_the_model_ends_with_its_parent() -> None:
     script = (
         "import subprocess, sys\n"
-        f"command = [sys.executable, '-m', 'handlers.local.model', '--port', '{refusing_port()}']\n"
+        f"command = [sys.executable, '-m', 'handlers.local.model', '--port', '{free_port()}']\n"
         "child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)\n"
         "child.stdout.readline()\n"
         "print(child.pid, flush=True)\n"

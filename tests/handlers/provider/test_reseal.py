@@ -31,7 +31,7 @@ def sealed_for(where: SealContext, version: int = 1) -> str:
 def pod() -> Iterator[PodProcess]:
     """It holds both keys, and nobody answers at its provider: sealing anew calls nobody."""
     keys = {1: OLD[0], 2: NEW[0]}
-    with PodProcess("openai", f"http://127.0.0.1:{refusing_port()}/v1", sealing_keys=keys) as process:
+    with refusing_port() as port, PodProcess("openai", f"http://127.0.0.1:{port}/v1", sealing_keys=keys) as process:
         yield process
 
 

@@ -152,7 +152,7 @@ def test_a_dialect_that_does_not_exist_is_unsupported(pod: PodProcess) -> None:
 
 
 def test_a_refused_connection_is_a_failure_to_connect() -> None:
-    with PodProcess("openai", f"http://127.0.0.1:{refusing_port()}/v1") as lonely:
+    with refusing_port() as port, PodProcess("openai", f"http://127.0.0.1:{port}/v1") as lonely:
         assert lonely.ask(chat()).end.failure is FailureClass.CONNECT
 
 
