@@ -25,7 +25,8 @@ import msgspec
 from handlers.local.access import Access
 from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
-from tests.clients.agent_upstream import SAW, SAYS, AgentUpstream
+from tests.clients.agent_upstream import SAW, SAYS, message
+from tests.replay.apt_upstream import apt_upstream
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".therouter" / "clients"
@@ -175,10 +176,8 @@ def running() -> Iterator[Place]:
     """The whole system over a provider for agents."""
     folder = Path(tempfile.mkdtemp(prefix="tr-clients-", dir="/tmp"))
     folder.chmod(0o711)
-    with AgentUpstream() as upstream:
-        options = Options(
-            port=0, model=False, addresses={"vllm": upstream.url}, models={"vllm": ["apt"]}, durable=False
-        )
+    with apt_upstream(message) as address:
+        options = Options(port=0, model=False, addresses={"vllm": address}, models={"vllm": ["apt"]}, durable=False)
         system = LocalSystem(Home(folder / "system" / "global"), options)
         try:
             system.start()

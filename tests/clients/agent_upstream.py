@@ -47,9 +47,3 @@ def _arguments(schema: dict[str, Any]) -> dict[str, Any]:
             listed = known[name].get("type") == "array"
             arguments[name] = ["bash", "-lc", COMMAND] if listed else COMMAND
     return arguments
-
-
-class AgentUpstream(apt_upstream.AptUpstream):
-    """Serves on loopback; a context manager."""
-
-    answers = staticmethod(message)

@@ -5,12 +5,13 @@ It speaks OpenAI's chat format and is no model: a call's arguments are made from
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
+
+from tests.upstreams.answering import Asked, Reply, answering
 
 TEXT = "Hello from a scripted provider."
 USAGE = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
@@ -48,43 +49,21 @@ def message(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return said, "stop"
 
 
-class AptUpstream:
-    """Serves on loopback; a context manager."""
-
-    answers = staticmethod(message)
-
-    def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(type(self).answers))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+Says = Callable[[dict[str, Any]], tuple[dict[str, Any], str]]
+"""A request -> the message that answers it, and why it ends."""
 
 
-def _handler(answers: Callable[[dict[str, Any]], tuple[dict[str, Any], str]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+def apt_upstream(says: Says = message) -> AbstractContextManager[str]:
+    """The address of such a provider, with its /v1."""
 
-        def do_POST(self) -> None:
-            request = msgspec.json.decode(self.rfile.read(int(self.headers["content-length"])))
-            said, finish = answers(request)
-            body = _stream(said, finish) if request.get("stream") else _whole(said, finish)
-            self.send_response(200)
-            self.send_header("content-type", "text/event-stream" if request.get("stream") else "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked: Asked) -> Reply:
+        request = msgspec.json.decode(asked.body)
+        said, finish = says(request)
+        if request.get("stream"):
+            return Reply(_stream(said, finish), content_type="text/event-stream")
+        return Reply(_whole(said, finish))
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the name is the base class's
-            pass
-
-    return Handler
+    return answering(answer)
 
 
 def usage(said: dict[str, Any]) -> dict[str, Any]:

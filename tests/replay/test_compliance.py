@@ -16,7 +16,7 @@ import pytest
 from handlers.local.access import Access
 from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
-from tests.replay.apt_upstream import AptUpstream
+from tests.replay.apt_upstream import apt_upstream
 
 
 class Suite(NamedTuple):
@@ -47,11 +47,11 @@ def gateway() -> Iterator[tuple[str, str]]:
     """Address and key of a system whose one provider can do everything."""
     folder = Path(tempfile.mkdtemp(prefix="tr-", dir="/tmp"))
     folder.chmod(0o711)
-    with AptUpstream() as upstream:
+    with apt_upstream() as address:
         options = Options(
             port=0,
             model=False,
-            addresses={"vllm": upstream.url},
+            addresses={"vllm": address},
             models={"vllm": ["apt", "gpt-5-apt", "claude-sonnet-4-apt"]},
             durable=False,
         )
