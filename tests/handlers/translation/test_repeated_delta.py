@@ -50,7 +50,7 @@ def run(reads: list[bytes], dialect: str = "openai_chat") -> tuple[bytes, object
 
 
 @given(st.lists(PIECES, max_size=30))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_frame_by_frame_and_at_once_are_the_same(pieces: list[str]) -> None:
     frames = chat_stream(pieces)
     assert run(frames) == run([b"".join(frames)])

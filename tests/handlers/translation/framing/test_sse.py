@@ -54,7 +54,7 @@ def test_a51_a_frame_without_end_is_refused() -> None:
         reader.receive_data(b"x" * 1_000_000)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     payloads=st.lists(st.binary(min_size=1, max_size=30).filter(lambda b: not set(b) & {10, 13}), max_size=5),
     ending=st.sampled_from(ENDINGS),

@@ -74,7 +74,7 @@ def drafted(relay: ChatRelay, request: Asked) -> tuple[Draft, bytes] | str:
 
 
 @given(st.lists(st.tuples(SIDE, SIDE, MESSAGES, MESSAGES), min_size=1, max_size=3))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_relay_that_has_learnt_says_what_a_new_one_says(bodies: list[tuple[list[str], list[str], str, str]]) -> None:
     learnt = ChatRelay()
     for before, after, *both in bodies:
