@@ -37,12 +37,13 @@ def _whole_if_need_be(asked: Asked) -> Asked:
     """The provider is not asked for a stream that would carry less than the one body that the client wants."""
     if asked.stream or not asked.streams_upstream:
         return asked
-    upstream, relays = asked.upstream, NORMALISE not in asked.upstream.quirks
-    lost = lost_field(asked.dialect, upstream.wire_format, upstream.provider, upstream.upstream_model) if relays else ""
+    upstream = asked.upstream
     try:
-        whole = lost or whole_setting(asked.dialect, upstream.provider, asked.body)
+        whole = whole_setting(asked.dialect, upstream.provider, asked.body)
     except UNREADABLE:
         return asked  # whoever parses the body says what is wrong with it
+    if not whole and NORMALISE not in upstream.quirks:
+        whole = lost_field(asked.dialect, upstream.wire_format, upstream.provider, upstream.upstream_model)
     return msgspec.structs.replace(asked, upstream_stream=False) if whole else asked
 
 
