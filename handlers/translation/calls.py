@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from handlers.errors import FailureClass, InvalidRequest, Unprocessable
+from handlers.errors import FailureClass, Unprocessable
 from handlers.translation.adapters.decoding import UNREADABLE
 from handlers.translation.adapters.failures import Failed
 from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Output, UpstreamRequest
@@ -99,7 +99,7 @@ class Call(SingleCall):
             return self.fail(FailureClass.TRUNCATED)
         try:
             self._answered = self._operation.read(bytes(self._body), self._kind, self._asked)
-        except (*UNREADABLE, InvalidRequest):
+        except UNREADABLE:
             return self._unreadable()
         self._ended = True
         return Output(final=self._answered.body, ended=True)

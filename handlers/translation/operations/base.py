@@ -6,15 +6,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from handlers.errors import InvalidRequest, Unprocessable
+from handlers.errors import Unprocessable
 from handlers.translation.adapters.base import Built
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.base import JSON_TYPE
-from handlers.translation.dialects.reading import decode_body
+from handlers.translation.dialects.reading import decode_top
 
 GATEWAY_FIELDS = frozenset({"models", "provider", "route", "session_id", "trace", "user"})
-_TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANSWER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,7 +50,7 @@ class Operation(Protocol):
 
 def edit_body(asked: Asked, **changes: Any) -> dict[str, Any]:
     """The client's JSON object without nulls and without what steered the gateway, with our model and these changes."""
-    top = decode_body(_TOP, asked.body)
+    top = decode_top(asked.body)
     body: dict[str, Any] = {
         name: value for name, value in top.items() if name not in GATEWAY_FIELDS and bytes(value) != b"null"
     }
@@ -74,11 +74,8 @@ def refuse_stream(asked: Asked) -> None:
 
 
 def rename_model(body: bytes, asked: Asked) -> bytes:
-    """The answer with the public model name at its top level, everything else untouched."""
-    try:
-        top = _TOP.decode(body)
-    except msgspec.ValidationError:
-        raise InvalidRequest("The answer is no JSON object.") from None
+    """The answer with the public model name at its top level, everything else untouched; raises msgspec.DecodeError."""
+    top = _ANSWER.decode(body)
     if "model" not in top:
         return body
     return _encode({**top, "model": asked.public_model})
