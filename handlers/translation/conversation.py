@@ -20,7 +20,7 @@ from handlers.translation.canonical.estimate import estimate_request
 from handlers.translation.canonical.kept_whole import lost_field, whole_setting
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream
-from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, ClientBody
+from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, client_body
 from handlers.translation.padding import HEADER as PADDING
 from handlers.translation.passthrough.base import Draft, Relay, alias_names
 from handlers.translation.raw_assembled import RawAssembled
@@ -146,8 +146,7 @@ class Conversation:
     def _build(self) -> Draft:
         """The upstream request by way of the canonical one."""
         asked = self._asked
-        client = ClientBody(asked.body, asked.stream, asked.stateless, asked.target, asked.client_headers)
-        request = self._dialect.parse(client)
+        request = self._dialect.parse(client_body(asked))
         cap = request.output_tokens_max
         if asked.output_tokens_max:
             cap = min(cap or asked.output_tokens_max, asked.output_tokens_max)

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from handlers.translation.canonical.assembled import Answer
+from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.events import Event, ResponseFailed
 from handlers.translation.canonical.request import CanonicalRequest
 
@@ -28,6 +29,11 @@ class ClientBody(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """The size, never the body."""
         return f"ClientBody({len(self.body)} bytes)"
+
+
+def client_body(asked: Asked) -> ClientBody:
+    """The part of an attempt that its client sent."""
+    return ClientBody(asked.body, asked.stream, asked.stateless, asked.target, asked.client_headers)
 
 
 class AnswerContext(msgspec.Struct, frozen=True):

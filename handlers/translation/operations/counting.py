@@ -13,7 +13,7 @@ from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import estimate_request
 from handlers.translation.canonical.usage import NO_USAGE
 from handlers.translation.dialects.anthropic_parse import decode_messages, parse_messages
-from handlers.translation.dialects.base import ClientBody
+from handlers.translation.dialects.base import client_body
 from handlers.translation.dialects.google_fields import camel_body
 from handlers.translation.dialects.google_parse import parse_generate
 from handlers.translation.operations.base import Answered, edit_body, post
@@ -34,11 +34,6 @@ _ANTHROPIC = msgspec.json.Decoder(_AnthropicCount)
 _GEMINI = msgspec.json.Decoder(_GeminiCount)
 _COUNTED_BY_VERTEX = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
 _REQUEST = _COUNTED_BY_VERTEX | {"toolConfig", "safetySettings"}
-
-
-def client_body(asked: Asked) -> ClientBody:
-    """What the client sent."""
-    return ClientBody(asked.body, asked.stream, asked.stateless, asked.target, asked.client_headers)
 
 
 class AnthropicCounting:
@@ -69,10 +64,7 @@ class GeminiCounting:
 
         AI Studio wants everything but contents wrapped as the request that is counted, Vertex wants nothing wrapped.
         """
-        body = camel_body(asked.body)
-        inner: Any = body.get("generateContentRequest")
-        whole = inner if isinstance(inner, dict) else body
-        fields = {name: value for name, value in whole.items() if name in _REQUEST}
+        fields = {name: value for name, value in _counted(asked).items() if name in _REQUEST}
         if "counts_unwrapped" in asked.upstream.quirks:
             fields = {name: value for name, value in fields.items() if name in _COUNTED_BY_VERTEX}
         elif fields.keys() != {"contents"}:
@@ -86,6 +78,13 @@ class GeminiCounting:
         return Answered(body, NO_USAGE)
 
 
+def _counted(asked: Asked) -> dict[str, Any]:
+    """The request that Google's dialect wants counted: wrapped, or standing by itself."""
+    body = camel_body(asked.body)
+    inner = body.get("generateContentRequest")
+    return inner if isinstance(inner, dict) else body
+
+
 def estimate_count(asked: Asked) -> bytes:
     """Our own count, in the client's dialect.
 
@@ -93,10 +92,7 @@ def estimate_count(asked: Asked) -> bytes:
         InvalidRequest, Unprocessable: as for the conversation that is counted.
     """
     if asked.dialect == "google_generate":
-        body = camel_body(asked.body)
-        inner = body.get("generateContentRequest")
-        whole = inner if isinstance(inner, dict) else body
-        client = msgspec.structs.replace(client_body(asked), body=_encode(whole))
+        client = msgspec.structs.replace(client_body(asked), body=_encode(_counted(asked)))
         return _encode({"totalTokens": max(1, estimate_request(parse_generate(client)))})
     request = parse_messages(client_body(asked), counting=True)
     return _encode({"input_tokens": max(1, estimate_request(request))})

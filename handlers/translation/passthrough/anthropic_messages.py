@@ -14,7 +14,7 @@ from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.dialects.anthropic_fields import GATEWAY_FIELDS, BlockField, MessagesFields
 from handlers.translation.dialects.anthropic_parse import decode_messages
-from handlers.translation.dialects.base import ClientBody
+from handlers.translation.dialects.base import client_body
 from handlers.translation.dialects.reading import decode_top
 from handlers.translation.framing.sse import frame_bytes
 from handlers.translation.passthrough.base import Draft, Relay
@@ -30,8 +30,7 @@ class MessagesRelay(Relay):
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream and cap are ours to set; fields that steered the gateway go no further."""
-        client = ClientBody(asked.body, asked.stream, asked.stateless, asked.target, asked.client_headers)
-        fields = decode_messages(client)
+        fields = decode_messages(client_body(asked))
         top = decode_top(asked.body)
         body: dict[str, Any] = {
             name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL

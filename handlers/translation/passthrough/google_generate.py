@@ -12,7 +12,7 @@ from handlers.translation.adapters.gemini_decoder import GeminiDecoder
 from handlers.translation.assembly.generate import GenerateAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
-from handlers.translation.dialects.base import ClientBody
+from handlers.translation.dialects.base import client_body
 from handlers.translation.dialects.google_fields import ContentField, GenerateFields
 from handlers.translation.dialects.google_parse import decode_generate
 from handlers.translation.passthrough.base import Draft, Relay
@@ -29,8 +29,7 @@ class GenerateRelay(Relay):
 
     def draft(self, asked: Asked) -> Draft:
         """The cap is ours to set; fields that steered the gateway go no further."""
-        client = ClientBody(asked.body, asked.stream, asked.stateless, asked.target, asked.client_headers)
-        fields, body = decode_generate(client)
+        fields, body = decode_generate(client_body(asked))
         for name in _GATEWAY_FIELDS:
             body.pop(name, None)
         config = fields.generation_config

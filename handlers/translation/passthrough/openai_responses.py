@@ -14,7 +14,7 @@ from handlers.translation.adapters.responses_decoder import ResponsesDecoder
 from handlers.translation.assembly.responses import ResponsesAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
-from handlers.translation.dialects.base import ClientBody
+from handlers.translation.dialects.base import client_body
 from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
 from handlers.translation.dialects.responses_fields import ItemField, ResponsesFields
 from handlers.translation.dialects.responses_parse import decode_responses, wants_padding
@@ -32,8 +32,7 @@ class ResponsesRelay(Relay):
 
     def draft(self, asked: Asked) -> Draft:
         """Model, stream, cap and store are ours to set; fields that steered the gateway go no further."""
-        client = ClientBody(asked.body, asked.stream, asked.stateless, asked.target, asked.client_headers)
-        fields = decode_responses(client)
+        fields = decode_responses(client_body(asked))
         top = decode_top(asked.body)
         body: dict[str, Any] = {
             name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL
