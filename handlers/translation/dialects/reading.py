@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -49,6 +50,7 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NULL = msgspec.Raw(b"null")
 
 
 def decode_top(body: bytes) -> dict[str, msgspec.Raw]:
@@ -64,6 +66,11 @@ def refusal(error: msgspec.ValidationError, shape: Any) -> InvalidRequest:
     """Our words for msgspec's about a body that has not this shape: the field and what is accepted there, never a value."""
     path, sentence = complaint(str(error), shape)
     return InvalidRequest(sentence, param=path or None)
+
+
+def fields_beside(top: Mapping[str, msgspec.Raw], names: Collection[str]) -> dict[str, Any]:
+    """The fields of a body that are given, as null is not, but for these."""
+    return {name: value for name, value in top.items() if name not in names and value != _NULL}
 
 
 def given(raw: msgspec.Raw) -> msgspec.Raw | None:

@@ -11,7 +11,7 @@ from handlers.translation.adapters.base import Built
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.base import JSON_TYPE
-from handlers.translation.dialects.reading import decode_top
+from handlers.translation.dialects.reading import decode_top, fields_beside
 
 GATEWAY_FIELDS = frozenset({"models", "provider", "route", "session_id", "trace", "user"})
 _ANSWER = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -50,10 +50,7 @@ class Operation(Protocol):
 
 def edit_body(asked: Asked, **changes: Any) -> dict[str, Any]:
     """The client's JSON object without nulls and without what steered the gateway, with our model and these changes."""
-    top = decode_top(asked.body)
-    body: dict[str, Any] = {
-        name: value for name, value in top.items() if name not in GATEWAY_FIELDS and bytes(value) != b"null"
-    }
+    body = fields_beside(decode_top(asked.body), GATEWAY_FIELDS)
     return body | {"model": asked.upstream.upstream_model} | changes
 
 

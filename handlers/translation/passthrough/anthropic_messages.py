@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from handlers.translation.adapters.anthropic_decoder import AnthropicDecoder
@@ -15,14 +13,13 @@ from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKEN
 from handlers.translation.dialects.anthropic_fields import GATEWAY_FIELDS, BlockField, MessagesFields
 from handlers.translation.dialects.anthropic_parse import decode_messages
 from handlers.translation.dialects.base import client_body
-from handlers.translation.dialects.reading import decode_top
+from handlers.translation.dialects.reading import decode_top, fields_beside
 from handlers.translation.framing.sse import frame_bytes
 from handlers.translation.passthrough.base import Draft, Relay
 
 # Betas that keep something at the provider; never under shared credentials.
 STATEFUL_BETAS = ("files-api", "skills", "code-execution", "message-batches", "mcp-client")
 _encode = msgspec.json.Encoder().encode
-_NULL = msgspec.Raw(b"null")
 
 
 class MessagesRelay(Relay):
@@ -32,9 +29,7 @@ class MessagesRelay(Relay):
         """Model, stream and cap are ours to set; fields that steered the gateway go no further."""
         fields = decode_messages(client_body(asked))
         top = decode_top(asked.body)
-        body: dict[str, Any] = {
-            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL
-        }
+        body = fields_beside(top, GATEWAY_FIELDS)
         body["model"] = asked.upstream.upstream_model
         body["stream"] = asked.streams_upstream
         cap = fields.max_tokens or 0

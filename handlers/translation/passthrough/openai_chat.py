@@ -19,14 +19,13 @@ from handlers.translation.canonical.plain_messages import PlainCall, PlainMessag
 from handlers.translation.dialects.openai_chat import DONE
 from handlers.translation.dialects.openai_chat_fields import CallField, ChatFields, MessageField
 from handlers.translation.dialects.openai_chat_parse import decode_chat, read_reasoning, wants_padding, wants_usage
-from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
+from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top, fields_beside
 from handlers.translation.passthrough.adapted_messages import adapt_messages
 from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay, alias_names
 from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
 from handlers.translation.passthrough.known_settings import Settings, Terms, terms_of
 
 _encode = msgspec.json.Encoder().encode
-_NULL = msgspec.Raw(b"null")
 _ANY_MESSAGES = msgspec.Raw(b'[{"role":"user"}]')
 _NOT_SETTINGS = GATEWAY_FIELDS | {"messages"}
 _HEADERS = (("content-type", "application/json"),)
@@ -122,7 +121,7 @@ def known_request(settings: Settings, messages: RawMessages, *, streams: bool) -
 
 def _settings(fields: ChatFields, top: dict[str, msgspec.Raw], asked: Asked) -> Settings:
     """Everything but the messages, edited."""
-    body: dict[str, Any] = {name: value for name, value in top.items() if name not in _NOT_SETTINGS and value != _NULL}
+    body = fields_beside(top, _NOT_SETTINGS)
     if "provider_routing" in asked.upstream.quirks and "provider" in top:
         body["provider"] = top["provider"]
     body["model"] = asked.upstream.upstream_model

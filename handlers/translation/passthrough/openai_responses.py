@@ -15,14 +15,13 @@ from handlers.translation.assembly.responses import ResponsesAssembler
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import BYTES_PER_TOKEN, MEDIA_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from handlers.translation.dialects.base import client_body
-from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top
+from handlers.translation.dialects.reading import GATEWAY_FIELDS, decode_top, fields_beside
 from handlers.translation.dialects.responses_fields import ItemField, ResponsesFields
 from handlers.translation.dialects.responses_parse import decode_responses, wants_padding
 from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay, alias_names
 
 _encode = msgspec.json.Encoder().encode
 _INPUT_DETAILS = re.compile(rb'"input_tokens_details"\s*:\s*\{(?=\s*")')
-_NULL = msgspec.Raw(b"null")
 # What OpenAI keeps under an id of its own, and refuses to know once it was told to store nothing.
 _KEPT_IDS = ("rs_", "msg_", "fc_")
 
@@ -34,9 +33,7 @@ class ResponsesRelay(Relay):
         """Model, stream, cap and store are ours to set; fields that steered the gateway go no further."""
         fields = decode_responses(client_body(asked))
         top = decode_top(asked.body)
-        body: dict[str, Any] = {
-            name: value for name, value in top.items() if name not in GATEWAY_FIELDS and value != _NULL
-        }
+        body = fields_beside(top, GATEWAY_FIELDS)
         body["model"] = asked.upstream.upstream_model
         body["stream"] = asked.streams_upstream
         if asked.streams_upstream and not asked.stream and asked.upstream.provider in PADS_ITSELF:
