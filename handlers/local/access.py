@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -18,6 +19,7 @@ from handlers.local.home import Home
 from handlers.local.system import DATABASE, ENVIRONMENT, Running
 from handlers.store.admin import AdminStore
 from handlers.store.dsn import Dsn
+from handlers.store.logins import read_login
 from handlers.store.pool import Pool
 
 LOCAL_TENANT = uuid.UUID("00000000-0000-7000-8000-00006c6f6361")
@@ -46,15 +48,7 @@ class Access:
         if not home.running.exists():
             raise NotRunning("nothing is running here; start it with `make up` (or `therouter up`) in another terminal")
         running = msgspec.json.decode(home.running.read_bytes(), type=Running)
-        dsn = Dsn(
-            user="founder",
-            password=read_secret(home.secrets, "database/founder").decode(),
-            database=DATABASE,
-            socket_dir=running.database_folder,
-            port=running.database_port,
-            local=True,
-        )
-        pool = Pool(dsn, connections_max=1)
+        pool = open_pool(home.secrets, running, "founder")
         return cls(home, running, AdminStore(pool), pool)
 
     def close(self) -> None:
@@ -94,3 +88,17 @@ class Access:
             made.key_id, str(LOCAL_TENANT), str(LOCAL_USER), name, hash_secret(made.secret)
         )
         return made.token
+
+
+def open_pool(folder: Path, running: Running, role: str) -> Pool:
+    """One connection to the database that runs here, as a role whose password is in this folder of secrets."""
+    login = read_login(role, read_secret(folder, f"database/{role}").decode())
+    dsn = Dsn(
+        user=login.user,
+        password=login.password,
+        database=DATABASE,
+        socket_dir=running.database_folder,
+        port=running.database_port,
+        local=True,
+    )
+    return Pool(dsn, connections_max=1)

@@ -1,6 +1,6 @@
 """`therouter restore`: after a database was put back, what was revoked and purged since is taken away again before any request.
 
-therouter restore begin      every room stops serving until the procedure is done (the epoch is a file, not in the database)
+therouter restore begin      rooms with a database stop serving until the procedure is done (the epoch is a file beside it)
 ...                          put the old database back, start the system
 therouter restore replay     take away again what the diary tells; then all serve
 """
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,18 +20,15 @@ import msgspec
 
 from handlers.audit.notes import parse_signing_key
 from handlers.clouds.local_keeping import write_private
-from handlers.local.access import Access, NotRunning
+from handlers.local.access import Access, NotRunning, open_pool
 from handlers.local.aws import read_secret
 from handlers.local.home import Home
 from handlers.local.schedules import RETENTION
-from handlers.local.system import DATABASE, Running
+from handlers.local.system import Running
 from handlers.operations.purge import PurgeEvent
 from handlers.operations.restore import Restored, restore
 from handlers.operations.sealing import Sealer
-from handlers.store.dsn import Dsn
-from handlers.store.logins import read_login
 from handlers.store.operations import OperationsStore
-from handlers.store.pool import Pool
 from handlers.store.restoration import EPOCH
 
 
@@ -49,7 +47,7 @@ def begin(options: argparse.Namespace) -> int:
         os.kill(access.running.supervisor, signal.SIGUSR1)
     except NotRunning:
         pass
-    print(f"epoch {epoch}: every room refuses requests until `therouter restore replay`; now put the database back")
+    print(f"epoch {epoch}: rooms with a database refuse requests until `therouter restore replay`; now put it back")
     return 0
 
 
@@ -88,22 +86,8 @@ def read_diary(path: Path) -> list[str]:
 
 def replay_entries(folder: Path, running: Running, entries: Iterable[str]) -> Restored:
     """The procedure, over the database that runs here."""
-    login = read_login("operations", read_secret(folder, "database/operations").decode())
-    pool = Pool(
-        Dsn(
-            user=login.user,
-            password=login.password,
-            database=DATABASE,
-            socket_dir=running.database_folder,
-            port=running.database_port,
-            local=True,
-        ),
-        connections_max=1,
-    )
-    try:
-        sealer = Sealer(running.region, parse_signing_key(read_secret(folder, "audit/checkpoint")))
-        event = PurgeEvent(**RETENTION)
-        epoch = int(read_secret(folder, EPOCH))
+    sealer = Sealer(running.region, parse_signing_key(read_secret(folder, "audit/checkpoint")))
+    event = PurgeEvent(**RETENTION)
+    epoch = int(read_secret(folder, EPOCH))
+    with closing(open_pool(folder, running, "operations")) as pool:
         return restore(OperationsStore(pool), entries, event, epoch, datetime.now(UTC), sealer)
-    finally:
-        pool.close()

@@ -12,19 +12,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from handlers.clouds.local_keeping import LocalKeeper
 from handlers.keys.sealing import parse_public_rows
-from handlers.local.access import Access
+from handlers.local.access import Access, open_pool
 from handlers.local.aws import read_secret
 from handlers.local.home import Home
-from handlers.local.system import DATABASE, LocalSystem, Running
+from handlers.local.system import LocalSystem, Running
 from handlers.operations.renewal import RenewalEvent, SecretsRenewed, renew, rotated_secrets
-from handlers.store.dsn import Dsn
-from handlers.store.logins import read_login
-from handlers.store.pool import Pool
 from handlers.store.rotation import RotationStore
 
 SETTLE_S, RETIRE_S = 5, 10
@@ -80,23 +78,11 @@ def rotate_until_done(folder: Path, running: Running, name: str, tell: Callable[
 
 def take_steps(folder: Path, running: Running, begin: tuple[str, ...]) -> SecretsRenewed:
     """One run of the rotation, over the files of this machine."""
-    login = read_login("rotation", read_secret(folder, "database/rotation").decode())
-    dsn = Dsn(
-        user=login.user,
-        password=login.password,
-        database=DATABASE,
-        socket_dir=running.database_folder,
-        port=running.database_port,
-        local=True,
-    )
-    pool = Pool(dsn, connections_max=1)
-    try:
-        event = RenewalEvent(rotate_after_days=NEVER_DAYS, settle_s=SETTLE_S, retire_s=RETIRE_S, begin=begin)
+    event = RenewalEvent(rotate_after_days=NEVER_DAYS, settle_s=SETTLE_S, retire_s=RETIRE_S, begin=begin)
+    with closing(open_pool(folder, running, "rotation")) as pool:
         return renew(
             LocalKeeper(folder), lambda name: read_secret(folder, name), RotationStore(pool), event, datetime.now(UTC)
         )
-    finally:
-        pool.close()
 
 
 def renew_secrets(system: LocalSystem) -> None:
