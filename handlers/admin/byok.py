@@ -41,7 +41,7 @@ def create_byok(call: Call) -> ByokRecord:
         provider=new.provider,
         sealed=_seal(call, sealing_key, new.key, new.provider, record),
         key_version=sealing_key.version,
-        digest=call.room.digest(new.key),
+        digest=call.room.digests.digest(new.key),
         label=new.label.strip(),
         scope=msgspec.json.encode(new.scope).decode(),
     )
@@ -57,7 +57,7 @@ def change_byok(call: Call) -> ByokRecord:
         sealing_key = _sealing_key(call, provider)
         named["sealed"] = _seal(call, sealing_key, change.key, provider, record)
         named["key_version"] = sealing_key.version
-        named["digest"] = call.room.digest(change.key)
+        named["digest"] = call.room.digests.digest(change.key)
     if change.label is not None:
         named["label"] = change.label.strip()
     if change.scope is not None:

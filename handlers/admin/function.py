@@ -85,7 +85,7 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
         digests=digests,
         log=Log(Level(deployment.log_level)),
         cookies=Cookies(secure=not settings.public_url.startswith("http://127.0.0.1")),
-        issuer=open_issuer(doors, settings.public_url, digests.derive()),
+        issuer=open_issuer(doors, settings.public_url, digests.newest_first()),
         scanner=Scanner(doors.scanning_keys) if doors.scanning_keys else None,
         mailbox=open_mailbox(deployment, environment),
     )
@@ -96,7 +96,7 @@ def _renew(secrets: KeptSecrets, settings: FunctionSettings, before: Deployed) -
     """The same room with the secrets that rotate; requests under way end with those that they began with."""
     mint_keys, sealing_keys, digests = _read_keys(secrets)
     if before.room.issuer is not None:
-        before.room.issuer.renew(digests.derive())
+        before.room.issuer.renew(digests.newest_first())
     before.pool.renew(_dsn(secrets, settings))
     before.keys.renew(mint_keys)
     before.room.gate.announce(_announced_epoch(secrets))

@@ -45,9 +45,5 @@ class Room:
     """None: nobody tells us of keys in public."""
     mailbox: Mailbox = field(default_factory=NoMailbox)
 
-    def digest(self, secret: str) -> str:
-        """What stands for a secret in the audit trail."""
-        return self.digests.digest(secret)
-
     def __repr__(self) -> str:
         return f"Room(region={self.region!r})"

@@ -46,18 +46,20 @@ class DigestKeys(NamedTuple):
         """As the secret; `parse` reads it."""
         return msgspec.json.encode(_Held(str(self.newest), {str(n): key.decode() for n, key in self.keys.items()}))
 
-    def digest(self, secret: str, version: int = 0) -> str:
-        """The digest of a secret, with the newest key or with that of a version."""
-        number = version or self.newest
-        return f"hmac:v{number}:{hmac.digest(self.keys[number], secret.encode(), 'sha256').hex()}"
+    def digest(self, secret: str) -> str:
+        """The digest of a secret under the newest key."""
+        return self._digest(secret, self.newest)
 
     def digests(self, secret: str) -> list[str]:
         """All digests that a secret may have in the trail, the newest first."""
-        return [self.digest(secret, version) for version in sorted(self.keys, reverse=True)]
+        return [self._digest(secret, version) for version in sorted(self.keys, reverse=True)]
 
-    def derive(self) -> tuple[bytes, ...]:
-        """The keys for other uses of the same room, the newest first."""
+    def newest_first(self) -> tuple[bytes, ...]:
+        """The keys themselves, to derive others from for further uses of the same room."""
         return tuple(self.keys[version] for version in sorted(self.keys, reverse=True))
+
+    def _digest(self, secret: str, version: int) -> str:
+        return f"hmac:v{version}:{hmac.digest(self.keys[version], secret.encode(), 'sha256').hex()}"
 
     def __repr__(self) -> str:
         return f"DigestKeys(newest={self.newest})"

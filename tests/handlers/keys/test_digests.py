@@ -30,7 +30,7 @@ def test_what_was_noted_under_a_key_of_before_is_recognised_for_as_long_as_the_t
     assert len(keys.keys) == DIGEST_KEYS_KEPT
     assert keys.digests("a secret")[1:] == list(reversed(noted))[: DIGEST_KEYS_KEPT - 1]
     assert keys.digest("a secret").startswith(f"hmac:v{DIGEST_KEYS_KEPT + 1}:")
-    assert keys.derive()[0] == keys.keys[keys.newest]
+    assert keys.newest_first()[0] == keys.keys[keys.newest]
     assert DigestKeys.parse(keys.write()) == keys
 
 
