@@ -18,6 +18,7 @@ from handlers.admin.room import Room
 from handlers.admin.routing import open_resolver
 from handlers.admin.scanning import Scanner
 from handlers.clouds import KeptSecrets, open_secret_store
+from handlers.clouds.epoch import announced_epoch
 from handlers.clouds.mail import open_mailbox
 from handlers.clouds.renewal import Renewed
 from handlers.clouds.resolver import IsolatedResolver
@@ -32,7 +33,7 @@ from handlers.store.control import ControlStore
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.gateway import GatewayStore
 from handlers.store.pool import Pool
-from handlers.store.restoration import EPOCH, RestoreGate, Watch, read_epoch
+from handlers.store.restoration import RestoreGate, Watch
 from handlers.telemetry.logs import Level, Log
 
 PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "FC_FUNCTION_NAME")
@@ -79,7 +80,7 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
         public_url=settings.public_url,
         store=ControlStore(pool),
         verifier=verifier,
-        gate=RestoreGate(Watch(pool), verifier, _announced_epoch(secrets)),
+        gate=RestoreGate(Watch(pool), verifier, announced_epoch(secrets)),
         mint_keys=mint_keys,
         sealing_keys=sealing_keys,
         digests=digests,
@@ -94,12 +95,12 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
 
 def _renew(secrets: KeptSecrets, settings: FunctionSettings, before: Deployed) -> Deployed:
     """The same room with the secrets that rotate; requests under way end with those that they began with."""
+    before.room.gate.announce(announced_epoch(secrets))  # whatever else is malformed
     mint_keys, sealing_keys, digests = _read_keys(secrets)
     if before.room.issuer is not None:
         before.room.issuer.renew(digests.newest_first())
     before.pool.renew(_dsn(secrets, settings))
     before.keys.renew(mint_keys)
-    before.room.gate.announce(_announced_epoch(secrets))
     room = replace(before.room, mint_keys=mint_keys, sealing_keys=sealing_keys, digests=digests)
     return Deployed(room, open_resolver(room), before.pool, before.keys)
 
@@ -113,10 +114,6 @@ def _read_keys(secrets: KeptSecrets) -> tuple[MintKeys, dict[str, SealingKey], D
         )
     except ValueError as error:
         raise SettingError(f"a secret of the admin room is malformed: {error}") from None
-
-
-def _announced_epoch(secrets: KeptSecrets) -> int:
-    return read_epoch(secrets.get(EPOCH).reveal())
 
 
 def _dsn(secrets: KeptSecrets, settings: FunctionSettings) -> Dsn:

@@ -3,7 +3,7 @@
 secrets.py      what a secret is; the port `SecretStore`; the store that remembers
 local.py 0600 files, aws.py Secrets Manager, aliyun.py KMS secrets
 keeping.py      new versions of secrets, for who rotates them: local_keeping.py, aws_keeping.py, aliyun_keeping.py
-renewal.py      what a process made from secrets follows them
+renewal.py      what a process made from secrets follows them;  epoch.py: the one that says that the database was put back
 aliyun_api.py   signed calls and identity in Hangzhou (acs3.py signs, http.py sends)
 archive.py      copies that nobody can change or remove for years (oss.py: in Hangzhou)
 mail.py         notices to people: SES, DirectMail, or files

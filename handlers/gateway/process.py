@@ -14,7 +14,7 @@ from handlers.catalog.elsewhere import models_elsewhere
 from handlers.catalog.entries import Catalog
 from handlers.catalog.loading import load_catalog
 from handlers.clouds import KeptSecrets, SecretError, SecretStore, open_secret_store
-from handlers.clouds.secrets import Stage
+from handlers.clouds.epoch import announced_epoch
 from handlers.gateway.makers import PURPOSE
 from handlers.gateway.room import POD_CONNECTIONS_MAX, Gateway
 from handlers.gateway.spool import Spool
@@ -26,7 +26,6 @@ from handlers.settings import GatewaySettings
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.gateway import GatewayStore
 from handlers.store.pool import Pool
-from handlers.store.restoration import EPOCH, read_epoch
 from handlers.telemetry.logs import Dependency, DependencyLost, Level, Log, identifier
 from handlers.transport.wire_client import WireClient
 
@@ -75,18 +74,19 @@ async def _keep_renewing(gateway: Gateway, pool: Pool, settings: GatewaySettings
 async def renew(gateway: Gateway, pool: Pool, settings: GatewaySettings, secrets: KeptSecrets) -> None:
     """Read all secrets again and use them from now on: a rotation needs no restart and breaks no stream.
 
-    What cannot be read keeps its last good value, and so does everything while one of them is malformed.
+    What cannot be read keeps its last good value, and so does everything while one of them is malformed, but for the announcement
+    of a restore: that one waits for nothing.
     """
     stale = await asyncio.to_thread(secrets.refresh)
     for name in stale:
         gateway.log.emit(DependencyLost(level=Level.WARNING, dependency=Dependency.SECRETS, name=identifier(name)))
+    gateway.revocation.restoration.epoch_outside = announced_epoch(secrets)
     mint_keys = _mint_keys(secrets)
     wire_keys = {slug: _wire_key(secrets, slug) for slug in settings.providers}
     pool.renew(_dsn(settings, secrets))
     gateway.verifier.renew(mint_keys)
     gateway.makers.renew(gateway.verifier.subkeys(PURPOSE))
     gateway.wire_keys.update(wire_keys)
-    gateway.revocation.restoration.epoch_outside = _epoch_outside(secrets)
 
 
 def _dsn(settings: GatewaySettings, secrets: SecretStore) -> Dsn:
@@ -98,6 +98,7 @@ def build(settings: GatewaySettings, secrets: KeptSecrets | None = None) -> tupl
     """The room and its database pool, from settings and secrets."""
     deployment = settings.deployment
     secrets = secrets or open_secret_store(deployment)
+    epoch = announced_epoch(secrets)
     pool = Pool(_dsn(settings, secrets))
     store = GatewayStore(pool, pod=settings.listen[-64:])
     gateway = Gateway(
@@ -120,7 +121,7 @@ def build(settings: GatewaySettings, secrets: KeptSecrets | None = None) -> tupl
         log=Log(Level(deployment.log_level)),
         behind_edge=deployment.cloud != "local",
     )
-    gateway.revocation.restoration.epoch_outside = _epoch_outside(secrets)
+    gateway.revocation.restoration.epoch_outside = epoch
     return gateway, pool
 
 
@@ -137,12 +138,6 @@ def _catalog(settings: GatewaySettings) -> Catalog:
 
 def _mint_keys(secrets: SecretStore) -> MintKeys:
     return MintKeys.parse(secrets.get("keys/mint").reveal())
-
-
-def _epoch_outside(secrets: KeptSecrets) -> int:
-    """The epoch that a restore has announced; 0 when none ever did."""
-    announced = secrets.find(EPOCH, Stage.CURRENT)
-    return read_epoch(announced.reveal()) if announced else 0
 
 
 def _wire_key(secrets: SecretStore, provider: str) -> bytes:

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from handlers.audit.notes import parse_signing_key
+from handlers.clouds.epoch import EPOCH
 from handlers.clouds.local_keeping import write_private
 from handlers.local.access import Access, NotRunning, open_pool
 from handlers.local.aws import read_secret
@@ -29,7 +30,6 @@ from handlers.operations.purge import PurgeEvent
 from handlers.operations.restore import Restored, restore
 from handlers.operations.sealing import Sealer
 from handlers.store.operations import OperationsStore
-from handlers.store.restoration import EPOCH
 
 
 class _Noted(msgspec.Struct):

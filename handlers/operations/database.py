@@ -6,12 +6,13 @@ import functools
 import os
 
 from handlers.clouds import KeptSecrets, open_secret_store
+from handlers.clouds.epoch import announced_epoch
 from handlers.clouds.renewal import Renewed
 from handlers.settings import Deployment, FunctionSettings
 from handlers.store.dsn import dsn_of
 from handlers.store.operations import OperationsStore
 from handlers.store.pool import Pool
-from handlers.store.restoration import EPOCH, being_restored, read_epoch
+from handlers.store.restoration import being_restored
 
 
 def open_store() -> OperationsStore:
@@ -26,8 +27,7 @@ def open_restored_store() -> OperationsStore:
         Unavailable: the database was put back, and what was revoked and purged since is not gone again.
     """
     store = open_store()
-    announced = open_secret_store(Deployment.parse(os.environ)).get(EPOCH).reveal()
-    if store.restore_epoch() < read_epoch(announced):
+    if store.restore_epoch() < announced_epoch(open_secret_store(Deployment.parse(os.environ))):
         raise being_restored()
     return store
 

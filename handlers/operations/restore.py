@@ -28,14 +28,13 @@ from datetime import UTC, datetime
 import msgspec
 
 from handlers.clouds import open_secret_store
-from handlers.clouds.secrets import Stage
+from handlers.clouds.epoch import EPOCH, NEVER, announced_epoch
 from handlers.operations.database import open_store
 from handlers.operations.journal import Outcome, read_event, report
 from handlers.operations.purge import PurgeEvent, purge
 from handlers.operations.sealing import Sealer, open_sealer
 from handlers.settings import Deployment, SettingError
 from handlers.store.operations import ROWS_WITHOUT_LIMIT, OperationsStore
-from handlers.store.restoration import EPOCH, NEVER, read_epoch
 
 
 class RestoreEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,8 +85,7 @@ def restore(
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
     """Called by a person, once for each restore."""
     wanted = read_event(event, RestoreEvent)
-    announced = open_secret_store(Deployment.parse(os.environ)).find(EPOCH, Stage.CURRENT)
-    epoch = read_epoch(announced.reveal()) if announced else 0
+    epoch = announced_epoch(open_secret_store(Deployment.parse(os.environ)))
     if epoch == NEVER:
         raise SettingError(
             f"the secret {EPOCH} is a number of at most nine digits: put one, and call this function again"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from handlers.clouds import KeptSecrets, open_secret_store
+from handlers.clouds.epoch import announced_epoch
 from handlers.clouds.renewal import Renewed
 from handlers.keys.grammar import MintKeys
 from handlers.keys.hashing import BcryptPool
@@ -26,7 +27,7 @@ from handlers.settings import FunctionSettings, SettingError, Variable
 from handlers.store.dsn import Dsn, dsn_of
 from handlers.store.payments import PaymentStore
 from handlers.store.pool import Pool
-from handlers.store.restoration import EPOCH, RestoreGate, Watch, read_epoch
+from handlers.store.restoration import RestoreGate, Watch
 from handlers.telemetry.logs import Level, Log
 
 MINT_SECRET = "keys/mint"  # noqa: S105 -- the name of a secret
@@ -77,7 +78,7 @@ def _deploy(secrets: KeptSecrets, settings: FunctionSettings, environment: Mappi
         company,
         wallet,
         authenticator,
-        RestoreGate(Watch(pool), authenticator.verifier, _announced_epoch(secrets)),
+        RestoreGate(Watch(pool), authenticator.verifier, announced_epoch(secrets)),
         mode=mode_of(deployment),
         log=Log(Level(deployment.log_level)),
     )
@@ -89,10 +90,6 @@ def _mint_keys(secrets: KeptSecrets) -> MintKeys:
         return MintKeys.parse(secrets.get(MINT_SECRET).reveal())
     except ValueError as error:
         raise SettingError(f"secret {MINT_SECRET}: {error}") from None
-
-
-def _announced_epoch(secrets: KeptSecrets) -> int:
-    return read_epoch(secrets.get(EPOCH).reveal())
 
 
 def _dsn(secrets: KeptSecrets, settings: FunctionSettings) -> Dsn:
@@ -108,9 +105,9 @@ def _deployed() -> Renewed[Deployed]:
         """What rotates is renewed in place. The company's credentials are put by a person, who deploys the room again."""
         if before is None:
             return _deploy(secrets, settings, os.environ)
+        before.room.gate.announce(announced_epoch(secrets))  # whatever else is malformed
         before.keys.renew(_mint_keys(secrets))
         before.pool.renew(_dsn(secrets, settings))
-        before.room.gate.announce(_announced_epoch(secrets))
         return before
 
     return Renewed(open_secret_store(settings.deployment), settings.deployment.secrets_refresh_s, make)

@@ -2,9 +2,10 @@
 
 Theory of operation
     A restored database brings back keys that were revoked, people who were removed and rows that were purged. It cannot know that
-    itself, so whoever restores announces a number outside of it (the secret `restore/epoch`). That everything was taken away again
-    is said by the database alone: the restore procedure writes the number into it (handlers.operations.restore), in its last step.
-    A process that runs also notices by itself that the number of the latest change became smaller.
+    itself, so whoever restores announces a number outside of it (handlers.clouds.epoch). That everything was taken away again is
+    said by the database alone: the restore procedure writes the number into it (handlers.operations.restore), in its last step.
+    A process that runs also notices by itself that the number of the latest change became smaller. When the announced
+    number has come into the database nothing that is remembered holds, also where the whole procedure fell between two looks.
 
     Gateways look each second (handlers.gateway.revocation). Functions, which run only while they are called, look when the last look
     is older than LOOK_S, before anything else of the request: one round trip a second at most, and another when something changed.
@@ -21,23 +22,10 @@ from typing import Protocol
 from handlers.errors import Unavailable
 from handlers.store.pool import Pool
 
-EPOCH = "restore/epoch"
-"""The secret with the epoch that a restore has announced."""
 LOOK_S = 1.0
 RETRY_S = 5
 CHANGES_MAX = 10_000
 """The database tells no more at once (migrations/0006)."""
-_DIGITS_MAX = 9
-NEVER = 10**_DIGITS_MAX
-"""More than any epoch: what was announced cannot be read, so nobody serves until it is corrected."""
-
-
-def read_epoch(announced: bytes) -> int:
-    """The announced epoch; 0 for nothing, NEVER for what is no number: somebody wanted to announce one."""
-    text = announced.strip()
-    if not text:
-        return 0
-    return int(text) if text.isdigit() and len(text) <= _DIGITS_MAX else NEVER
 
 
 def being_restored() -> Unavailable:
@@ -58,13 +46,12 @@ class Restoration:
     def note(self, latest: int, epoch: int) -> bool:
         """Take what the database says: the number of the latest change, and its epoch.
 
-        Returns whether requests may be served from now on and nothing that was remembered before holds.
+        Returns whether requests may be served and nothing that was remembered before holds.
         """
-        went_back = latest < self._latest and epoch <= self._epoch
-        if epoch < self.epoch_outside or went_back:
+        if epoch < self.epoch_outside or (epoch, latest) < (self._epoch, self._latest):
             self.open = False
             return False
-        began = not self.open
+        began = not self.open or epoch > self._epoch
         self._latest, self._epoch, self.open = latest, epoch, True
         return began
 
@@ -134,7 +121,8 @@ class RestoreGate:
         self._watched, self._memory, self._clock = watched, memory, clock
         self._restoration = Restoration()
         self._restoration.epoch_outside = epoch_outside
-        self._latest = -1
+        self._forgotten = -1
+        """Up to this number nothing is remembered that has changed."""
         self._look_at = 0.0
         self._lock = threading.Lock()
 
@@ -157,15 +145,16 @@ class RestoreGate:
         latest, epoch = self._watched.latest()
         if self._restoration.note(latest, epoch):
             self._memory.forget_all()
-        elif latest > self._latest:
-            self._forget_since(self._latest)
-        self._latest = latest
+        elif latest > self._forgotten:
+            self._forget_since(self._forgotten)
+        self._forgotten = latest
         self._look_at = self._clock() + LOOK_S
 
     def _forget_since(self, number: int) -> None:
         changes = self._watched.changes_since(number)
         if len(changes) >= CHANGES_MAX:
             self._memory.forget_all()
+            return
         self._memory.forget([key_id for key_id, _ in changes if key_id])
         for account in {account for key_id, account in changes if account and not key_id}:
             self._memory.forget_account(account)

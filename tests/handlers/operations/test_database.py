@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from handlers.clouds.epoch import EPOCH
 from handlers.errors import Unavailable
 from handlers.operations import database as module
 from handlers.operations import purge, spending
@@ -15,7 +16,6 @@ from handlers.operations.database import _pool, open_store
 from handlers.operations.sealing import Sealer
 from handlers.settings import SettingError
 from handlers.store.operations import OperationsStore
-from handlers.store.restoration import EPOCH
 from tests.database import Database
 
 

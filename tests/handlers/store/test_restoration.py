@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from handlers.errors import Unavailable
-from handlers.store.restoration import CHANGES_MAX, LOOK_S, NEVER, Restoration, RestoreGate, read_epoch
+from handlers.store.restoration import CHANGES_MAX, LOOK_S, RestoreGate
 
 
 class World:
@@ -17,6 +17,8 @@ class World:
         self.now = 0.0
         self.number, self.epoch = 7, 0
         self.looks = 0
+        self.cut = False
+        """Whether the connection breaks between the two questions of a look."""
         self.changes: list[tuple[str | None, str | None]] = []
         self.forgotten: list[str] = []
         self.gate = RestoreGate(self, self, clock=lambda: self.now)
@@ -28,6 +30,8 @@ class World:
         return self.number, self.epoch
 
     def changes_since(self, number: int) -> list[tuple[str | None, str | None]]:
+        if self.cut:
+            raise Unavailable("The database is away.")
         return self.changes[number - 7 :]
 
     def forget(self, key_ids: list[str]) -> None:
@@ -45,18 +49,6 @@ class World:
         except Unavailable:
             return False
         return True
-
-
-@pytest.mark.parametrize(
-    ("announced", "epoch"),
-    [(b"", 0), (b"0", 0), (b"12", 12), (b" 12\n", 12), (b"twelve", NEVER), (b"-1", NEVER), (b"9" * 10, NEVER), (b"\xff", NEVER)],
-)  # fmt: skip
-def test_what_is_announced_and_cannot_be_read_lets_nobody_serve(announced: bytes, epoch: int) -> None:
-    assert read_epoch(announced) == epoch
-    restoration = Restoration()
-    restoration.epoch_outside = epoch
-    restoration.note(1, 12)
-    assert restoration.open == (epoch <= 12)
 
 
 def test_many_requests_look_once_a_second() -> None:
@@ -110,6 +102,29 @@ def test_what_is_remembered_of_a_key_is_forgotten_when_it_changes_and_nothing_el
     watched.now, watched.number = watched.now + LOOK_S, 11 + 2 * CHANGES_MAX
     watched.is_open()
     assert watched.forgotten[4] == "all", "more than the database tells at once"
+
+
+@pytest.mark.claim("C10")
+def test_after_a_restore_between_two_looks_nothing_that_was_remembered_holds() -> None:
+    """A function that nobody called meanwhile: the replayed revocations have numbers that it knows from before the restore."""
+    watched = World()
+    assert watched.is_open()
+    watched.now, watched.number, watched.epoch = watched.now + LOOK_S, 9, 1
+    assert watched.is_open()
+    assert watched.forgotten == ["all", "all"]
+    watched.now, watched.epoch = watched.now + LOOK_S, 0
+    assert not watched.is_open(), "another old database, whatever happened in it since"
+
+
+def test_a_change_that_could_not_be_read_is_read_at_the_next_look() -> None:
+    watched = World()
+    assert watched.is_open()
+    watched.changes = [("key", "account")]
+    watched.now, watched.number, watched.cut = watched.now + LOOK_S, 8, True
+    assert not watched.is_open()
+    watched.cut = False
+    assert watched.is_open()
+    assert watched.forgotten == ["all", "key"]
 
 
 def test_a_database_that_cannot_say_is_no_reason_to_serve_once_the_last_look_is_old() -> None:
