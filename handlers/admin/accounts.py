@@ -60,38 +60,11 @@ MEANINGS = {
 NEVER = ["prompts", "answers", "files and images", "provider keys in clear", "API keys", "client addresses"]
 
 
-class _Page(msgspec.Struct, frozen=True):
-    seq: int
-    leaf: str
-    chain: str
-    record: str | None = None
-
-
-class _Sealed(msgspec.Struct, frozen=True):
-    size: int
-    note: str
-    verifier: str
-
-
-class _Handover(msgspec.Struct, frozen=True):
-    before: str
-    after: str
-    note: str
-
-
-class _Gone(msgspec.Struct, frozen=True):
-    size: int
-    chain: str
-    frontier: str
-    note: str
-    verifier: str
-
-
 class _Start(msgspec.Struct, frozen=True):
     """What an export begins with."""
 
-    successions: list[_Handover]
-    beginning: _Gone | None
+    successions: list[Succession]
+    beginning: Beginning | None
 
 
 def list_audit(call: Call) -> AuditAnswer:
@@ -107,38 +80,29 @@ def export_audit(call: Call) -> Text:
     The next page begins after the last row's number; a page without rows is the end.
     """
     query: AuditQuery = call.query
-    rows = call.ask("control_audit", list[_Page], after=query.after, limit=query.limit, all=True)
-    sealed = call.ask("control_checkpoints", list[_Sealed], from_size=query.after + 1)
-    start = call.ask("control_audit_beginning", _Start)
-    lines = _export(call, query.after, rows, sealed, start)
+    rows = call.ask("control_audit", list[Row], after=query.after, limit=query.limit, all=True)
+    upto = rows[-1].seq if rows else query.after
+    sealed = call.ask("control_checkpoints", list[SignedCheckpoint], from_size=query.after + 1, upto=upto)
+    lines = [*(_head(call, sealed) if query.after == 0 else ()), *_body(rows, sealed)]
     return Text("application/jsonl", "".join(msgspec.json.encode(line).decode() + "\n" for line in lines))
 
 
-def _export(
-    call: Call, after: int, rows: list[_Page], sealed: list[_Sealed], start: _Start
-) -> Iterator[msgspec.Struct]:
+def _head(call: Call, sealed: list[SignedCheckpoint]) -> Iterator[msgspec.Struct]:
+    start = call.ask("control_audit_beginning", _Start)
     newest = sealed[-1].verifier if sealed else ""
-    # Where somebody put a key by hand that nobody handed over to, a new line begins: its checkpoints cover all rows as well.
-    in_line = [row for row in start.successions if newest in _keys(start)]
-    keys = _keys(start) if in_line else {newest}
-    if after == 0:
-        yield Trail(
-            version=VERSION, origin=origin_of(call.room.region), tenant_id=call.standing.tenant_id, verifier=newest
-        )
-        for row in in_line:
-            yield Succession(row.before, row.after, row.note)
-        if start.beginning is not None:
-            yield Beginning(**msgspec.structs.asdict(start.beginning))
-    notes = {checkpoint.size: checkpoint for checkpoint in sealed if checkpoint.verifier in keys}
-    for page in rows:
-        yield Row(seq=page.seq, leaf=page.leaf, chain=page.chain, record=page.record)
-        if page.seq in notes:
-            checkpoint = notes[page.seq]
-            yield SignedCheckpoint(size=page.seq, note=checkpoint.note, verifier=checkpoint.verifier)
+    yield Trail(version=VERSION, origin=origin_of(call.room.region), tenant_id=call.standing.tenant_id, verifier=newest)
+    if newest:
+        yield from start.successions
+    if start.beginning is not None:
+        yield start.beginning
 
 
-def _keys(start: _Start) -> set[str]:
-    return {key for row in start.successions for key in (row.before, row.after)}
+def _body(rows: list[Row], sealed: list[SignedCheckpoint]) -> Iterator[msgspec.Struct]:
+    notes = {checkpoint.size: checkpoint for checkpoint in sealed}
+    for row in rows:
+        yield row
+        if row.seq in notes:
+            yield notes[row.seq]
 
 
 def digest_secret(call: Call) -> Digest:

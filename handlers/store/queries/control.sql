@@ -136,7 +136,7 @@ select therouter.control_set_tenant_state(:caller, :tenant, :state)
 select therouter.control_audit_beginning(:caller)
 
 -- name: control_checkpoints
-select therouter.control_checkpoints(:caller, :from_size)
+select therouter.control_checkpoints(:caller, :from_size, :upto)
 
 -- name: admin_sign_in
 select therouter.admin_sign_in(:session_id, :subject, :email, :tenant, :role, :life_s, :proved_at)

@@ -7,9 +7,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from handlers.admin.routing import ROUTES
-from handlers.audit.verification import TrailBroken, verify_export
+from handlers.audit.verification import SignedCheckpoint, TrailBroken, verify_export
 from handlers.operations.checkpoint import seal_trail
 from handlers.operations.sealing import Sealer
+from handlers.store.control import Caller
 from handlers.store.operations import OperationsStore
 from tests.handlers.admin.rooms import House
 
@@ -88,26 +89,13 @@ def test_the_trail_holds_no_secret_and_no_address(house: House) -> None:
     assert house.ask("POST", "/admin/audit/digest", {"value": secret}).json["digest"] == stored["digest"]
 
 
-def export(house: House, tenant: str) -> list[bytes]:
-    text, after = "", 0
-    while True:
-        page = house.ask(
-            "GET", "/admin/audit/export", role="auditor", tenant=tenant, query={"after": str(after), "limit": "7"}
-        ).text
-        text += page
-        rows = page.count('{"kind":"row"')
-        if not rows:
-            return text.encode().splitlines(keepends=True)
-        after += rows
-
-
 @pytest.mark.claim("C60")
 def test_both_tenants_prove_their_trail_and_see_nothing_of_the_others(house: House) -> None:
     sealer = Sealer("global", Ed25519PrivateKey.generate())
     seal_trail(OperationsStore(house.database.pool("operations")), sealer)
     house.ask("PATCH", "/admin/tenant", {"name": "secret plans"})
     seal_trail(OperationsStore(house.database.pool("operations")), sealer)
-    mine, other = export(house, "mine"), export(house, "other")
+    mine, other = house.export("mine"), house.export("other")
     for lines in (mine, other):
         verdict = verify_export(lines, sealer.verifier)
         assert verdict.rows == verdict.sealed_rows == len(house.audit())
@@ -118,6 +106,18 @@ def test_both_tenants_prove_their_trail_and_see_nothing_of_the_others(house: Hou
     changed = [line.replace(b"secret plans", b"sacred plans") for line in mine]
     with pytest.raises(TrailBroken, match="row "):
         verify_export(changed, sealer.verifier)
+
+
+def test_a_page_of_the_export_takes_its_own_checkpoints_and_the_last(house: House) -> None:
+    sealer = Sealer("global", Ed25519PrivateKey.generate())
+    sizes = []
+    for number in range(4):
+        house.ask("PATCH", "/admin/tenant", {"name": f"name {number}"})
+        sizes.append(seal_trail(OperationsStore(house.database.pool("operations")), sealer).rows)
+    asker = Caller(f"key:{house.people['mine', 'auditor'].key_id}", "r")
+    for upto, wanted in ((sizes[1], {0, 1, 3}), (sizes[3], {0, 1, 2, 3}), (0, {3})):
+        rows = house.room.store.ask("control_checkpoints", asker, list[SignedCheckpoint], from_size=1, upto=upto)
+        assert [row.size for row in rows] == [sizes[place] for place in sorted(wanted)]
 
 
 @pytest.mark.claim("C60")
