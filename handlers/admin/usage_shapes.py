@@ -44,9 +44,6 @@ class CreditsAnswer(Answer, frozen=True):
     data: Credits
 
 
-Grouping = Literal["model", "provider", "key_id", "user_id"]
-
-
 class ActivityQuery(Input, frozen=True):
     """Days are UTC and inclusive; at most 731 of them. `by` names further columns, separated by commas."""
 

@@ -72,15 +72,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     automatic_failures: int = 0
 
 
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """Nano-units of the region's currency; available is balance minus held."""
-
-    balance_nano: int
-    held_nano: int
-    state: str
-    """active | frozen | closed."""
-
-
 class PaidOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What we say was paid."""
 
@@ -242,11 +233,6 @@ class PaymentStore:
         self._pool.run(
             "payments_set_automatic", tenant=tenant, threshold=threshold_minor, amount=amount_minor, method=method
         )
-
-    def balance(self, tenant: str) -> Balance | None:
-        """The tenant's credit, None when there is no such account."""
-        rows = self._pool.run("account_balance", tenant=tenant)
-        return Balance(balance_nano=rows[0][0], held_nano=rows[0][1], state=rows[0][2]) if rows else None
 
     def list_paid(self, provider: str, since_s: int, until_s: int) -> list[PaidOrder]:
         """Orders that became paid in a time, given in Unix seconds."""

@@ -45,9 +45,6 @@ select * from therouter.usage_find(:tenant, :request)
 -- name: key_summary
 select * from therouter.key_summary(:key_id)
 
--- name: account_balance
-select * from therouter.account_balance(:tenant)
-
 -- name: rate_admit
 select * from therouter.rate_admit(:process, :ttl_s, :subjects, :kinds, :needs, :wants, :limits)
 

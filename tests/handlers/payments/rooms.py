@@ -20,8 +20,8 @@ from handlers.local.wechat_standin import Account, WeChatStandIn, make_account
 from handlers.payments.authentication import KeyAuthenticator
 from handlers.payments.composition import Room, open_company, open_room
 from handlers.settings import Deployment
-from handlers.store.admin import AdminStore
-from handlers.store.payments import Balance, Order, PaymentStore
+from handlers.store.admin import AdminStore, TenantListing
+from handlers.store.payments import Order, PaymentStore
 from handlers.store.restoration import RestoreGate, Watch
 from handlers.telemetry.logs import Log
 from tests.database import Database
@@ -130,14 +130,14 @@ class PaymentsRoom:
         assert order is not None
         return order
 
-    def balance(self, tenant: Tenant) -> Balance:
-        balance = self.store.balance(tenant.tenant_id)
-        assert balance is not None
-        return balance
+    def account(self, tenant: Tenant) -> TenantListing:
+        """The tenant as its operator sees it."""
+        (listing,) = (row for row in self.admin.list_tenants() if row.tenant_id == tenant.tenant_id)
+        return listing
 
     def credit_minor(self, tenant: Tenant) -> int:
         """The balance in minor units, exactly."""
-        minor, rest = divmod(self.balance(tenant).balance_nano, 10**7)
+        minor, rest = divmod(self.account(tenant).balance_nano, 10**7)
         assert rest == 0
         return minor
 

@@ -250,13 +250,13 @@ def test_a63_a_chargeback_after_the_credit_was_spent_goes_below_zero_and_freezes
     for _ in range(3):
         stripe_room.deliver_all()
     assert stripe_room.credit_minor(tenant) == -1_500
-    assert stripe_room.balance(tenant).state == "frozen"
+    assert stripe_room.account(tenant).account_state == "frozen"
     assert stripe_room.call(tenant.key, "POST", "/payments/topups", {"amount_minor": 500}).status == 403
     stripe_room.state.win(dispute["id"])
     for _ in range(2):
         stripe_room.deliver_all()
     assert stripe_room.credit_minor(tenant) == 500
-    assert stripe_room.balance(tenant).state == "frozen"  # a person decides
+    assert stripe_room.account(tenant).account_state == "frozen"  # a person decides
     assert stripe_room.ledger_is_exact()
 
 

@@ -219,8 +219,8 @@ def test_a63_a_refund_and_use_at_the_same_time_share_the_credit(stripe_room: Str
         work = [threads.submit(use if (i + seed) % 2 else refund, i) for i in range(24)]
         granted = sum(done.result() for done in work)
     assert granted == 10 * 10**9  # to the last unit, and not one more
-    balance = stripe_room.balance(tenant)
-    assert balance.balance_nano == balance.held_nano
+    account = stripe_room.account(tenant)
+    assert account.balance_nano == account.held_nano
     assert stripe_room.ledger_is_exact()
 
 

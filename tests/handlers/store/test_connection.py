@@ -170,7 +170,7 @@ def test_the_embedded_server_has_no_tls_and_is_refused_where_tls_is_asked_for(
     assert authority.certificate.subject == _name("ours")
     pool = Pool(_dsn(database.server.port, tmp_path / "ours.pem"))
     with pytest.raises(Unavailable):
-        pool.run("account_balance", tenant="x")
+        pool.run("gateway_watch")
     pool.close()
 
 

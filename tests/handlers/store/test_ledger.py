@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from handlers.errors import Unavailable
 from handlers.store.admin import AdminStore
 from handlers.store.gateway import GatewayStore
 from handlers.store.operations import OperationsStore
+from handlers.store.pool import Pool
+from handlers.store.statements import STATEMENTS, TIMEOUT_MS, Statement
 from tests.database import Database
 from tests.handlers.store.ledger_model import Account
 from tests.handlers.store.world import make_tenant, new_request_id, usage_line
@@ -34,6 +37,11 @@ SUMS = (
     "select coalesce(sum(requests), 0)::bigint, coalesce(sum(cost_nano), 0)::bigint "
     "from therouter.usage_rollup where tenant_id = :tenant"
 )
+ACCOUNT = Statement(
+    "test_account",
+    "select balance_nano, held_nano, state from therouter.account where tenant_id = cast(:tenant as uuid)",
+    TIMEOUT_MS,
+)
 # No role may call these: what books a company's payment, refund or dispute is bound to its order.
 MOVES = {
     "topup": "select therouter.credit_topup(:key, cast(:tenant as uuid), :nano)",
@@ -45,6 +53,9 @@ OLDEST_GRANT_IS_OVER = (
     " select grant_key from therouter.credit_grant where tenant_id = :tenant and ended_at is null order by expires_at limit 1)"
 )
 GRANTS_LEFT = "select grant_key, left_nano from therouter.credit_grant where tenant_id = :tenant and ended_at is null order by expires_at"
+RARE = (
+    "topup", "refund", "chargeback", "lease", "reaped", "ok", "exists", "upgraded", "purge", "crash", "grant", "grant ended",
+)  # fmt: skip
 WHO = st.integers(0, 1)
 WHICH = st.integers(0, 2)
 
@@ -67,11 +78,10 @@ def _request_id(*, old: bool = False) -> str:
 class Books:
     """The real ledger, and the counters of a run."""
 
-    def __init__(self, database: Database, examples: int) -> None:
+    def __init__(self, database: Database, onlooker: Pool, examples: int) -> None:
         self.database = database
-        self.pools = {
-            role: database.pool(role, connections_max=2) for role in ("gateway", "payments", "founder", "operations")
-        }
+        self.pools = {"superuser": onlooker}
+        self.pools |= {role: database.pool(role, connections_max=2) for role in ("gateway", "founder", "operations")}
         self.check_every = max(1, examples // 40)
         self.examples = self.steps = self.crashed_at = 0
         self.done: Counter[str] = Counter()
@@ -244,7 +254,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.books.steps += 1
         for tenant, model in zip(self.tenants, self.models, strict=True):
             row = (model.balance, model.held, "frozen" if model.frozen else "active")
-            assert self.books.ask("gateway", "account_balance", tenant=tenant.tenant_id) == [row]
+            assert self.books.ask("superuser", ACCOUNT.name, tenant=tenant.tenant_id) == [row]
 
     def teardown(self) -> None:
         OperationsStore(self.books.pools["operations"]).reap()  # what this example let expire is not the next one's
@@ -281,20 +291,24 @@ class LedgerMachine(RuleBasedStateMachine):
 @pytest.mark.timeout(0)
 @pytest.mark.claim("C12", "A62")
 @pytest.mark.parametrize("steps", [STEPS, pytest.param(STEPS_SLOW, marks=pytest.mark.slow)])
-def test_the_ledger_does_what_its_reference_does(database: Database, steps: int) -> None:
+def test_the_ledger_does_what_its_reference_does(
+    database: Database, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
     examples = steps // STEPS_PER_EXAMPLE
-    books = Books(database, examples)
-    run_state_machine_as_test(
-        lambda: LedgerMachine(books),  # type: ignore[arg-type]  # any callable that makes one will do
-        settings=settings(
-            max_examples=examples, stateful_step_count=STEPS_PER_EXAMPLE, deadline=None, database=None, derandomize=steps == STEPS,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )  # fmt: skip
-    books.check()
+    monkeypatch.setitem(STATEMENTS, ACCOUNT.name, ACCOUNT)
+    with closing(Pool(database.superuser, connections_max=1)) as onlooker:
+        books = Books(database, onlooker, examples)
+        for attempt in range(3):  # more steps than asked for if chance has left out a kind
+            run_state_machine_as_test(
+                lambda: LedgerMachine(books),  # type: ignore[arg-type]  # any callable that makes one will do
+                settings=settings(
+                    max_examples=examples, stateful_step_count=STEPS_PER_EXAMPLE, deadline=None, database=None,
+                    derandomize=steps == STEPS and not attempt, suppress_health_check=list(HealthCheck),
+                ),
+            )  # fmt: skip
+            if all(books.done[what] for what in RARE):
+                break
+        books.check()
     sys.stdout.write(f"{books.steps} steps, {dict(books.done)}\n")
     assert books.steps >= steps * 0.8
-    rare = (
-        "topup", "refund", "chargeback", "lease", "reaped", "ok", "exists", "upgraded", "purge", "crash", "grant", "grant ended",
-    )  # fmt: skip
-    assert [what for what in rare if not books.done[what]] == []
+    assert [what for what in RARE if not books.done[what]] == []

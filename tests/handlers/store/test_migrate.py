@@ -106,7 +106,7 @@ def test_the_migrating_role_need_not_be_a_superuser() -> None:
         assert apply_migrations(master) == []
         set_passwords(master, {"gateway": "also-made-up"})
         with closing(open_connection(server.dsn("gateway", "also-made-up", "managed"), timeout_s=10)) as connection:
-            assert connection.run("select therouter.gateway_change_latest()") == [[0]]
+            assert connection.run("select * from therouter.gateway_watch()") == [[0, 0]]
     finally:
         server.stop()
         shutil.rmtree(home)
