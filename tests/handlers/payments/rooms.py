@@ -80,11 +80,14 @@ def alb_event(method: str, path: str, body: bytes = b"", headers: Mapping[str, s
 class PaymentsRoom:
     """One region's room with everything around it."""
 
-    def __init__(self, database: Database, region: str, room: Room, clock: Clock) -> None:
+    region: str
+    standin: StripeStandIn | WeChatStandIn
+
+    def __init__(self, database: Database, room: Room, clock: Clock, standin: StripeStandIn | WeChatStandIn) -> None:
         self.database = database
-        self.region = region
         self.room = room
         self.clock = clock
+        self.standin = standin
         self.store = PaymentStore(database.pool("payments", connections_max=8))
         self.admin = AdminStore(database.pool("founder"))
 
@@ -99,6 +102,10 @@ class PaymentsRoom:
             self.admin.create_key(minted.key_id, tenant, user, "key", hash_secret(minted.secret, cost=4), limits=limits)
             keys.append(minted.token)
         return Tenant(tenant, *keys)
+
+    @property
+    def state(self) -> Any:
+        return self.standin.state
 
     def send(self, event: Mapping[str, Any]) -> Answer:
         """One event through the deployed entry's own code."""
@@ -118,6 +125,14 @@ class PaymentsRoom:
         """A company's notification."""
         company = "stripe" if self.region == "global" else "wechat"
         return self.send(alb_event("POST", f"/payments/webhooks/{company}", body, headers))
+
+    def deliver(self, body: bytes, at_s: float | None = None) -> Answer:
+        """One notification, signed now or at another time."""
+        return self.notify(body, self.standin.sign(body, at_s))
+
+    def deliver_all(self) -> list[Answer]:
+        """Everything that the company has to say, in order."""
+        return [self.deliver(body) for body in self.standin.outbox]
 
     def open(self, tenant: Tenant, amount_minor: int = 2_000, **more: object) -> dict[str, Any]:
         """A top-up that is to be paid."""
@@ -169,25 +184,12 @@ class PaymentsRoom:
 class StripeRoom(PaymentsRoom):
     """The global room and its Stripe."""
 
-    def __init__(self, database: Database, room: Room, clock: Clock, standin: StripeStandIn) -> None:
-        super().__init__(database, "global", room, clock)
-        self.standin = standin
-
-    @property
-    def state(self) -> Any:
-        return self.standin.state
+    region = "global"
+    standin: StripeStandIn
 
     def pay(self, opened: Mapping[str, Any]) -> None:
         """The customer pays on the page."""
         self.state.pay(self.order(opened["order_id"]).company_order)
-
-    def deliver(self, body: bytes, at_s: float | None = None) -> Answer:
-        """One notification, signed now or at another time."""
-        return self.notify(body, self.standin.sign(body, at_s))
-
-    def deliver_all(self) -> list[Answer]:
-        """Everything that the company has to say, in order."""
-        return [self.deliver(body) for body in self.standin.outbox]
 
     def event(self, kind: str) -> bytes:
         """The last notification of this type."""
@@ -197,21 +199,12 @@ class StripeRoom(PaymentsRoom):
 class WeChatRoom(PaymentsRoom):
     """The china room and its WeChat Pay."""
 
-    def __init__(self, database: Database, room: Room, clock: Clock, standin: WeChatStandIn) -> None:
-        super().__init__(database, "china", room, clock)
-        self.standin = standin
-
-    @property
-    def state(self) -> Any:
-        return self.standin.state
+    region = "china"
+    standin: WeChatStandIn
 
     def pay(self, opened: Mapping[str, Any]) -> None:
         """The customer scans the code and pays."""
         self.state.pay(opened["order_id"].replace("-", ""))
-
-    def deliver(self, body: bytes, at_s: float | None = None) -> Answer:
-        """One notification, signed now or at another time."""
-        return self.notify(body, self.standin.sign(body, at_s))
 
 
 def _deployment(region: str) -> Deployment:

@@ -35,8 +35,7 @@ def wechat_room(request: pytest.FixtureRequest) -> WeChatRoom:
 def test_a_day_on_which_all_is_well(any_room: StripeRoom | WeChatRoom) -> None:
     for amount in (700, 880, 1_234):
         any_room.pay(any_room.open(any_room.tenant(), amount))
-    for body in list(any_room.standin.outbox):
-        assert any_room.deliver(body).status == 200
+    assert {answer.status for answer in any_room.deliver_all()} == {200}
     done = any_room.room.reconciliation.run(_today())
     assert (done.listed, done.repaired, done.mismatched, done.foreign, done.missing) == (3, 0, 0, 0, 0)
 
@@ -56,8 +55,7 @@ def test_credit_without_money_is_found(any_room: StripeRoom | WeChatRoom) -> Non
     tenant = any_room.tenant()
     opened = any_room.open(tenant, 880)
     any_room.pay(opened)
-    for body in list(any_room.standin.outbox):
-        any_room.deliver(body)
+    any_room.deliver_all()
     any_room.database.query("update therouter.payment_order set company_payment = 'pi_invented'")
     done = any_room.room.reconciliation.run(_today())
     assert (done.mismatched, done.missing) == (1, 1)
@@ -121,8 +119,7 @@ def test_a_day_that_was_missed_is_compared_later_and_one_that_nobody_compares_pa
 ) -> None:
     operations = OperationsStore(any_room.database.pool("operations"))
     any_room.pay(any_room.open(any_room.tenant(), 880))
-    for body in list(any_room.standin.outbox):
-        any_room.deliver(body)
+    any_room.deliver_all()
     any_room.database.query("update therouter.payment_order set mode = 'live', paid_at = paid_at - interval '7 days'")
     differing = [row.rule for row in operations.reconcile() if row.difference]
     assert differing == ["payments_are_compared"]
