@@ -94,7 +94,7 @@ class Verdict(msgspec.Struct, frozen=True):
     gone_rows: int = 0
     """Rows before the beginning, for which a signed checkpoint stands."""
     keys: tuple[str, ...] = ()
-    """All that have signed, the oldest first."""
+    """The line of keys, the oldest first; those after `verifier` have signed no checkpoint yet."""
 
 
 class _Fields(msgspec.Struct, frozen=True):
@@ -161,7 +161,9 @@ class _Check:
     def take(self, line: Line) -> None:
         if isinstance(line, Succession):
             self._take_succession(line)
-        elif isinstance(line, Beginning):
+            return
+        self._know_keys()
+        if isinstance(line, Beginning):
             self._take_beginning(line)
         elif isinstance(line, Row):
             self._take_row(line)
@@ -174,7 +176,7 @@ class _Check:
         self._successions.append(succession)
 
     def _know_keys(self) -> None:
-        """Once all successions are read."""
+        """At the first line after the successions, or where the file ends with them."""
         if self._keys:
             return
         try:
@@ -186,7 +188,6 @@ class _Check:
 
     def _take_beginning(self, beginning: Beginning) -> None:
         where = f"the beginning before row {beginning.size + 1}"
-        self._know_keys()
         if self.tree.size:
             raise TrailBroken(f"row {self.tree.size + 1}: the trail begins once, before all rows")
         try:
@@ -202,7 +203,6 @@ class _Check:
 
     def _take_row(self, row: Row) -> None:
         where = f"row {self.tree.size + 1}"
-        self._know_keys()
         if row.seq != self.tree.size + 1:
             raise TrailBroken(f"{where} is missing: the file goes on with row {row.seq}")
         leaf = _unhex(row.leaf, where)
@@ -225,7 +225,6 @@ class _Check:
             raise TrailBroken(f"{where}: its text belongs to another place")
 
     def _take_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
-        self._know_keys()
         self._check_note(f"checkpoint of {checkpoint.size} rows", checkpoint.size, checkpoint.note, checkpoint.verifier)
         self._checkpoints += 1
         self._sealed = checkpoint.size
@@ -247,11 +246,11 @@ class _Check:
             raise TrailBroken(f"{where}: the rows before it are not those that were signed")
 
     def verdict(self) -> Verdict:
+        self._know_keys()
         if self._trail.verifier and not self._sealed:
             raise TrailBroken("the file names a key and holds no checkpoint: it was cut")
         if self._gone == self.tree.size > 0:
             raise TrailBroken(f"row {self._gone + 1} is missing: the file ends where the trail begins")
-        self._know_keys()
         if self._sealed and self._keys[self._signed_by] != self._trail.verifier:
             raise TrailBroken("line 1: it names another key than that of the last checkpoint")
         return Verdict(

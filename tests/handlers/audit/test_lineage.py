@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from handlers.audit.lineage import line_of_keys, sign_succession
 from handlers.audit.notes import NoteBroken, verifier_of
 from handlers.audit.verification import TrailBroken, verify_export
-from tests.handlers.audit.trails import ORIGIN, make_long_trail
+from tests.handlers.audit.trails import ORIGIN, flip_each_bit, make_long_trail
 
 KEYS = [Ed25519PrivateKey.generate() for _ in range(4)]
 VERIFIERS = [verifier_of(ORIGIN, key) for key in KEYS]
@@ -29,13 +29,9 @@ def test_whoever_knows_any_key_of_the_line_can_verify_what_all_of_them_have_sign
 
 @pytest.mark.claim("C60")
 def test_one_flipped_bit_in_a_trail_with_a_beginning_and_changes_of_key_is_noticed() -> None:
-    for line, content in enumerate(LINES):
-        for bit in range((len(content) - 1) * 8):
-            damaged = bytearray(content)
-            damaged[bit // 8] ^= 1 << bit % 8
-            with pytest.raises(TrailBroken) as caught:
-                verify_export([*LINES[:line], bytes(damaged), *LINES[line + 1 :]], VERIFIERS[0])
-            assert any(word in str(caught.value) for word in ("row", "line 1", "checkpoint of")), str(caught.value)
+    for _, damaged in flip_each_bit(LINES):
+        with pytest.raises(TrailBroken, match=r"row|line 1|checkpoint of"):
+            verify_export(damaged, VERIFIERS[0])
 
 
 @pytest.mark.claim("C60")

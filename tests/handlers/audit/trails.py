@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 import msgspec
@@ -54,3 +54,12 @@ def make_long_trail(
                 Beginning(seq, chain.hex(), frontier.pack().hex(), note, verifier_of(ORIGIN, key)),
             ]
     return [msgspec.json.encode(line) + b"\n" for line in lines]
+
+
+def flip_each_bit(lines: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """The place of a damaged line and all lines, once for every bit but those of the line breaks."""
+    for place, content in enumerate(lines):
+        for bit in range((len(content) - 1) * 8):
+            damaged = bytearray(content)
+            damaged[bit // 8] ^= 1 << bit % 8
+            yield place, [*lines[:place], bytes(damaged), *lines[place + 1 :]]
