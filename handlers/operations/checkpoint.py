@@ -32,7 +32,7 @@ from handlers.operations.database import open_store
 from handlers.operations.journal import Outcome, read_event, report
 from handlers.operations.restore import note_gone
 from handlers.operations.sealing import Sealer, open_sealer
-from handlers.store.operations import AuditLeaf, OperationsStore, SealedTrail
+from handlers.store.operations import OperationsStore, SealedTrail
 
 
 class CheckpointEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,21 +149,17 @@ def _checked_leaves(store: OperationsStore, after: int, beginning: SealedTrail |
     if beginning is not None and after == beginning.size:
         chain = beginning.chain
     elif after:
-        chain = _page(store, after - 1, 1)[0].chain
-    while page := _page(store, after):
+        last = store.audit_leaves(after - 1, 1)
+        if not last:
+            raise TrailTampered(f"row {after} of the audit trail is gone")
+        chain = last[0].chain
+    while page := store.audit_leaves(after):
         for row in page:
             chain = next_chain(chain, row.leaf)
             if row.seq != after + 1 or row.chain != chain:
                 raise TrailTampered(f"row {after + 1} of the audit trail does not continue its chain")
             after += 1
             yield row.leaf
-
-
-def _page(store: OperationsStore, after: int, limit: int | None = None) -> list[AuditLeaf]:
-    page = store.audit_leaves(after) if limit is None else store.audit_leaves(after, limit)
-    if limit is not None and not page:
-        raise TrailTampered(f"row {after + 1} of the audit trail is gone")
-    return page
 
 
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:

@@ -17,8 +17,8 @@ Theory of operation
 
 Rules
     What is about to be done is written into the audit trail first.
-    Of all values only keys/mint, seal/public and audit/digest are read. Private keys and passwords are made here, put, and forgotten: the role of
-    this function may put them and not get them.
+    Of all values only keys/mint, seal/public and audit/digest are read. Private keys and passwords are made here, put, and
+    forgotten: the role of this function may put them and not get them.
     A sealing key is replaced only when nothing is left on the one before it.
     A secret that cannot be rotated does not keep the others from it; the run fails at its end, which sounds the alarm.
 """
@@ -181,35 +181,34 @@ def _prepare_seal(rotator: Rotator, name: str, rows: bytes, number: int) -> None
 
 def renew_wire(rotator: Rotator, name: str, held: Versions) -> None:
     """The next step of wire/<provider>."""
+    _take_turns(rotator, name, held, lambda: (make_password(), f"wire-{randomness.token_hex(16)}"))
+
+
+def renew_checkpoint(rotator: Rotator, name: str, held: Versions) -> None:
+    """The next step of audit/checkpoint: as of wire/<provider>, and the next key is not used before it was handed over to."""
+    pending = held.get(Stage.PENDING)
+    if pending is None or _is_handed_over(rotator.store.successor(), pending.id):
+        _take_turns(rotator, name, held, _make_checkpoint_version)
+    elif rotator.age_s(pending) >= HANDOVER_S_MAX:
+        raise RenewalStuck(f"nobody hands over to the next key of {name}: see the checkpoint function's alarm")
+
+
+def _make_checkpoint_version() -> tuple[bytes, str]:
+    key = make_checkpoint_key()
+    return key.value, f"checkpoint-{key.digest}"
+
+
+def _take_turns(rotator: Rotator, name: str, held: Versions, make: Callable[[], tuple[bytes, str]]) -> None:
+    """Prepare a next version (`make`: its value and id), use it once everybody knows it, retire the one before once nobody needs it."""
     current, pending = held[Stage.CURRENT], held.get(Stage.PENDING)
     if pending is not None:
         if rotator.is_settled(pending):
             rotator.note(name, "use", pending.id)
             rotator.keeper.promote(name, pending.id)
     elif rotator.is_due(name, held):
-        version = f"wire-{randomness.token_hex(16)}"
+        value, version = make()
         rotator.note(name, "prepare", version)
-        rotator.keeper.put_pending(name, make_password(), version)
-    elif _is_apart(held) and rotator.age_s(current) >= rotator.event.settle_s + rotator.event.retire_s:
-        rotator.note(name, "retire", held[Stage.PREVIOUS].id)
-        rotator.keeper.retire(name)
-
-
-def renew_checkpoint(rotator: Rotator, name: str, held: Versions) -> None:
-    """The next step of audit/checkpoint."""
-    current, pending = held[Stage.CURRENT], held.get(Stage.PENDING)
-    if pending is not None:
-        if _is_handed_over(rotator.store.successor(), pending.id):
-            if rotator.is_settled(pending):
-                rotator.note(name, "use", pending.id)
-                rotator.keeper.promote(name, pending.id)
-        elif rotator.age_s(pending) >= HANDOVER_S_MAX:
-            raise RenewalStuck(f"nobody hands over to the next key of {name}: see the checkpoint function's alarm")
-    elif rotator.is_due(name, held):
-        key = make_checkpoint_key()
-        version = f"checkpoint-{key.digest}"
-        rotator.note(name, "prepare", version)
-        rotator.keeper.put_pending(name, key.value, version)
+        rotator.keeper.put_pending(name, value, version)
     elif _is_apart(held) and rotator.age_s(current) >= rotator.event.settle_s + rotator.event.retire_s:
         rotator.note(name, "retire", held[Stage.PREVIOUS].id)
         rotator.keeper.retire(name)
