@@ -9,6 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
+import pytest
+
+from handlers.clouds import aliyun_api
 
 Answer = Callable[[dict[str, str], bytes], tuple[int, Any]]
 """(headers in lower case, with path and method as `:path` and `:method`; body) -> (status, what becomes JSON)."""
@@ -16,7 +19,7 @@ Answer = Callable[[dict[str, str], bytes], tuple[int, Any]]
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
-    """Serve on a free port; the address."""
+    """Serve on a free port; the address. Whoever asks is patient meanwhile: a busy machine is no cloud that does not answer."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -43,7 +46,9 @@ def serving(answer: Answer) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        with pytest.MonkeyPatch.context() as patience:
+            patience.setattr(aliyun_api, "TIMEOUT_S", 60.0)
+            yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

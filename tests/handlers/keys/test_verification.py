@@ -9,6 +9,7 @@ import statistics
 import time
 import timeit
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from handlers.keys.grammar import REFUSAL, MintedKey, MintKeys, generate_key
 from handlers.keys.hashing import BcryptPool, hash_secret
 from handlers.keys.principal import KeyLimits, KeyRow, Principal
 from handlers.keys.verification import NEGATIVE_S, POSITIVE_S, STALE_S_MAX, KeyVerifier
+from tests.handlers.keys.test_hashing import busy
 
 T = TypeVar("T")
 MINT = MintKeys({"1": os.urandom(32)}, "1")
@@ -104,6 +106,11 @@ def play(story: Callable[[Scene], Coroutine[object, object, T]], **options: int)
             scene.pool.close()
 
     return asyncio.run(run())
+
+
+async def until_quiet() -> None:
+    """Everything that was begun in the background is done."""
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
 
 async def refusal(scene: Scene, key: MintedKey) -> TheRouterError:
@@ -200,7 +207,7 @@ def test_an_entry_is_renewed_ahead_without_another_bcrypt() -> None:
         await scene.ask(GOOD)
         scene.now += POSITIVE_S - 20
         assert scene.cached(GOOD) is not None
-        await asyncio.sleep(0.01)
+        await until_quiet()
         assert (scene.lookups, scene.pool.checks) == (2, 1)
         scene.now += 30
         assert scene.cached(GOOD) is not None
@@ -270,14 +277,15 @@ def test_a19_a_forgotten_key_is_asked_anew_and_refused_once_revoked() -> None:
 @pytest.mark.claim("A19")
 def test_a19_an_answer_under_way_while_its_key_is_revoked_is_not_remembered() -> None:
     async def story(scene: Scene) -> None:
-        gate = asyncio.Event()
+        read, gate = asyncio.Event(), asyncio.Event()
 
         async def hold() -> None:
+            read.set()
             await gate.wait()
 
         scene.delay = hold
         asked = asyncio.ensure_future(scene.ask(GOOD))
-        await asyncio.sleep(0.01)  # the row has been read; the revocation comes now
+        await read.wait()  # the row has been read; the revocation comes now
         scene.rows[GOOD.key_id] = row_of(GOOD, "revoked")
         scene.verifier.forget([GOOD.key_id])
         gate.set()
@@ -437,7 +445,12 @@ def test_a82_a_flushed_cache_is_filled_within_bounds_and_nobody_is_told_401() ->
         )  # fmt: skip
         outside, rounds = set(range(len(keys))), 0
         while outside:
-            told = await asyncio.gather(*(scene.ask(keys[number]) for number in outside), return_exceptions=True)
+            with busy(pool):
+                asked = [asyncio.ensure_future(scene.ask(keys[number])) for number in outside]
+                for overflow in islice(asyncio.as_completed(asked), max(0, len(asked) - queue_max - 1)):
+                    with pytest.raises(Unavailable):
+                        await overflow
+            told = await asyncio.gather(*asked, return_exceptions=True)
             for number, answer in zip(list(outside), told, strict=True):
                 if isinstance(answer, Principal):
                     outside.discard(number)

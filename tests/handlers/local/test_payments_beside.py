@@ -15,6 +15,8 @@ from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
 from tests.acceptance.cast import PLAYED
 
+PATIENCE_S = 30.0
+
 
 @pytest.mark.parametrize("region", PLAYED)
 def test_a_top_up_beside_the_running_system(region: str) -> None:
@@ -41,14 +43,14 @@ def test_a_top_up_beside_the_running_system(region: str) -> None:
 
 
 def _top_up(url: str, company_url: str, key: str) -> None:
-    with httpx.Client(headers={"authorization": f"Bearer {key}"}, trust_env=False, timeout=20) as client:
+    with httpx.Client(headers={"authorization": f"Bearer {key}"}, trust_env=False, timeout=PATIENCE_S) as client:
         opened = client.post(f"{url}/topups", json={"amount_minor": 2_000})
         assert opened.status_code == 201, opened.text
         order = opened.json()
         page = order.get("url") or f"{company_url}/pay/{order['order_id'].replace('-', '')}"
         assert ">Pay</button>" in client.get(page).text
         client.post(page, data={"action": "pay"})
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while (state := client.get(f"{url}/orders/{order['order_id']}").json()["state"]) != "paid":
             assert time.monotonic() < deadline, state
             time.sleep(0.3)

@@ -22,6 +22,7 @@ from handlers.local.processes import plain_environment
 from handlers.store.admin import AdminStore
 from tests.database import Database
 
+PATIENCE_S = 30.0
 MINT = b'{"newest":"1","keys":{"1":"' + b"A" * 42 + b'8"}}'
 
 
@@ -34,7 +35,7 @@ def _process(module: str, *arguments: str, variables: dict[str, str]) -> Iterato
             yield process.stdout.readline().split()[-1]
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(15) == 0
+            assert process.wait(PATIENCE_S) == 0
 
 
 def _variables(database: Database, secrets: Path, region: str, **more: str) -> dict[str, str]:
@@ -76,9 +77,9 @@ def _credit_nano(database: Database, tenant: str) -> object:
     return database.query("select balance_nano from therouter.account where tenant_id = :t", t=tenant)[0][0]
 
 
-def _await_paid(client: httpx.Client, url: str, seconds: float = 30) -> str:
+def _await_paid(client: httpx.Client, url: str) -> str:
     """What a waiting customer's page does: look every second. Looking repairs a lost notification too."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_S
     state = ""
     while state != "paid" and time.monotonic() < deadline:
         state = client.get(url).json()["state"]
@@ -102,7 +103,9 @@ def test_a_top_up_on_one_machine(tmp_path: Path, database: Database, region: str
         variables = _variables(database, tmp_path, region, THEROUTER_BASE_URL=standin, THEROUTER_PUBLIC_URL=url)
         stack.enter_context(_process("handlers.local.payments_server", "--port", str(port), variables=variables))
         tenant, key = _tenant(database, region)
-        client = stack.enter_context(httpx.Client(headers={"authorization": f"Bearer {key}"}, trust_env=False))
+        client = stack.enter_context(
+            httpx.Client(headers={"authorization": f"Bearer {key}"}, trust_env=False, timeout=PATIENCE_S)
+        )
         opened = client.post(f"{url}/payments/topups", json={"amount_minor": 2_500})
         assert opened.status_code == 201, opened.text
         order = opened.json()

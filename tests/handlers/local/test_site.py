@@ -24,7 +24,7 @@ def test_the_site_is_served_here_as_in_the_regions_cloud(region: str) -> None:
         assert process.stdout is not None
         try:
             process.stdout.readline()
-            with httpx.Client(base_url=url, trust_env=False, timeout=10) as client:
+            with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
                 trust = client.get("/trust")
                 head = client.head("/trust")
                 security = client.get("/.well-known/security.txt")
@@ -32,7 +32,7 @@ def test_the_site_is_served_here_as_in_the_regions_cloud(region: str) -> None:
                 missing = client.get("/nothing", headers={"accept": "text/html"})
         finally:
             process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     assert (trust.status_code, head.status_code, security.status_code, missing.status_code) == (200, 200, 200, 404)
     assert f'<html lang="{LANGUAGES[region]}">' in trust.text
     assert f'<html lang="{LANGUAGES[region]}">' in missing.text

@@ -258,7 +258,7 @@ def test_as_a_process_it_delivers_signed_notifications_until_they_are_taken(tmp_
         session = _session(client)
         assert session.url is not None
         httpx.post(session.url, data={"action": "pay"}, timeout=PATIENCE_S)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE_S
         while len(taken) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
         events = [
@@ -269,7 +269,7 @@ def test_as_a_process_it_delivers_signed_notifications_until_they_are_taken(tmp_
         http.close()  # type: ignore[no-untyped-call]  # the library's own
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stdout is not None
         process.stdout.close()
         receiver.close()

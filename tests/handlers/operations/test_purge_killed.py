@@ -46,12 +46,13 @@ class SmallBatches(OperationsStore):
 
 
 class Talking(Pool):
-    """Says so before each statement."""
+    """Says so before each statement, and waits for leave: so it is still at work when it is killed, however busy the machine is."""
 
     listener: Connection
 
     def run(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         self.listener.send_bytes(b".")
+        self.listener.recv_bytes()
         return super().run(name, **parameters)
 
 
@@ -113,7 +114,7 @@ class World:
     def kill_a_run(self) -> None:
         """Begin a run and end its process at a random place; some end before."""
         processes = multiprocessing.get_context("forkserver")
-        listener, speaker = processes.Pipe(duplex=False)
+        listener, speaker = processes.Pipe()
         arguments = (self.database.dsn("operations"), self.key.private_bytes_raw(), self.clock.shift, speaker)
         process = processes.Process(target=run_purge, args=arguments)
         process.start()
@@ -121,7 +122,8 @@ class World:
         try:
             for _ in range(self.chance.randrange(1, 10)):
                 listener.recv_bytes()
-        except EOFError:
+                listener.send_bytes(b".")
+        except (EOFError, OSError):  # it has ended
             pass
         time.sleep(self.chance.random() * 0.004)
         process.kill()

@@ -27,6 +27,7 @@ from handlers.store.pool import Pool
 from tests.database import Database
 
 PASSWORD = "the-password"
+PATIENCE_S = 30.0
 
 
 class Authority(NamedTuple):
@@ -99,7 +100,7 @@ class TlsServer:
 
     def close(self) -> None:
         self._listener.close()
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def _dsn(port: int, tls: Path) -> Dsn:
 
 def test_a_server_that_our_authority_vouches_for_is_spoken_to(trusted: TlsServer, tmp_path: Path) -> None:
     with pytest.raises((Error, OSError)):  # it hangs up after the first words
-        open_connection(_dsn(trusted.port, tmp_path / "ours.pem"), timeout_s=2)
+        open_connection(_dsn(trusted.port, tmp_path / "ours.pem"), timeout_s=PATIENCE_S)
     trusted.close()
     assert b"user\0gateway\0" in trusted.heard
 
@@ -128,7 +129,7 @@ def test_a_server_that_our_authority_vouches_for_is_spoken_to(trusted: TlsServer
 def test_a_server_that_another_authority_vouches_for_hears_nothing(trusted: TlsServer, tmp_path: Path) -> None:
     _authority(tmp_path, "theirs")
     with pytest.raises(ssl.SSLCertVerificationError):
-        open_connection(_dsn(trusted.port, tmp_path / "theirs.pem"), timeout_s=2)
+        open_connection(_dsn(trusted.port, tmp_path / "theirs.pem"), timeout_s=PATIENCE_S)
     trusted.close()
     assert trusted.heard == b""
 
@@ -136,7 +137,7 @@ def test_a_server_that_another_authority_vouches_for_hears_nothing(trusted: TlsS
 def test_a_server_with_another_name_hears_nothing(tmp_path: Path, authority: Authority) -> None:
     server = TlsServer(tmp_path, "db.example.com", authority)
     with pytest.raises(ssl.SSLCertVerificationError):
-        open_connection(_dsn(server.port, tmp_path / "ours.pem"), timeout_s=2)
+        open_connection(_dsn(server.port, tmp_path / "ours.pem"), timeout_s=PATIENCE_S)
     server.close()
     assert server.heard == b""
 
@@ -154,12 +155,12 @@ def test_through_a_door_the_certificate_is_still_the_databases(tmp_path: Path, a
         tls=str(tmp_path / "ours.pem"),
     )
     with pytest.raises((Error, OSError)):  # it hangs up after the first words
-        open_connection(behind, timeout_s=2)
+        open_connection(behind, timeout_s=PATIENCE_S)
     server.close()
     assert b"user\0gateway\0" in server.heard
     impostor = TlsServer(tmp_path, "door.example.com", authority)
     with pytest.raises(ssl.SSLCertVerificationError):
-        open_connection(msgspec.structs.replace(behind, door=f"127.0.0.1:{impostor.port}"), timeout_s=2)
+        open_connection(msgspec.structs.replace(behind, door=f"127.0.0.1:{impostor.port}"), timeout_s=PATIENCE_S)
     impostor.close()
     assert impostor.heard == b""
 

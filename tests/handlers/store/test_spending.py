@@ -50,10 +50,11 @@ def test_a_place_that_was_given_back_is_free_and_one_of_a_dead_process_becomes_f
     asyncio.run(store.settle_rates(lives, [key, key], [], 0))  # once too often
     assert [take_place(store, key, lives, 3) for _ in range(2)] == [True, False]
     database.query(
-        "update therouter.place set expires_at = clock_timestamp() + interval '50 ms' where subject = :k", k=key
+        "update therouter.place set expires_at = clock_timestamp() + interval '10 minutes' where subject = :k", k=key
     )
-    asyncio.run(store.renew_places(lives, 60))
-    database.query("select pg_sleep(0.1)")
+    asyncio.run(store.renew_places(lives, 3_600))
+    later = "update therouter.place set expires_at = expires_at - interval '20 minutes' where subject = :k"
+    database.query(later, k=key)
     assert [take_place(store, key, lives, 3) for _ in range(3)] == [True, True, False]
 
 
