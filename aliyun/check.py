@@ -23,8 +23,6 @@ FUNCTIONS = frozenset(
     {"Ref", *(f"Fn::{name}" for name in ("GetAtt", "Sub", "Select", "Join", "Replace", "Jq", "Split"))}
 )
 RESOURCE_KEYS = frozenset({"Type", "Properties", "DependsOn", "DeletionPolicy"})
-TEMPLATE_BYTES_MAX = 524_288
-"""What CreateChangeSet takes."""
 _VARIABLE = re.compile(r"\$\{([^}!]+)\}")
 
 

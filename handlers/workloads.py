@@ -15,7 +15,8 @@ Secrets
         database/owner          the master user's (china; AWS keeps its own)     migrate
         audit/checkpoint        signing key of audit checkpoints                 checkpoint, purge receipts
         audit/digest            HMAC keys of secrets' digests in the audit log   admin; renewal adds to them
-        restore/epoch           number of the last restore, which who serves waits for  gateway, admin, payments, purge, spending, restore
+        restore/epoch           number of the last restore                       restore; who waits for its end: gateway, admin, payments,
+                                                                                 purge, spending
         payments/<company>      credentials of the payment company               payments alone
 
     `renewal` puts new versions of keys/mint, wire/*, seal/*, database/* and audit/* (`RENEWED_KINDS`); of their values it reads

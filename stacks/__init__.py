@@ -53,12 +53,12 @@ Restore drill, each month; promised: lose at most 5 minutes, be back within 60
     1. aws rds restore-db-instance-to-point-in-time into the database subnets, under another name, same parameter group and key.
     2. Before anything is restored for real: put the next number into the secret restore/epoch. Gateways, admin and payments
        answer 503 from their next look at it (5 minutes, or at once when they start) until the procedure is done, purge and spending
-       wait; those that run also notice by themselves that a database went back. What the database's last minutes revoked stands outside it, in the checkpoint function's log.
-       Collect the entries of RevocationsNoted since the moment of the backup from that log, oldest first, and call the function
-       `restore` with {"entries": [...], "purge": <the event of purge>}. It replays them, purges, ends all
-       sessions and writes the epoch; the rooms forget what they remember and serve. Then call payments with {"task": "reconcile",
-       "day": ...} for each day since the backup, and compare the sums of the ledger (I1 to I4). Not replayed: changed limits and
-       budgets. Payment companies got 503 meanwhile and send again: Stripe for three days, WeChat Pay for one.
+       wait; those that run also notice by themselves that a database went back. What the database's last minutes revoked stands
+       outside it, in the checkpoint function's log. Collect the entries of RevocationsNoted since the moment of the backup from that
+       log, oldest first, and call the function `restore` with {"entries": [...], "purge": <the event of purge>}. It replays them,
+       purges, ends all sessions and writes the epoch; the rooms forget what they remember and serve. Then call payments with
+       {"task": "reconcile", "day": ...} for each day since the backup, and compare the sums of the ledger (I1 to I4). Not replayed:
+       changed limits and budgets. Payment companies got 503 meanwhile and send again: Stripe for three days, WeChat Pay for one.
     3. Drill: throw it away. For real: point THEROUTER_DATABASE_HOST at it (Database stack), deploy Workloads and Functions.
 
 us-east-2 is lost

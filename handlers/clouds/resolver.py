@@ -21,7 +21,7 @@ class IsolatedResolver(ALBResolver):
 
     def __init__(self) -> None:
         self._of_thread = threading.local()
-        learn_shapes()  # the room is imported whole, and its threads have not begun
+        learn_shapes()  # the room is imported whole, and when it opens its first resolver its threads have not begun
         super().__init__()
 
     def resolve(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from aliyun import app
 from aliyun.base import RouterStack
-from aliyun.check import TEMPLATE_BYTES_MAX, check
+from aliyun.check import check
 from aliyun.network import PURPOSES, cidr
 from aliyun.region import build_region
 from aliyun.rules import judge
@@ -21,6 +21,8 @@ from handlers.settings import EDGE_HEADERS
 from handlers.workloads import Kind
 from tests.aliyun.conftest import PROVIDERS
 
+TEMPLATE_BYTES_MAX = 524_288
+"""What CreateChangeSet takes."""
 PARAMETERS_MAX = 200
 OUTPUTS_MAX = 200
 RESOURCES_MAX = 300
