@@ -12,6 +12,9 @@ The procedure
        and serve.
     5. Call payments with {"task": "reconcile", "day": ...} for each day since the backup: payments that the database has forgotten
        are credited again. Those whose order was opened after the backup are listed as `foreign`: a person credits them.
+    6. If the checkpoints' key was handed over since the backup, the checkpoint function fails: the trail knows nothing of the key in
+       use. Write it down again from its copy in the archive (checkpoints/succession-*.note, whose second and third line are the
+       keys): select therouter.operations_succeed('<key before>', '<key after>', '<the note>').
 
 What is replayed: keys revoked or made to expire, provider keys deleted, replaced or disabled (a replaced one is disabled: its owner
 puts the new one again), people removed or erased and their roles, retention, tenants frozen or closed, and every purge.

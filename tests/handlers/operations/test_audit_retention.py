@@ -252,3 +252,20 @@ def test_a_key_that_was_announced_and_lost_before_it_was_used_gives_way_to_anoth
     assert deployment.verify(verifier(0)).keys == (verifier(0), verifier(1))
     with pytest.raises(TrailTampered):
         seal_trail(deployment.store, Sealer("global", KEYS[2]))
+
+
+@pytest.mark.claim("C60", "C63")
+def test_a_handing_over_that_a_restore_has_forgotten_is_written_down_again_from_the_archive(
+    deployment: Deployment, database: Database
+) -> None:
+    seal_trail(deployment.store, deployment.sealer)
+    assert hand_over(deployment.store, deployment.sealer._replace(coming=KEYS[1]), deployment.archive)
+    database.query("set session_replication_role = replica; delete from therouter.audit_succession")
+    after_it = Sealer("global", KEYS[1])
+    with pytest.raises(TrailTampered):
+        seal_trail(deployment.store, after_it)
+    (note,) = deployment.archive.notes.values()
+    _, before, after, *_ = note.decode().splitlines()
+    assert deployment.store.succeed(before, after, note.decode())
+    seal_trail(deployment.store, after_it)
+    assert deployment.verify(verifier(0)).keys == (verifier(0), verifier(1))
