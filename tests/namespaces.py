@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 WAY_INTO_NOTHING = """
 set -e
 ip link set lo up
@@ -54,7 +56,6 @@ while True:
         told += [str(port)] + [name_asked(packet[start + 20:])] * ((kind, port) == (17, 53))
     print(*told, flush=True)
 """
-PATIENCE_S = 5.0
 
 
 class NoNamespace(OSError):

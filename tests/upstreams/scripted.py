@@ -30,6 +30,7 @@ import msgspec
 
 from tests.upstreams.answers import Answer, asks_for_stream, format_of
 from tests.upstreams.plays import PLAYS, Ending, Heard, Play, Step, perform, whole
+from tests.waiting import PATIENCE_S
 
 MARKER = re.compile(rb"\{\{play ([a-z0-9-]+)((?: [a-z_]+=[A-Za-z0-9_.:/-]*)*)\}\}")
 
@@ -116,7 +117,7 @@ class ScriptedUpstream:
     def _gate(self, name: str) -> asyncio.Event:
         return self._heard.setdefault(name, asyncio.Event())
 
-    def wait_until(self, condition: Callable[[Self], bool], timeout_s: float = 60.0) -> bool:
+    def wait_until(self, condition: Callable[[Self], bool], timeout_s: float = PATIENCE_S) -> bool:
         """Poll until the condition on this upstream holds; False when the time is up."""
         deadline = time.monotonic() + timeout_s
         while not condition(self):

@@ -61,9 +61,9 @@ def test_a_busy_loop_is_measured() -> None:
         overload = Overload()
         overload.start(asyncio.get_running_loop())
         await asyncio.sleep(TICK_S / 2)
-        time.sleep(TICK_S)  # noqa: ASYNC251 - what is to be measured
+        time.sleep(2 * TICK_S)  # noqa: ASYNC251 - what is to be measured: a tick falls into its first half at the latest
         await asyncio.sleep(0.01)
         overload.stop()
         return overload.lag_ms
 
-    assert asyncio.run(run()) > TICK_S * 1000 / 4
+    assert asyncio.run(run()) > TICK_S * 1000 / 2

@@ -14,6 +14,7 @@ from handlers.gateway.recorder import Recorder
 from handlers.gateway.spool import Spool
 from handlers.gateway.usage_line import UsageLine, new_request_id
 from handlers.telemetry.logs import Level, Log
+from tests.waiting import PATIENCE_S, eventually
 
 LINE = UsageLine(
     request_id="", tenant_id="t", user_id="u", key_id="k", model="a/m", provider="p", prompt_tokens=1, completion_tokens=2,
@@ -47,14 +48,6 @@ def line() -> UsageLine:
     return msgspec.structs.replace(LINE, request_id=new_request_id())
 
 
-async def until(database: Database, count: int) -> None:
-    for _ in range(200):
-        if len(database.rows) == count:
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"{len(database.rows)} of {count} settled")
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_S_MIN", 0.01)
@@ -68,8 +61,8 @@ def test_lines_are_settled_and_the_account_hears_of_it(tmp_path: Path) -> None:
         recorder.start()
         for _ in range(50):
             recorder.record(line())
-        await until(database, 50)
-        await recorder.stop(1.0)
+        await eventually(lambda: len(database.rows) == 50)
+        await recorder.stop(PATIENCE_S)
         assert heard == ["lease"] * 50
         assert list((tmp_path / "spool").iterdir()) == []
 
@@ -89,8 +82,8 @@ def test_c66_an_outage_only_makes_the_spool_longer(tmp_path: Path) -> None:
         assert database.rows == {}
         assert recorder.can_write
         database.down = False
-        await until(database, 20)
-        await recorder.stop(1.0)
+        await eventually(lambda: len(database.rows) == 20)
+        await recorder.stop(PATIENCE_S)
 
     asyncio.run(scene())
 
@@ -108,8 +101,8 @@ def test_c66_what_a_stop_leaves_the_next_start_settles_once(tmp_path: Path) -> N
         database.down = False
         second = Recorder(Spool(tmp_path / "spool"), database.settle, Log(Level.ERROR))
         second.start()
-        await until(database, 10)
-        await second.stop(1.0)
+        await eventually(lambda: len(database.rows) == 10)
+        await second.stop(PATIENCE_S)
         assert sum(database.rows.values()) == 30
 
     asyncio.run(scene())
@@ -133,8 +126,8 @@ def test_a_full_disk_stops_admission_and_loses_nothing(tmp_path: Path, monkeypat
         recorder.record(line())
         monkeypatch.setattr(spool, "append", append)
         monkeypatch.setattr(module, "RETRY_S_MAX", 0.02)
-        await until(database, 2)
+        await eventually(lambda: len(database.rows) == 2)
         assert recorder.can_write
-        await recorder.stop(1.0)
+        await recorder.stop(PATIENCE_S)
 
     asyncio.run(scene())

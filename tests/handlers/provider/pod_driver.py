@@ -32,6 +32,7 @@ from handlers.transport.frames import (
     encode_request,
 )
 from handlers.transport.wire import FrameKind, WireDeadlines, WireEnd, WireHead, WireRequest, WireTerms
+from tests.waiting import until
 
 PATIENT = WireDeadlines(
     connect_ms=15_000, headers_ms=15_000, first_event_ms=15_000, between_bytes_ms=15_000, between_events_ms=15_000,
@@ -168,11 +169,7 @@ class PodProcess:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
-        while b'"event":"started"' not in self.log.read_bytes():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, "the pod did not start"
-            time.sleep(0.01)
+        until(self._has_started)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,6 +177,10 @@ class PodProcess:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         shutil.rmtree(self._folder)
+
+    def _has_started(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return b'"event":"started"' in self.log.read_bytes()
 
     def rotate(self) -> None:
         """Put a new credential and a new wire key into the store, and tell the pod."""

@@ -307,8 +307,9 @@ def test_an_answer_that_never_ends_is_cut_by_its_size(pod: PodProcess) -> None:
 
 
 def test_first_event_time_is_told(pod: PodProcess) -> None:
+    started = time.monotonic()
     answer = pod.ask(chat("well delay_ms=60 n=2", stream=True), stream=True)
-    assert 100 <= answer.end.first_event_ms < 1000
+    assert 100 <= answer.end.first_event_ms < (time.monotonic() - started) * 1000
 
 
 @pytest.mark.parametrize("kind", ["comment", "empty"])

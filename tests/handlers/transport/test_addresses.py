@@ -19,8 +19,9 @@ from handlers.transport.addresses import (
     notice_silent_loss,
     parse_address,
 )
-from tests.handlers.transport.recorders import eventually, run
+from tests.handlers.transport.recorders import run
 from tests.namespaces import Namespace, NoNamespace
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from handlers.transport.server import HttpServer
 from handlers.transport.wire import WireEnd, WireHead
 from handlers.transport.wire_client import WireCall, WireClient
 from handlers.transport.wire_server import WireReply, WireServer
-from tests.handlers.transport.recorders import dial, eventually, read_request, render_error, run, scripted, wire_request
+from tests.handlers.transport.recorders import dial, read_request, render_error, run, scripted, wire_request
+from tests.waiting import eventually
 
 TOTAL = 40_000_000
 PIECE = b"x" * 50_000
@@ -159,7 +160,7 @@ def test_a_client_that_goes_stops_the_upstream_within_a_second(tmp_path: Path) -
             reader._transport.pause_reading()  # type: ignore[attr-defined]
             await eventually(lambda: upstream.sent > 0)
             writer.transport.abort()
-            await eventually(lambda: upstream.gone, timeout_s=1)
+            await eventually(lambda: upstream.gone, 1)
             assert upstream.sent < TOTAL
 
     run(main())

@@ -10,7 +10,8 @@ import pytest
 
 from handlers.errors import FailureClass
 from handlers.transport.client import CallDeadlines, ClientLimits, RequestHead, UpstreamPool
-from tests.handlers.transport.recorders import CallSink, certificate, eventually, read_request, run, scripted
+from tests.handlers.transport.recorders import CallSink, certificate, read_request, run, scripted
+from tests.waiting import eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 QUICK = ClientLimits(sweep_s=0.01)
@@ -119,10 +120,12 @@ def test_a_connection_in_doubt_is_not_reused(answer: bytes) -> None:
 
 def test_bytes_on_an_idle_connection_destroy_it() -> None:
     async def main() -> None:
+        idle = asyncio.Event()
+
         async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await read_request(reader)
             writer.write(OK)
-            await asyncio.sleep(0.02)
+            await idle.wait()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
             await reader.read()
 
@@ -131,6 +134,7 @@ def test_bytes_on_an_idle_connection_destroy_it() -> None:
             await send(pool, to(address))
             (origin,) = pool._origins.values()
             assert origin.connections == 1
+            idle.set()
             await eventually(lambda: origin.connections == 0)
             assert (await send(pool, to(address))).body == b"ok"
             await pool.close()
@@ -225,7 +229,7 @@ def test_a52_bytes_keep_a_slow_answer_alive_until_the_total() -> None:
 
         async with scripted(play) as address:
             pool = UpstreamPool(limits=QUICK)
-            sink = await send(pool, to(address), CallDeadlines(between_bytes_ms=100, total_ms=400))
+            sink = await send(pool, to(address), CallDeadlines(between_bytes_ms=500, total_ms=1_500))
             assert sink.outcome == FailureClass.TIMEOUT
             assert len(sink.body) > 10
             await pool.close()
@@ -382,10 +386,10 @@ def test_back_pressure_reaches_the_upstream_and_silence_is_not_held_against_it()
         async with scripted(play) as address:
             pool = UpstreamPool(limits=QUICK)
             sink = CallSink()
-            call = pool.send(*to(address), sink, CallDeadlines(between_bytes_ms=100))
+            call = pool.send(*to(address), sink, CallDeadlines(between_bytes_ms=500))
             sink.on_data = call.pause_reading
             await eventually(lambda: bool(sink.pieces))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.0)
             assert sink.failures == []
             assert sent < 40_000_000, "the kernel's buffers are full"
             received = len(sink.body)

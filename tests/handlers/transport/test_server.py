@@ -8,12 +8,11 @@ import pytest
 
 from handlers.transport.exchange import Exchange
 from handlers.transport.limits import ServerLimits
-from tests.handlers.transport.recorders import Recorder, certificate, dial, eventually, listening, run, serve
+from tests.handlers.transport.recorders import Recorder, certificate, dial, listening, run, serve
+from tests.waiting import eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-QUICK = ServerLimits(
-    head_s=0.1, body_grace_s=0.1, keep_alive_s=0.3, write_stall_s=0.15, linger_s=0.1, sweep_s=0.01, connections=3
-)
+QUICK = ServerLimits(head_s=0.5, body_grace_s=0.5, keep_alive_s=0.8, write_stall_s=0.15, linger_s=0.5, sweep_s=0.01)
 
 
 async def read_response(reader: asyncio.StreamReader) -> bytes:
@@ -135,7 +134,7 @@ def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
 def test_tls(tmp_path: Path) -> None:
     async def main() -> None:
         server_context, client_context = certificate(tmp_path, "127.0.0.1")
-        server = serve(Recorder(), QUICK)
+        server = serve(Recorder(), ServerLimits(linger_s=0.5, sweep_s=0.01))
         address = await server.listen("127.0.0.1:0", ssl=server_context)
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port), ssl=client_context)
@@ -153,7 +152,7 @@ def test_tls(tmp_path: Path) -> None:
 def test_connections_are_bounded() -> None:
     async def main() -> None:
         recorder = Recorder()
-        server = serve(recorder, QUICK)
+        server = serve(recorder, ServerLimits(linger_s=0.5, sweep_s=0.01, connections=3))
         address = await server.listen("127.0.0.1:0")
         streams = [await dial(address) for _ in range(3)]
         await eventually(lambda: server.connections == 3)

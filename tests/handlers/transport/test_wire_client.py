@@ -19,7 +19,8 @@ from handlers.transport.frames import (
 from handlers.transport.wire import FRAME_BYTES_MAX, SEMANTIC, FrameKind, WireEnd, WireHead
 from handlers.transport.wire_client import WireClient
 from handlers.transport.wire_server import WireReply, WireServer
-from tests.handlers.transport.recorders import FrameSink, eventually, run, scripted, wire_request
+from tests.handlers.transport.recorders import FrameSink, run, scripted, wire_request
+from tests.waiting import eventually
 
 HEAD = WireHead(200, "application/json")
 END = WireEnd(usage=Usage(input=3, output=4))

@@ -12,7 +12,8 @@ from handlers.transport.frames import FrameReader, encode_frame, encode_frame_he
 from handlers.transport.wire import FRAME_BYTES_MAX, FrameKind, WireEnd, WireHead
 from handlers.transport.wire_client import WireClient
 from handlers.transport.wire_server import WireReply, WireServer, _Connection
-from tests.handlers.transport.recorders import FrameSink, MemoryTransport, dial, eventually, run, wire_request
+from tests.handlers.transport.recorders import FrameSink, MemoryTransport, dial, run, wire_request
+from tests.waiting import eventually
 
 REQUEST = encode_frame(FrameKind.REQUEST, 0, encode_request(wire_request()))
 BODY = encode_frame(FrameKind.BODY, 0, b"{}")
@@ -283,7 +284,7 @@ def test_back_pressure_reaches_the_pod_and_memory_stays_bounded(kind: str, tmp_p
         stalled = sink.received
         await asyncio.sleep(0.05)
         assert sink.received == stalled
-        assert paused
+        await eventually(lambda: paused)
         assert not tasks[0].done()
         call.resume_reading()
         await sink.done.wait()
