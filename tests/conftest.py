@@ -1,10 +1,11 @@
-"""Fixtures that every test may use, and how long an example of a property may take: as long as the machine needs for it."""
+"""Fixtures that every test may use, and one way of all property tests."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from tests.database import cluster, database
 
 __all__ = ["cluster", "database"]
 
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
+# As long as the machine needs for an example, and the same ones everywhere: what passed here passes there.
+# New ones: `pytest --hypothesis-profile=default`.
+settings.load_profile("ci")

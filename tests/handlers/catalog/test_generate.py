@@ -56,7 +56,7 @@ COMPARED = [name for name in ("claude-sonnet-4-5", "claude-haiku-4-5", "claude-o
 
 
 @pytest.mark.claim("A67")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(COMPARED),
     st.integers(0, 400_000),

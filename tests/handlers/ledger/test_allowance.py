@@ -75,5 +75,5 @@ class AllowanceMachine(RuleBasedStateMachine):
         assert self.allowance.spent == self.spent <= self.granted
 
 
-AllowanceMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AllowanceMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestAllowanceMachine = AllowanceMachine.TestCase

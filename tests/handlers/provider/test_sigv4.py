@@ -41,7 +41,7 @@ def test_the_published_example() -> None:
 segments = st.lists(st.text("abcXYZ019-_.~:", min_size=1, max_size=20), max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     path=segments,
     query=st.dictionaries(st.text("abcz", min_size=1, max_size=5), st.text("a0-_.~", max_size=5), max_size=3),

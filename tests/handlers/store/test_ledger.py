@@ -302,7 +302,7 @@ def test_the_ledger_does_what_its_reference_does(
             run_state_machine_as_test(
                 lambda: LedgerMachine(books),  # type: ignore[arg-type]  # any callable that makes one will do
                 settings=settings(
-                    max_examples=examples, stateful_step_count=STEPS_PER_EXAMPLE, deadline=None, database=None,
+                    max_examples=examples, stateful_step_count=STEPS_PER_EXAMPLE, database=None,
                     derandomize=steps == STEPS and not attempt, suppress_health_check=list(HealthCheck),
                 ),
             )  # fmt: skip

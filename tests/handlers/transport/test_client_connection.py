@@ -66,7 +66,7 @@ def test_law_every_split(response: bytes) -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=2000), max_size=6), st.integers(1, 500))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_law_random_chunks(chunks: list[bytes], size: int) -> None:
     raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     raw += b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
@@ -167,7 +167,7 @@ def test_one_read_becomes_one_call() -> None:
     st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3)), max_size=3),
     st.lists(st.integers(0, 300), max_size=4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_law_whatever_arrives_there_is_one_outcome(
     response: bytes, damages: list[tuple[int, bytes]], positions: list[int]
 ) -> None:

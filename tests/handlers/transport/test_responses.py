@@ -130,7 +130,7 @@ PIECES = st.sampled_from([
 
 
 @given(st.lists(PIECES, max_size=12).map(b"".join))
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=2_000)
 def test_one_pattern_reads_what_reading_by_lines_reads(rest: bytes) -> None:
     section = b"HTTP/1.1 200 OK\r\n" + rest
     try:

@@ -85,7 +85,7 @@ def test_law_byte_by_byte() -> None:
 
 
 @given(st.lists(st.integers(1, len(CONVERSATION) - 1), max_size=10, unique=True))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_law_random_splits(positions: list[int]) -> None:
     edges = [0, *sorted(positions), len(CONVERSATION)]
     requests, written = converse([CONVERSATION[a:b] for a, b in itertools.pairwise(edges)])
