@@ -10,28 +10,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import httpx
 import msgspec
 import uvloop
 
-from handlers.catalog.entries import Catalog, Timeouts
+from handlers.catalog.entries import Catalog, Endpoint, Timeouts
 from handlers.gateway import dispatch
 from handlers.gateway.eligibility import Eligibility
 from handlers.gateway.process import build, run
 from handlers.hardening import harden_process
 from handlers.local.postgres import free_port
+from handlers.local.probes import answers
 from handlers.local.processes import Child, plain_environment
 from handlers.settings import GatewaySettings, Variable
 from tests.system import RunningSystem
-
-START_TIMEOUT_S = 30.0
 
 
 class Haste(msgspec.Struct, frozen=True):
     """What a gateway of the tests does differently."""
 
     timeouts: Timeouts | None = None
-    """Of every endpoint; None: the catalogue's."""
+    """Of endpoints; None: the catalogue's."""
+    providers: frozenset[str] = frozenset()
+    """Whose endpoints they are of; empty: everybody's."""
     keep_alive_s: float = 0.0
     """Silence before a sign of life; 0: as in production."""
     token_lifetime_s: int = 0
@@ -55,13 +55,7 @@ class ExtraGateway:
     def start(self) -> None:
         """Start it and wait until it is ready."""
         self.child.start()
-        self.child.await_ready(self._is_ready, START_TIMEOUT_S)
-
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=1.0, trust_env=False).status_code == 200
-        except httpx.HTTPError:
-            return False
+        self.child.await_ready(lambda: answers(f"{self.url}/readyz"))
 
 
 @contextmanager
@@ -90,10 +84,14 @@ def extra_gateway(system: RunningSystem, haste: Haste, name: str = "extra") -> I
         gateway.child.stop()
 
 
-def _hurried(catalog: Catalog, timeouts: Timeouts) -> Catalog:
+def _hurried(catalog: Catalog, timeouts: Timeouts, providers: frozenset[str]) -> Catalog:
     replace = msgspec.structs.replace
+
+    def hurry(endpoint: Endpoint) -> Endpoint:
+        return endpoint if providers and endpoint.provider not in providers else replace(endpoint, timeouts=timeouts)
+
     models = {
-        name: replace(model, endpoints=tuple(replace(e, timeouts=timeouts) for e in model.endpoints))
+        name: replace(model, endpoints=tuple(hurry(endpoint) for endpoint in model.endpoints))
         for name, model in catalog.models.items()
     }
     return replace(catalog, models=models)
@@ -103,7 +101,7 @@ async def _serve(haste: Haste) -> None:
     settings = GatewaySettings.parse()
     gateway, pool = build(settings)
     if haste.timeouts is not None:
-        gateway.catalog = _hurried(gateway.catalog, haste.timeouts)
+        gateway.catalog = _hurried(gateway.catalog, haste.timeouts, haste.providers)
         gateway.eligibility = Eligibility(gateway.catalog, gateway.enabled)
     gateway.keep_alive_s = haste.keep_alive_s or gateway.keep_alive_s
     dispatch.TOKEN_LIFETIME_S = haste.token_lifetime_s or dispatch.TOKEN_LIFETIME_S

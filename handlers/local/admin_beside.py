@@ -6,13 +6,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
 from handlers.local.postgres import free_port
+from handlers.local.probes import answers
 from handlers.local.processes import Child, plain_environment
 from handlers.settings import Doors, Variable
-
-START_TIMEOUT_S = 30.0
 
 
 class AdminBeside:
@@ -66,17 +63,10 @@ class AdminBeside:
             child.start()
         if self.issuer_url:
             configuration = f"{self.issuer_url}/.well-known/openid-configuration"
-            self.issuer.await_ready(lambda: _answers(configuration), START_TIMEOUT_S)
-        self.server.await_ready(lambda: _answers(f"{self.url}/openapi.json"), START_TIMEOUT_S)
+            self.issuer.await_ready(lambda: answers(configuration))
+        self.server.await_ready(lambda: answers(f"{self.url}/openapi.json"))
 
     def stop(self) -> None:
         """Stop what runs."""
         for child in reversed(self.children):
             child.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False

@@ -31,11 +31,11 @@ from handlers.keys.first import first_version, public_halves
 from handlers.keys.grammar import MintKeys
 from handlers.keys.opening import parse_private_keys
 from handlers.keys.sealing import parse_public_keys
+from handlers.local.postgres import free_port
 from handlers.local.processes import Child, plain_environment
 from handlers.store.migrate import LOGINS
 
 REGION = "us-east-2"
-READY_TIMEOUT_S = 20.0
 SECRET_CHARS_MIN = 32
 DISTINCT_MIN = 10
 _DEFAULTS = re.compile(r"change[-_ ]?me|placeholder|example|default|password|your[-_ ]|(.)\1{7}", re.IGNORECASE)
@@ -168,12 +168,11 @@ class AwsStandIn:
 
     def start(self) -> None:
         """Start it and wait until it holds the secrets; raises ProcessFailed when it does not."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         command = [sys.executable, "-m", "handlers.local.aws", str(self._folder), str(self.port)]
         self._child = Child("AWS stand-in", command, plain_environment({}), self._log)
         self._child.start()
-        self._child.await_ready(self.is_healthy, READY_TIMEOUT_S)
+        self._child.await_ready(self.is_healthy)
 
     def is_healthy(self) -> bool:
         """Whether it accepts connections; it listens only once the secrets are in."""

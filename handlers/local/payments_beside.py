@@ -6,14 +6,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
 from handlers.local.postgres import free_port
+from handlers.local.probes import responds
 from handlers.local.processes import Child, plain_environment
 from handlers.settings import Variable
 from handlers.workloads import PAYMENT_COMPANIES
-
-START_TIMEOUT_S = 30.0
 
 
 class PaymentsBeside:
@@ -62,22 +59,15 @@ class PaymentsBeside:
     def start(self) -> None:
         """Start both: the room finds the merchant's keys, which the stand-in may have made a moment ago."""
         self.company.start()
-        self.company.await_ready(self._merchant.exists, START_TIMEOUT_S)
+        self.company.await_ready(self._merchant.exists)
         self.server.start()
 
     def await_ready(self) -> None:
         """Wait until a customer could come."""
-        self.company.await_ready(lambda: _answers(self.company_url), START_TIMEOUT_S)
-        self.server.await_ready(lambda: _answers(f"{self.url}/return"), START_TIMEOUT_S)
+        self.company.await_ready(lambda: responds(self.company_url))
+        self.server.await_ready(lambda: responds(f"{self.url}/return"))
 
     def stop(self) -> None:
         """Stop both."""
         for child in reversed(self.children):
             child.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5.0, trust_env=False).status_code < 500
-    except httpx.HTTPError:
-        return False

@@ -21,6 +21,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -51,10 +52,18 @@ FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 for a server that this process starts, however late, and starts again.
+
+    Until this process ends, Linux gives the port to nobody who asks for any: it stays bound here, without listening, and the server
+    binds it beside us with SO_REUSEADDR, as servers do.
+    """
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        port = int(keeper.getsockname()[1])
+        if sys.platform == "linux":  # elsewhere nobody could bind it beside us
+            keeper.detach()
+    return port
 
 
 class PostgresServer:

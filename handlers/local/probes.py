@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
 
-import httpx
+PATIENCE_S = 5.0
 
 
 def accepts(address: str) -> bool:
@@ -19,16 +21,32 @@ def accepts(address: str) -> bool:
 
 def serves(url: str) -> bool:
     """Ready, or ready but for a restore that a person has to finish."""
-    try:
-        answer = httpx.get(f"{url}/readyz", timeout=1.0, trust_env=False)
-    except httpx.HTTPError:
-        return False
-    return answer.status_code == 200 or (b'"restore"' in answer.content and b'"spool"' not in answer.content)
+    status, content = _ask(f"{url}/readyz")
+    return status == 200 or (b'"restore"' in content and b'"spool"' not in content)
 
 
 def answers(url: str) -> bool:
     """The address answers with success."""
+    return _ask(url)[0] == 200
+
+
+def responds(url: str) -> bool:
+    """The address answers, and with no fault of the server's."""
+    return 0 < _ask(url)[0] < 500
+
+
+def _ask(url: str) -> tuple[int, bytes]:
+    """(Status, body) of an http address; (0, nothing) where nobody answers.
+
+    Asked again and again while a process starts, so without a client that would load its certificates each time.
+    """
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=PATIENCE_S)
     try:
-        return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+        connection.request("GET", parts.path or "/")
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, HTTPException):
+        return 0, b""
+    finally:
+        connection.close()

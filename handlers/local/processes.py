@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+START_PATIENCE_S = 60.0
+"""For a busy machine: whoever ends while starting is noticed at once."""
 STOP_PATIENCE_S = 15.0
 _POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
@@ -72,14 +74,16 @@ class Child:
             )
         self.started_at = time.monotonic()
 
-    def await_ready(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
+    def await_ready(self, is_ready: Callable[[], bool]) -> None:
         """Wait until it serves; raises ProcessFailed with the end of its log if it ends or takes too long."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + START_PATIENCE_S
         while not is_ready():
             if not self.running:
                 raise ProcessFailed(f"{self.name} ended while starting. {self._last_words()}")
             if time.monotonic() > deadline:
-                raise ProcessFailed(f"{self.name} did not become ready in {timeout_s:.0f} s. {self._last_words()}")
+                raise ProcessFailed(
+                    f"{self.name} did not become ready in {START_PATIENCE_S:.0f} s. {self._last_words()}"
+                )
             time.sleep(_POLL_S)
 
     def stop(self, patience_s: float = STOP_PATIENCE_S) -> None:

@@ -30,8 +30,6 @@ from handlers.store.logins import read_login
 from handlers.store.migrate import LOGINS, apply_migrations, set_passwords
 
 DATABASE = "therouter"
-START_TIMEOUT_S = 30.0
-MODEL_TIMEOUT_S = 60.0
 ENVIRONMENT = "local"
 
 Progress = Callable[[str], None]
@@ -238,7 +236,7 @@ class LocalSystem:
         self.model = Child("model", command, plain_environment({}), self.home.logs / "model.log")
         self.model.start()
         self._addresses = {"local": f"http://127.0.0.1:{port}/v1"}
-        self.model.await_ready(lambda: answers(f"http://127.0.0.1:{port}/health"), MODEL_TIMEOUT_S)
+        self.model.await_ready(lambda: answers(f"http://127.0.0.1:{port}/health"))
 
     def _deployment_variables(self) -> dict[str, str]:
         variables: dict[str, str] = {
@@ -279,14 +277,14 @@ class LocalSystem:
     def _await_pods(self) -> None:
         for slug, pod in self.pods.items():
             self._progress(f"provider {slug}")
-            pod.await_ready(partial(accepts, self.pod_address(slug)), START_TIMEOUT_S)
+            pod.await_ready(partial(accepts, self.pod_address(slug)))
 
     def start_gateway(self) -> None:
         """Start the gateway's process and wait until it is ready."""
         self._progress("gateway")
         self.gateway = self._gateway_child("gateway", self.port)
         self.gateway.start()
-        self.gateway.await_ready(lambda: serves(self.url), START_TIMEOUT_S)
+        self.gateway.await_ready(lambda: serves(self.url))
         if not answers(f"{self.url}/readyz"):
             self._progress("the gateway waits for a restore to be finished: therouter restore replay")
 
@@ -296,7 +294,7 @@ class LocalSystem:
         replica = self._gateway_child(f"gateway-{len(self.replicas) + 2}", port)
         self.replicas.append(replica)
         replica.start()
-        replica.await_ready(lambda: answers(f"http://127.0.0.1:{port}/readyz"), START_TIMEOUT_S)
+        replica.await_ready(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
         return port
 
     def _gateway_child(self, name: str, port: int) -> Child:
@@ -360,7 +358,7 @@ class LocalSystem:
         ]
         self.site = Child("site", command, plain_environment(variables), self.home.logs / "site.log")
         self.site.start()
-        self.site.await_ready(lambda: answers(f"{self.site_url}/trust"), START_TIMEOUT_S)
+        self.site.await_ready(lambda: answers(f"{self.site_url}/trust"))
 
     def _start_payments(self) -> None:
         if not self.options.payments:

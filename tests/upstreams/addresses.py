@@ -1,4 +1,4 @@
-"""Addresses that never become a connection: F01 (refused) and F02 (no answer to the handshake); and one that is still free."""
+"""Addresses that never become a connection: F01 (refused) and F02 (no answer to the handshake)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ def refusing_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
-
-
-def free_port() -> int:
-    """A loopback port that nobody had a moment ago, for a server that must be told where to listen."""
-    with refusing_port() as port:
-        return port
 
 
 @contextlib.contextmanager

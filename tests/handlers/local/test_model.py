@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from handlers.local.model import SMOLLM2, ModelUnavailable, find_weights
-from tests.upstreams.addresses import free_port
+from handlers.local.postgres import free_port
 
 
 @pytest.fixture(scope="module")

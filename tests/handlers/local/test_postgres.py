@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from handlers.local import postgres
-from handlers.local.postgres import PostgresServer
+from handlers.local.postgres import PostgresServer, free_port
 from handlers.local.postgres_identity import PostgresFailed
 from handlers.store.connection import open_connection
 from handlers.store.migrate import apply_migrations
@@ -101,6 +101,18 @@ def test_a_busy_port_is_named_with_the_remedy(home: Path) -> None:
             server.start()
     server.start()
     server.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others let nobody bind beside the one who keeps it")
+def test_a_free_port_is_kept_for_the_server_that_it_is_for() -> None:
+    port = free_port()
+    with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+        stranger.bind(("127.0.0.1", port))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 2)
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port), 2):
+            pass
 
 
 def test_data_of_another_major_version_is_refused(server: PostgresServer, home: Path) -> None:

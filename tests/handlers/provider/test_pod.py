@@ -6,18 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from handlers.catalog.loading import load_catalog
+from handlers.local.probes import accepts
 from handlers.provider.pod import choose_address
 from handlers.settings import PodSettings, SettingError, Variable
 from handlers.transport.wire import FrameKind
 from tests.handlers.provider.pod_driver import PodProcess, chat
 from tests.upstreams.scripted import ScriptedUpstream
+from tests.waiting import PATIENCE_S, until
 
 
 def settings(provider: str, base_url: str = "") -> PodSettings:
@@ -130,13 +131,13 @@ def test_a_terminated_pod_lets_its_streams_end(upstream: ScriptedUpstream) -> No
         exchange = leaving.open(chat("well n=20 delay_ms=50", stream=True), stream=True)
         exchange.read_until(FrameKind.DATA)
         leaving.process.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
+        until(lambda: not accepts(leaving.address))
         with pytest.raises(OSError, match=r"[Rr]efused|[Nn]o such file"):
             leaving.ask(chat())
         answer = exchange.finish()
         assert answer.end.failure is None
         assert b"[DONE]" in answer.body
-        assert leaving.process.wait(timeout=5) == 0
+        assert leaving.process.wait(PATIENCE_S) == 0
         log = leaving.log.read_text()
         assert '"event":"stopped"' in log
         assert '"drained":true' in log
@@ -146,7 +147,7 @@ def test_an_idle_pod_stops_at_once(upstream: ScriptedUpstream) -> None:
     with PodProcess("openai", f"{upstream.url}/v1") as idle:
         idle.ask(chat())
         idle.process.send_signal(signal.SIGTERM)
-        assert idle.process.wait(timeout=3) == 0
+        assert idle.process.wait(PATIENCE_S) == 0, "streams might have ten minutes"
 
 
 def test_a_killed_pod_leaves_an_exchange_without_end(upstream: ScriptedUpstream) -> None:
