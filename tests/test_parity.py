@@ -26,8 +26,6 @@ from handlers.workloads import Kind, deployable, host_of, workloads
 from stacks.policy import PRODUCTION, Policy
 from tests.stacks.conftest import CONTEXT, load_app
 
-pytestmark = pytest.mark.timeout(300)
-
 PROJECT = Path(__file__).parents[1]
 Template = dict[str, Any]
 Templates = dict[str, Template]

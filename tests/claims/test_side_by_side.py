@@ -23,7 +23,6 @@ from tests.claims.canaries import Canaries, Scanner, files, text
 from tests.claims.one_region import Orders, Serving, Tried
 from tests.namespaces import Namespace, NoNamespace
 
-pytestmark = pytest.mark.timeout(180)
 PROJECT = Path(__file__).resolve().parents[2]
 SECRET_PART = slice(-60, -17)
 """Of an API key: what only its owner knows."""

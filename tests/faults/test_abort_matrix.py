@@ -25,8 +25,6 @@ from handlers.store.connection import open_connection
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
 
-pytestmark = pytest.mark.timeout(240)
-
 MODELS = {
     "openai": "openai/gpt-4o-mini",
     "anthropic": "anthropic/claude-sonnet-4.5",

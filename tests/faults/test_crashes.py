@@ -12,7 +12,6 @@ from tests.upstreams.scripted import ScriptedUpstream
 
 
 @pytest.mark.claim("C12", "C66", "A62")
-@pytest.mark.timeout(180)
 def test_a62_kills_lose_double_and_falsify_nothing() -> None:
     with ScriptedUpstream() as upstream, running_system({"openai": f"{upstream.url}/v1"}, log_level="error") as system:
         tally = asyncio.run(run(system, kills=6, database_crashes=1, seed=7))

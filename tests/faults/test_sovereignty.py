@@ -14,7 +14,6 @@ from tests.claims.canaries import make_canary
 from tests.faults.sovereignty import ALL_TESTS, PROJECT, SMOKE_TESTS, Run, main, search, side_by_side
 from tests.namespaces import Namespace, NoNamespace
 
-pytestmark = pytest.mark.timeout(300)
 SOUND = Run("global", 10, 0, 1, 0, (), 2, 100, 1_000, 3, ())
 
 

@@ -19,7 +19,6 @@ from handlers.store.operations import OperationsStore
 from tests.database import Database
 from tests.handlers.payments.rooms import DAY_S, StripeRoom, Tenant, WeChatRoom, open_stripe_room, open_wechat_room
 
-pytestmark = pytest.mark.timeout(300)
 PAID, BACK = 2_000, 600
 TIMES = 100
 Room = StripeRoom | WeChatRoom

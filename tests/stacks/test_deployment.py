@@ -20,7 +20,6 @@ from stacks.policy import PRODUCTION
 from tests.stacks.conftest import IMAGE
 from tests.stacks.moto_deployment import Deployment, deploy
 
-pytestmark = pytest.mark.timeout(300)
 NODE_EVENT = {"stage": "production", "period_s": 60, "recover_after_failures": 2, "restart_after_failures": 3}
 
 

@@ -12,8 +12,6 @@ import pytest
 from stacks.parts.access_logs import STORAGE_LAG_DAYS
 from stacks.policy import STAGES, Policy
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def flat(value: Any) -> str:
     """Text with references in it; a reference reads as `?`."""

@@ -14,8 +14,6 @@ import pytest
 
 from handlers.workloads import functions
 
-pytestmark = pytest.mark.timeout(300)
-
 PROJECT = Path(__file__).parents[2]
 CLI = "aws-cdk@2.1148.1"
 INTENTIONS = {

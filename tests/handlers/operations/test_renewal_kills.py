@@ -309,7 +309,6 @@ def test_each_secret_is_replaced_step_by_step_once_it_is_old_enough(
     assert noted == [[len(ROTATION)]]
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.claim("C16", "C63")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("kind", ["files", "moto", "kms"])
