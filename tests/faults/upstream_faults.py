@@ -1,8 +1,9 @@
 """Every way an upstream can fail, against what the client sees: `python -m tests.faults.upstream_faults`.
 
-Each fault is played in each dialect, streamed, in one short body and in one of any length (which comes as a stream to us), by a provider that is alone and by one that has a healthy second
-beside it. The second answers correctly whatever it is asked, so that a correct answer, and nothing but the correct answer,
-says that a fallback was complete; words of both would say that two answers were spliced.
+Each fault is played in each dialect and in each form (streamed; in one short body; in one of any length, for which the provider is
+asked for a stream), by a provider that is alone and by one that has a healthy second beside it. The second answers correctly whatever
+it is asked, so that a correct answer, and nothing but the correct answer, says that a fallback was complete; words of both would say
+that two answers were spliced.
 
 Verdicts
     served      the whole correct text, a clean end, and nothing else
@@ -49,7 +50,13 @@ HASTY = Timeouts(
     between_events_ms=1_700,
     total_ms=5_000,
 )
-HASTE = Haste(HASTY, token_lifetime_s=2)  # shorter than an attempt that times out: a fallback needs its own token
+HASTE = Haste(
+    HASTY,
+    providers=frozenset(
+        {"groq", "anthropic", "cerebras", "sambanova"}
+    ),  # those that fail: the healthy ones have their time
+    token_lifetime_s=2,  # shorter than an attempt that times out: a fallback needs its own token
+)
 ASSURED = Haste(
     Timeouts(
         connect_ms=25_000,
@@ -69,6 +76,8 @@ CREDIT_NANO = 10**14
 OUTAGES = frozenset({429, 502, 503, 504})
 """What a fault may be told as."""
 BEFORE, AFTER, NONE = "before", "after", "none"
+STREAM, WHOLE, LONG = FORMS = ("stream", "whole", "long")
+"""Events; one JSON body; one JSON body whose length nobody bounds, for which the provider is asked for a stream."""
 
 
 @dataclass(frozen=True)
@@ -173,15 +182,19 @@ class Case:
     fault: Fault
     pair: Pair
     dialect: str
-    stream: bool
+    form: str
+    """One of `FORMS`."""
     has_second: bool
-    long: bool = False
-    """One answer whose length nobody bounds: the provider is asked for a stream, the client gets one JSON body."""
+
+    @property
+    def stream(self) -> bool:
+        """The client gets events."""
+        return self.form == STREAM
 
     @property
     def moment(self) -> str:
         """When the fault strikes this case."""
-        if self.long:
+        if self.form == LONG:
             return NONE if self.fault.stream == NONE else BEFORE
         return self.fault.stream if self.stream else self.fault.whole
 
@@ -189,8 +202,7 @@ class Case:
     def name(self) -> str:
         """For the list of violations."""
         second = "one of two" if self.has_second else "only provider"
-        form = "stream" if self.stream else "long" if self.long else "whole"
-        return f"{self.fault.name} | {self.pair.wire} | {self.dialect} | {form} | {second}"
+        return f"{self.fault.name} | {self.pair.wire} | {self.dialect} | {self.form} | {second}"
 
     @property
     def gate(self) -> str:
@@ -206,9 +218,9 @@ class Case:
         gate = f" gate={self.gate}" if self.gate else ""
         marker = f"{{{{play {self.fault.play}{gate}}}}}"
         fields: dict[str, Any] = {"model": self.pair.model, "stream": self.stream}
-        if not self.long or self.dialect == "anthropic_messages":
+        if self.form != LONG or self.dialect == "anthropic_messages":
             cap = "max_output_tokens" if self.dialect == "openai_responses" else "max_tokens"
-            fields[cap] = 8_192 if self.long else 64
+            fields[cap] = 8_192 if self.form == LONG else 64
         fields["provider"] = {"order": [faulty, self.pair.healthy], "allow_fallbacks": False}
         if not self.has_second:
             fields["provider"] = {"only": [faulty]}
@@ -220,14 +232,14 @@ class Case:
 def cases(dialects: tuple[str, ...] = tuple(PATHS)) -> list[Case]:
     """The whole table."""
     return [
-        Case(fault, pair, dialect, stream, has_second, long)
+        Case(fault, pair, dialect, form, has_second)
         for fault in FAULTS
         for pair in PAIRS
         for dialect in dialects
-        for stream, long in ((True, False), (False, False), (False, True))
+        for form in FORMS
         for has_second in (True, False)
         if not fault.provider or pair.wire == "openai_chat"
-        if not (fault.play.startswith("usage kind=twice") and not stream and not long)
+        if not (fault.play.startswith("usage kind=twice") and form == WHOLE)
     ]
 
 

@@ -106,7 +106,7 @@ def streamed(
 
 
 def _well(play: Play, answer: Answer, headers: Headers = NO_HEADERS) -> Iterable[Step]:
-    """The correct answer; options: n (events), say (one word), delay_ms, split (bytes per write), finish, tool, thought."""
+    """The correct answer; options: n (events), say (one word), delay_ms, split (bytes per write), finish, tool, thought, gate (in the middle)."""
     said = (play.options["say"],) if "say" in play.options else answer.words
     answer = replace(
         answer,
@@ -122,7 +122,10 @@ def _well(play: Play, answer: Answer, headers: Headers = NO_HEADERS) -> Iterable
         pieces = [joined[at : at + size] for at in range(0, len(joined), size)]
     delay_s = play.number("delay_ms", 0) / 1000
     if answer.stream:
-        return streamed(pieces, delay_s, {"content-type": answer.content_type, **headers})
+        steps: list[bytes | Heard] = [*pieces]
+        if "gate" in play.options:
+            steps.insert(len(steps) // 2, Heard(play.options["gate"]))
+        return streamed(steps, delay_s, {"content-type": answer.content_type, **headers})
     return [delay_s, *whole(pieces[0], headers=headers)]
 
 
