@@ -16,7 +16,10 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -175,6 +178,16 @@ def environments(name: str, process_ids: Iterable[int]) -> Place:
                     continue
 
     return Place(name, read)
+
+
+@contextmanager
+def waiting_process(environment: Mapping[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs, with these variables and arguments, until the block is left."""
+    command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", *arguments]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # its environment can be read once it runs
+        yield process
 
 
 class Scanner:

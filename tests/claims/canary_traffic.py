@@ -13,6 +13,7 @@ import msgspec
 
 from tests.claims.canaries import Canaries
 from tests.claims.whole_system import WholeSystem
+from tests.waiting import PATIENCE_S
 
 CHAT = ("/v1/chat/completions", "openai/gpt-4o-mini")
 MESSAGES = ("/v1/messages", "anthropic/claude-sonnet-4.5")
@@ -223,7 +224,7 @@ def send_strange_keys(world: WholeSystem, canaries: Canaries) -> Iterator[httpx.
     ]
     for fields in headers:
         body = {"model": CHAT[1], "messages": [{"role": "user", "content": "x"}]}
-        yield httpx.post(f"{world.system.url}{CHAT[0]}", json=body, headers=fields, trust_env=False)
+        yield httpx.post(f"{world.system.url}{CHAT[0]}", json=body, headers=fields, trust_env=False, timeout=PATIENCE_S)
 
 
 def send_malformed(world: WholeSystem, canaries: Canaries) -> bytes:

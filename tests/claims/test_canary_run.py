@@ -6,8 +6,6 @@ Evidence needs both halves: no canary is found anywhere, and in every place the 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -18,7 +16,17 @@ import pytest
 
 from handlers.local.system import DATABASE
 from handlers.store.connection import open_connection
-from tests.claims.canaries import Canaries, Hit, Place, Scanner, deleted_files, environments, files, text
+from tests.claims.canaries import (
+    Canaries,
+    Hit,
+    Place,
+    Scanner,
+    deleted_files,
+    environments,
+    files,
+    text,
+    waiting_process,
+)
 from tests.claims.canary_traffic import send_abandoned, send_conversations, send_faulty, send_malformed
 from tests.claims.whole_system import WholeSystem, whole_system
 
@@ -87,7 +95,8 @@ def live_places(
         assert answers[-1].status_code == 200
         answers += [other.get(f"/v1/generation?id={answer.headers['x-request-id']}") for answer in responses[:8]]
     headers = b"\n".join(name + b": " + value for answer in responses for name, value in answer.headers.raw)
-    bystander = stack.enter_context(leaking_process(canaries.leak("command lines and environments")))
+    leaking = {"PATH": os.environ["PATH"], "LEAK": canaries.leak("command lines and environments")}
+    bystander = stack.enter_context(waiting_process(leaking))
     stack.enter_context(deleted_file(canaries.leak("deleted files")))
     pids = list(world.process_ids().values())
     # On one machine a pod's environment holds its own provider's credential: test_c35 looks there.
@@ -110,12 +119,6 @@ def deleted_file(control: str) -> Iterator[None]:
         file.write(control.encode())
         file.flush()
         yield
-
-
-def leaking_process(control: str) -> subprocess.Popen[bytes]:
-    """A process with a canary in its environment."""
-    environment = {"PATH": os.environ["PATH"], "LEAK": control}
-    return subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=subprocess.PIPE)
 
 
 def leak_everywhere(world: WholeSystem, canaries: Canaries) -> None:
