@@ -13,15 +13,18 @@ import pytest
 
 from handlers.errors import Conflict, NotFound
 from handlers.keys.principal import KeyLimits
+from handlers.store import pool
 from handlers.store.admin import AdminStore
 from handlers.store.gateway import GatewayStore, LeaseGrant
 from handlers.store.operations import OperationsStore
 from tests.database import Database
 from tests.handlers.store.world import BCRYPT_OF_NOTHING, Tenant, make_tenant, new_request_id, usage_line
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
-def store(database: Database) -> GatewayStore:
+def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> GatewayStore:
+    monkeypatch.setattr(pool, "QUEUE_S_MAX", PATIENCE_S)  # a crowd may wait for a busy machine
     return GatewayStore(database.pool("gateway", connections_max=8, queue_max=1_000), "pod-1")
 
 

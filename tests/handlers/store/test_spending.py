@@ -10,14 +10,17 @@ import pytest
 
 from handlers.errors import NotFound
 from handlers.keys.principal import KeyLimits, SubjectLimits
+from handlers.store import pool
 from handlers.store.admin import AdminStore, SpendingPolicy
 from handlers.store.gateway import GatewayStore, RateClaim
 from tests.database import Database
 from tests.handlers.store.world import make_tenant, usage_line
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
-def store(database: Database) -> GatewayStore:
+def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> GatewayStore:
+    monkeypatch.setattr(pool, "QUEUE_S_MAX", PATIENCE_S)  # a crowd may wait for a busy machine
     return GatewayStore(database.pool("gateway", connections_max=4, queue_max=300), "pod")
 
 
