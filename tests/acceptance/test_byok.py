@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from tests.acceptance.cast import CAST
 from tests.system import CREDENTIAL, RunningSystem, running_system
 from tests.upstreams.answering import Asked, Reply, answering
+from tests.waiting import until
 
 MODEL = CAST.first_model
 OWN = "own-provider-key-of-a-customer"
@@ -37,17 +37,6 @@ def upstream() -> Iterator[tuple[str, list[str]]]:
 
     with answering(answer) as address:
         yield address, seen
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until every process has seen a change.
-
-    Five seconds are promised (tests/handlers/gateway/test_revocation.py); the rest is for a busy machine.
-    """
-    deadline = time.monotonic() + 60.0
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 class Customer:

@@ -23,8 +23,9 @@ from handlers.local.system import DATABASE
 from handlers.store.connection import open_connection
 from handlers.workloads import gateway, workloads
 from tests.acceptance.cast import CAST
-from tests.acceptance.test_byok import Customer, until, upstream
+from tests.acceptance.test_byok import Customer, upstream
 from tests.system import RunningSystem, running_system
+from tests.waiting import until
 
 OWN = f"own-provider-key-{secrets.token_hex(8)}"
 _TEXT = re.compile(rb"[A-Za-z0-9_+/=-]{16,}")

@@ -20,8 +20,8 @@ from handlers.local.access import LOCAL_EMAIL, LOCAL_USER
 from tests.acceptance.cast import CAST
 from tests.system import RunningSystem, running_system
 from tests.upstreams.scripted import ScriptedUpstream
+from tests.waiting import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(300)
 MODEL = CAST.first_model
 OTHERS = f"{CAST.second_model.partition('/')[0]}/*"
 EVERYWHERE_S = 20.0
@@ -207,7 +207,7 @@ def test_a_machine_asks_about_itself_with_a_management_key(person: Person) -> No
     made = person.ask("POST", "/keys", {"name": "ci", "management": True, "ip_ranges": ["127.0.0.0/8"]}, status=201)
     headers = {"authorization": f"Bearer {made['key']}"}
     admin = person.system.local.admin_url
-    me = httpx.get(f"{admin}/key", headers=headers, trust_env=False).json()["data"]
+    me = httpx.get(f"{admin}/key", headers=headers, trust_env=False, timeout=PATIENCE_S).json()["data"]
     assert (me["hash"], me["is_management_key"], me["ip_ranges"]) == (made["data"]["hash"], True, ["127.0.0.0/8"])
     assert person.infer(made["key"]).status_code == 403, "management keys infer nothing"
     elsewhere = person.ask(
@@ -215,7 +215,7 @@ def test_a_machine_asks_about_itself_with_a_management_key(person: Person) -> No
     )
     for forged in ({}, {"x-forwarded-for": "203.0.113.5"}, {"cloudfront-viewer-address": "203.0.113.5:1"}):
         headers = {"authorization": f"Bearer {elsewhere['key']}", **forged}
-        answer = httpx.get(f"{admin}/key", headers=headers, trust_env=False)
+        answer = httpx.get(f"{admin}/key", headers=headers, trust_env=False, timeout=PATIENCE_S)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "ip_not_allowed")
 
 

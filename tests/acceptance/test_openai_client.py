@@ -14,6 +14,7 @@ from openai import OpenAI
 from tests.acceptance.cast import CAST, global_alone
 from tests.system import RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
+from tests.waiting import PATIENCE_S
 
 MODEL = CAST.first_model
 
@@ -79,14 +80,15 @@ def test_the_metadata_of_a_generation_can_be_read_back(client: OpenAI, system: R
 
 
 def eventually(system: RunningSystem, key: str, request_id: str) -> dict[str, Any]:
+    """The row of a request, once it is settled."""
     headers = {"Authorization": f"Bearer {key}"}
-    for _ in range(100):
-        answer = httpx.get(f"{system.url}/v1/generation", params={"id": request_id}, headers=headers)
-        if answer.status_code == 200:
-            data: dict[str, Any] = answer.json()["data"]
-            return data
-        time.sleep(0.05)
-    pytest.fail(f"no row for {request_id}: {answer.text}")
+    deadline = time.monotonic() + PATIENCE_S
+    with httpx.Client(base_url=system.url, headers=headers, timeout=PATIENCE_S) as client:
+        while (answer := client.get("/v1/generation", params={"id": request_id})).status_code != 200:
+            assert time.monotonic() < deadline, f"no row for {request_id}: {answer.text}"
+            time.sleep(0.05)
+    data: dict[str, Any] = answer.json()["data"]
+    return data
 
 
 def test_responses_say_who_served_them(client: OpenAI) -> None:
@@ -132,15 +134,17 @@ def test_fallback_to_another_model_is_invisible(client: OpenAI) -> None:
 def test_models_have_prices_and_abilities(client: OpenAI, system: RunningSystem) -> None:
     listed = {model.id: model for model in client.models.list()}
     assert MODEL in listed
-    described = httpx.get(f"{system.url}/v1/models/{MODEL}").json()
+    described = httpx.get(f"{system.url}/v1/models/{MODEL}", timeout=PATIENCE_S).json()
     assert float(described["pricing"]["prompt"]) > 0
     assert described["pricing_version"]
-    endpoints = httpx.get(f"{system.url}/v1/models/{MODEL}/endpoints").json()["data"]["endpoints"]
+    endpoints = httpx.get(f"{system.url}/v1/models/{MODEL}/endpoints", timeout=PATIENCE_S).json()["data"]["endpoints"]
     assert [endpoint["tag"] for endpoint in endpoints] == [CAST.first]
 
 
 def test_the_key_tells_its_spending(system: RunningSystem, key: str) -> None:
-    told = httpx.get(f"{system.url}/v1/key", headers={"Authorization": f"Bearer {key}"}).json()["data"]
+    told = httpx.get(f"{system.url}/v1/key", headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S).json()[
+        "data"
+    ]
     assert told["label"].startswith("acceptance")
     assert told["balance"] > 0
 
@@ -165,16 +169,21 @@ def test_route_explains_every_dialect(system: RunningSystem, key: str, upstream:
         f"/models/{MODEL}:streamGenerateContent": parts,
     }
     for path, body in asked.items():
-        told = httpx.post(f"{system.url}/v1/route{path}", headers={"Authorization": f"Bearer {key}"}, json=body)
+        told = httpx.post(
+            f"{system.url}/v1/route{path}", headers={"Authorization": f"Bearer {key}"}, json=body, timeout=PATIENCE_S
+        )
         assert told.status_code == 200, (path, told.text)
         assert [attempt["provider"] for attempt in told.json()["attempts"]] == [CAST.first], path
         assert told.json()["worst_case_cost"] > 0, path
     wrong = httpx.post(
-        f"{system.url}/v1/route/messages", headers={"Authorization": f"Bearer {key}"}, json=said("x", model="a/nothing")
+        f"{system.url}/v1/route/messages",
+        headers={"Authorization": f"Bearer {key}"},
+        json=said("x", model="a/nothing"),
+        timeout=PATIENCE_S,
     )
     assert (wrong.status_code, wrong.json()["type"]) == (404, "error"), "errors are told in the explained dialect"
     for nowhere in ("/nothing", "/models", "/key", "/route"):
-        assert httpx.post(f"{system.url}/v1/route{nowhere}", json={}).status_code == 404
+        assert httpx.post(f"{system.url}/v1/route{nowhere}", json={}, timeout=PATIENCE_S).status_code == 404
     assert len(upstream.received) == before
 
 
@@ -184,6 +193,7 @@ def test_route_explains_without_doing(system: RunningSystem, key: str, upstream:
         f"{system.url}/v1/route",
         headers={"Authorization": f"Bearer {key}"},
         json={"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]},
+        timeout=PATIENCE_S,
     ).json()
     assert [attempt["provider"] for attempt in answer["attempts"]] == [CAST.first]
     assert answer["worst_case_cost"] > 0

@@ -15,6 +15,7 @@ from openai import OpenAI
 from tests.acceptance.cast import CAST, global_alone
 from tests.acceptance.test_openai_client import eventually
 from tests.system import RunningSystem
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CLAUDE = CAST.second_model
@@ -100,7 +101,9 @@ def test_interactions_that_google_would_keep_are_refused_in_its_shape(
     system: RunningSystem, key: str, extra: dict[str, object]
 ) -> None:
     body = {"model": GPT, "input": "hi"} | extra
-    answer = httpx.post(f"{system.url}/v1beta/interactions", headers={"x-goog-api-key": key}, json=body)
+    answer = httpx.post(
+        f"{system.url}/v1beta/interactions", headers={"x-goog-api-key": key}, json=body, timeout=PATIENCE_S
+    )
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["param"] == next(iter(extra))
@@ -110,7 +113,9 @@ def test_interactions_that_google_would_keep_are_refused_in_its_shape(
 def test_a_stream_is_neither_buffered_nor_compressed_on_its_way(system: RunningSystem, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}", "Accept-Encoding": "gzip, br"}
     body = {"model": GPT, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-    with httpx.stream("POST", f"{system.url}/v1/chat/completions", headers=headers, json=body) as answer:
+    with httpx.stream(
+        "POST", f"{system.url}/v1/chat/completions", headers=headers, json=body, timeout=PATIENCE_S
+    ) as answer:
         assert answer.headers["x-accel-buffering"] == "no"
         assert answer.headers["cache-control"] == "no-store"
         assert "content-encoding" not in answer.headers
@@ -143,6 +148,6 @@ def test_embeddings(system: RunningSystem, key: str) -> None:
 def test_c5_routes_that_would_store_bodies_say_why_they_do_not_exist(
     system: RunningSystem, key: str, path: str
 ) -> None:
-    answer = httpx.get(f"{system.url}{path}", headers={"Authorization": f"Bearer {key}"})
+    answer = httpx.get(f"{system.url}{path}", headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S)
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "content_not_stored"

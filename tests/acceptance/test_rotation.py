@@ -33,8 +33,9 @@ from handlers.store.logins import read_login
 from handlers.store.pool import Pool
 from handlers.store.rotation import RotationStore
 from tests.acceptance.cast import CAST, CASTS, PLAYED
-from tests.acceptance.test_byok import MODEL, Customer, until, upstream
+from tests.acceptance.test_byok import MODEL, Customer, upstream
 from tests.system import CREDENTIAL, RunningSystem, running_system
+from tests.waiting import until
 
 REFRESH_S, SETTLE_S, RETIRE_S = 1, 4, 8
 PATIENCE_S = 90.0
@@ -266,7 +267,5 @@ def test_the_command_rotates_on_one_machine_and_a_restart_finds_everything_in_it
         # All secrets survive a restart of everything, the logins with them.
         system.local.stop()
         system.local.start()
-        assert (
-            httpx.get(f"{system.url}/v1/key", headers={"authorization": f"Bearer {key}"}, trust_env=False).status_code
-            == 200
-        )
+        with httpx.Client(trust_env=False, timeout=30, headers={"authorization": f"Bearer {key}"}) as client:
+            assert client.get(f"{system.url}/v1/key").status_code == 200

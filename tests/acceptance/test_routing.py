@@ -12,6 +12,7 @@ from handlers.gateway.health import Condition
 from tests.acceptance.cast import CAST, global_alone
 from tests.system import RunningSystem
 from tests.upstreams.scripted import ScriptedUpstream
+from tests.waiting import PATIENCE_S
 
 CLAUDE, GPT = CAST.second_model, CAST.first_model
 
@@ -82,7 +83,7 @@ def test_endpoints_have_live_figures(system: RunningSystem, key: str) -> None:
     assert ask(system, key, text="{{play well n=20 delay_ms=10}}", stream=True).status_code == 200
     deadline = time.monotonic() + 10
     while True:
-        row = httpx.get(f"{system.url}/v1/models/{GPT}/endpoints").json()["data"]["endpoints"][0]
+        row = httpx.get(f"{system.url}/v1/models/{GPT}/endpoints", timeout=PATIENCE_S).json()["data"]["endpoints"][0]
         if row["throughput_last_5m"] is not None or time.monotonic() > deadline:
             break
         time.sleep(0.2)
@@ -96,7 +97,7 @@ def test_endpoints_have_live_figures(system: RunningSystem, key: str) -> None:
 def test_metrics_tell_of_strain_and_of_what_is_broken(system: RunningSystem, key: str) -> None:
     assert ask(system, key, text="{{play status code=500}}").status_code == 502
     assert ask(system, key, text="{{play well n=20 delay_ms=10}}", stream=True).status_code == 200
-    text = httpx.get(f"{system.url}/metrics").text
+    text = httpx.get(f"{system.url}/metrics", timeout=PATIENCE_S).text
     for name in ("therouter_output_tokens_per_second_count{", "therouter_failed_attempts_total{"):
         assert f"\n{name}provider=" in text
     for name in ("therouter_overload_level", "therouter_loop_lag_seconds", "therouter_broken_endpoints"):

@@ -21,8 +21,8 @@ from handlers.local.postgres import free_port
 from handlers.local.processes import plain_environment
 from handlers.store.admin import AdminStore
 from tests.database import Database
+from tests.waiting import PATIENCE_S
 
-PATIENCE_S = 30.0
 MINT = b'{"newest":"1","keys":{"1":"' + b"A" * 42 + b'8"}}'
 
 
