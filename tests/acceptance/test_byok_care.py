@@ -15,8 +15,8 @@ from tests.acceptance.cast import CAST
 from tests.acceptance.test_byok import ANSWER
 from tests.system import RunningSystem, running_system
 from tests.upstreams.answering import Asked, Reply, answering
+from tests.waiting import PATIENCE_S
 
-PATIENCE_S = 30.0
 ANSWERS = {"good": 200, "unknown": 401, "forbidden": 403, "broken": 500, "busy": 429}
 """How the upstream answers a key that begins with this word."""
 WORDS_OF_UPSTREAM = "words-that-only-the-provider-says"

@@ -14,8 +14,7 @@ from handlers.local.access import Access
 from handlers.local.home import Home
 from handlers.local.system import LocalSystem, Options
 from tests.acceptance.cast import PLAYED
-
-PATIENCE_S = 30.0
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("region", PLAYED)

@@ -25,9 +25,9 @@ from handlers.store.connection import discard, open_connection
 from handlers.store.dsn import Dsn
 from handlers.store.pool import Pool
 from tests.database import Database
+from tests.waiting import PATIENCE_S
 
 PASSWORD = "the-password"
-PATIENCE_S = 30.0
 
 
 class Authority(NamedTuple):
