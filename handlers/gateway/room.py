@@ -173,7 +173,7 @@ class Gateway:
             waiting.append("spool")
         if not self.revocation.caught_up:
             waiting.append("database")
-        if not self.revocation.restoration.open:
+        if self.revocation.restoration.behind:
             waiting.append("restore")
         return waiting
 

@@ -42,6 +42,8 @@ class Restoration:
         """The least epoch that the database must have."""
         self.open = False
         """Requests may be served."""
+        self.behind = False
+        """The database was seen to be one that was put back; before anybody has looked that is not known."""
 
     def note(self, latest: int, epoch: int) -> bool:
         """Take what the database says: the number of the latest change, and its epoch.
@@ -49,10 +51,10 @@ class Restoration:
         Returns whether requests may be served and nothing that was remembered before holds.
         """
         if epoch < self.epoch_outside or (epoch, latest) < (self._epoch, self._latest):
-            self.open = False
+            self.open, self.behind = False, True
             return False
         began = not self.open or epoch > self._epoch
-        self._latest, self._epoch, self.open = latest, epoch, True
+        self._latest, self._epoch, self.open, self.behind = latest, epoch, True, False
         return began
 
 

@@ -128,6 +128,11 @@ def standing(poller: RevocationPoller) -> tuple[bool, bool]:
     return poller.restoration.open, poller.caught_up
 
 
+def is_behind(poller: RevocationPoller) -> bool:
+    """Whether it knows that its database was put back."""
+    return poller.restoration.behind
+
+
 def test_a_gateway_is_closed_until_it_has_looked_and_while_its_database_is_behind(
     database: Database, store: OperationsStore
 ) -> None:
@@ -135,14 +140,17 @@ def test_a_gateway_is_closed_until_it_has_looked_and_while_its_database_is_behin
         forgotten: list[str] = []
         poller = poller_of(database, forgotten)
         assert not standing(poller)[0]
+        assert not is_behind(poller), "nobody has looked"
         await poller.poll()
         assert standing(poller)[0]
         poller.restoration.epoch_outside = 3
         await poller.poll()
         assert standing(poller) == (False, False)
+        assert is_behind(poller)
         await asyncio.to_thread(store.reopen, 3, 0)
         await poller.poll()
         assert (*standing(poller), forgotten) == (True, True, ["all"])
+        assert not is_behind(poller)
 
     asyncio.run(story())
 
