@@ -9,7 +9,7 @@ Rules
 
 Theory of operation
     A segment is a file of zeros whose blocks are allocated before its first line, and which is mapped into memory: to write a
-    line is to copy it there, which costs a twentieth of a system call. The pages belong to the operating system, so they
+    line is to copy it there, without a system call; the first line on each page costs a fault instead. The pages belong to the operating system, so they
     outlive the process as written bytes do; `fdatasync` takes them to the disk like those. A full disk is noticed when a
     segment is opened, never in the middle of one.
 
