@@ -78,24 +78,32 @@ class ProviderRoom:
             self._serve_no_endpoint(reply)
             return
         try:
-            if not self._serve_plain(reply, kind, now_s):
+            if not self._serve_known(reply, kind, now_s):
                 self._serve_any(reply, kind, now_s)
         except Exception as error:  # noqa: BLE001 the boundary: one END for whatever a request does to us
             self._end_unsent(reply, error)
 
-    def _serve_plain(self, reply: WireReply, kind: Kind, now_s: float) -> bool:
-        """Take the short way, if there is one for this request."""
+    def _serve_known(self, reply: WireReply, kind: Kind, now_s: float) -> bool:
+        """Take the short way, if there is one for this request: it is sent, then what reads its answer is made."""
         request = reply.request
         way = kind.short_way
         if way is None or request.output_tokens_max or request.kept is not None:
             return False
-        built = way.build(reply.body)
-        if built is None:
+        if way.streams and self._answers_whole(request):
             return False
-        upstream, warnings = built
+        known = way.build(reply.body)
+        if known is None:
+            return False
+        upstream, settings, _ = known
         head = kind.head(upstream, self._credentials.signer_for(request)(upstream, now_s))
-        attempt = PlainAttempt(self, reply, way, warnings)
-        attempt.begin(self._pool.send(head, upstream.body, attempt, kind.deadlines(request, streams=False)))
+        call = self._pool.send(head, upstream.body, None, kind.deadlines(request, streams=way.streams))
+        attempt: Attempt | PlainAttempt
+        if way.streams:
+            attempt = self._attempt(reply, way.join(kind.ask(request, reply.body, now_s), known), kind)
+        else:
+            attempt = PlainAttempt(self, reply, way, settings.warnings)
+        call.sink = attempt
+        attempt.begin(call)
         return True
 
     def _serve_any(self, reply: WireReply, kind: Kind, now_s: float) -> None:

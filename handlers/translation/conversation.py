@@ -53,11 +53,14 @@ class Conversation:
     answer: Output | None = None
     """A conversation always asks the provider."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked = _whole_if_need_be(asked)
+    def __init__(self, asked: Asked, draft: Draft | None = None) -> None:
+        """`draft`: of the request, where that is under way already: then there is time to make ready for a stream."""
+        self._asked = asked if draft else _whole_if_need_be(asked)
         self._dialect = DIALECTS[asked.dialect]
         self._relay = RELAYS.get((asked.dialect, asked.upstream.wire_format))
-        self._draft = self._relay.draft(asked) if self._relay else self._build()
+        self._draft = draft or self._make_draft()
+        self._expected = self._deliver(streams=True) if draft else None
+        """Takes the answer if it is a stream."""
         self._delivery: Delivery | None = None
         self._status = 0
 
@@ -128,8 +131,8 @@ class Conversation:
             if not data:
                 return NOTHING
             streams = data[:1] not in _JSON_BEGINS
-        self._delivery = self._deliver(streams=streams)
-        return self._delivery.receive_data(data)
+        self._delivery = delivery = (self._expected if streams else None) or self._deliver(streams=streams)
+        return delivery.receive_data(data)
 
     def receive_eof(self) -> Output:
         """The upstream's answer is over."""
@@ -142,6 +145,9 @@ class Conversation:
         if self._delivery is None:
             self._delivery = self._deliver(streams=True)
         return self._delivery.fail(failure)
+
+    def _make_draft(self) -> Draft:
+        return self._relay.draft(self._asked) if self._relay else self._build()
 
     def _build(self) -> Draft:
         """The upstream request by way of the canonical one."""

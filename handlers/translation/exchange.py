@@ -25,6 +25,7 @@ from handlers.translation.canonical.attempt import Asked, Translation
 from handlers.translation.canonical.bound_material import leave_out
 from handlers.translation.conversation import Conversation
 from handlers.translation.padding import PaddedStream
+from handlers.translation.passthrough.base import Draft
 from handlers.translation.registry import ADAPTERS, DIALECTS
 from handlers.translation.streamed_audio import StreamedAudio, streams_audio
 
@@ -40,8 +41,13 @@ def begin(asked: Asked) -> Translation:
         body, left_out = leave_out(asked.body, asked.kept)
         asked = msgspec.structs.replace(asked, body=body, left_out=left_out, kept=None)
     if asked.operation == "chat" and asked.dialect in DIALECTS and asked.upstream.wire_format in ADAPTERS:
-        conversation = Conversation(asked)
-        return PaddedStream(conversation, asked.dialect) if conversation.padded else conversation
+        return converse(asked)
     if counts_here(asked):
         return Estimate(asked)
     return StreamedAudio(asked) if streams_audio(asked) else Call(asked)
+
+
+def converse(asked: Asked, draft: Draft | None = None) -> Translation:
+    """Begin an attempt at a conversation; `draft`: of its request, where that is under way already. Raises as `begin`."""
+    conversation = Conversation(asked, draft)
+    return PaddedStream(conversation, asked.dialect) if conversation.padded else conversation

@@ -59,7 +59,7 @@ class UpstreamCall:
         origin: Origin,
         head: RequestHead,
         body: bytes,
-        sink: ResponseSink,
+        sink: ResponseSink | None,
         deadlines: CallDeadlines,
     ) -> None:
         self._pool = pool
@@ -71,7 +71,7 @@ class UpstreamCall:
         self.head = head
         self.body = body
         """Kept until the first byte of the response, for the one retry."""
-        self.sink: ResponseSink | None = sink
+        self.sink = sink
         """None once the call is over."""
         self.connection: UpstreamConnection | None = None
         self.alive = False
@@ -214,8 +214,11 @@ class UpstreamPool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def send(self, head: RequestHead, body: bytes, sink: ResponseSink, deadlines: CallDeadlines) -> UpstreamCall:
-        """Start a call; the sink hears nothing before this returns."""
+    def send(self, head: RequestHead, body: bytes, sink: ResponseSink | None, deadlines: CallDeadlines) -> UpstreamCall:
+        """Start a call; the sink hears nothing before this returns.
+
+        Who has no sink yet sets `call.sink` at once: a sink that takes long to make is made while the request is under way.
+        """
         origin = self._origins.get(head.origin)
         if origin is None:
             origin = self._origins[head.origin] = parse_origin(head.origin)

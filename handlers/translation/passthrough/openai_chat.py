@@ -48,13 +48,14 @@ class ChatRelay(Relay):
         known = self.find_known(terms, asked.body) if terms else None
         if known is not None:
             settings, raw, plain = known
-            return _draft(settings, raw, asked, messages_tokens(plain))
+            return known_draft(known_request(settings, raw, streams=asked.streams_upstream), settings, plain)
         fields, top, messages = _read(asked)
         settings = _settings(fields, top, asked)
         if terms:
             self._known.learn(terms, asked.body, settings)
         adapted = adapt_messages(messages, top["messages"], asked.upstream)
-        return _draft(settings, adapted, asked, messages_tokens(messages) + _tools_tokens(top))
+        upstream = known_request(settings, adapted, streams=asked.streams_upstream)
+        return _draft(upstream, settings, messages_tokens(messages) + _tools_tokens(top))
 
     def find_known(self, terms: Terms, body: bytes) -> KnownBody | None:
         """A body with settings that are known under these terms and messages that are plain, read no further."""
@@ -101,8 +102,12 @@ def _read(asked: Asked) -> tuple[ChatFields, dict[str, msgspec.Raw], list[PlainM
     return fields, top, fields.messages
 
 
-def _draft(settings: Settings, messages: RawMessages, asked: Asked, prompt_tokens: int) -> Draft:
-    upstream = known_request(settings, messages, streams=asked.streams_upstream)
+def known_draft(upstream: UpstreamRequest, settings: Settings, messages: list[PlainMessage]) -> Draft:
+    """What the answer to the request for a known body needs to know."""
+    return _draft(upstream, settings, messages_tokens(messages))
+
+
+def _draft(upstream: UpstreamRequest, settings: Settings, prompt_tokens: int) -> Draft:
     return Draft(
         Built(upstream, settings.warnings),
         settings.include_usage,

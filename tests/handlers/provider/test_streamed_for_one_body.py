@@ -122,6 +122,9 @@ def test_a_client_that_reads_a_stream_gets_one_from_a_provider_that_refuses_to_s
     assert WORDS[0].encode() in answer.body
     assert answer.body.endswith(b"data: [DONE]\n\n")
     assert streamed(upstream, before) == [True, False]
+    again = fresh.ask(chat("no-streams", stream=True), stream=True)
+    assert again.end.failure is None
+    assert streamed(upstream, before) == [True, False, False]  # though what its body says beside the messages is known
 
 
 def test_a_stream_that_is_refused_for_another_reason_is_refused(pod: PodProcess, upstream: ScriptedUpstream) -> None:

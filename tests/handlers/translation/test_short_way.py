@@ -26,6 +26,13 @@ BODIES = (
     '{"messages":[{"role":"developer","content":"x"},{"role":"user","content":"y"}]}',
 )
 ANSWERS = [msgspec.json.encode(answer) for answer in (*plain(), *not_plain())]
+CHUNKS = [
+    b'data: {"id":"c","model":"model-1","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n',
+    b'data: {"id":"c","model":"model-1","choices":[{"index":0,"delta":{"content":"Hello"}}]}\n\n',
+    b'data: {"id":"c","model":"model-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+    b'data: {"id":"c","model":"model-1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n',
+    b"data: [DONE]\n\n",
+]
 ODD_ANSWERS = [
     b"",
     b"{",
@@ -44,18 +51,59 @@ def way(**changes: Any) -> ShortWay:
     return found
 
 
+@pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize("body", BODIES)
-def test_the_same_request_is_built(body: str) -> None:
+def test_the_same_request_is_built(body: str, streams: bool) -> None:
     written = body.replace("HELLO", HELLO).encode()
-    request = asked(written)
+    request = asked(written, stream=streams, upstream_stream=streams)
+    found = way(stream=streams, upstream_stream=streams)
     try:
         translation = begin(request)
     except InvalidRequest:
-        assert way().build(written) is None
+        assert found.build(written) is None
         return
-    built = way().build(written)
-    assert built in (None, (translation.upstream, translation.warnings))
-    assert (built is None) == ('"user":' in body or "image" in body)
+    known = found.build(written)
+    assert (known is None) == ('"user":' in body or "image" in body)
+    if known is not None:
+        upstream, settings, _ = known
+        assert (upstream, settings.warnings) == (translation.upstream, translation.warnings)
+
+
+STREAMS = [
+    pytest.param(b"".join(CHUNKS), 200, id="a whole stream"),
+    pytest.param(b"\n\n" + b"".join(CHUNKS), 200, id="blank lines before it"),
+    pytest.param(b"".join(CHUNKS[:-1]), 200, id="no end marker"),
+    pytest.param(CHUNKS[0], 200, id="cut"),
+    pytest.param(b"", 200, id="nothing"),
+    pytest.param(ANSWERS[0], 200, id="one body where a stream was asked for"),
+    pytest.param(b'{"error":{"code":"rate_limit_exceeded"}}', 429, id="an error"),
+]
+
+
+@pytest.mark.parametrize("settings", ["", ',"stream_options":{"include_usage":true}', ',"max_tokens":9'])
+@pytest.mark.parametrize("headers", [{}, {"x-therouter-padding": "on"}])
+@pytest.mark.parametrize(("answer", "status"), STREAMS)
+def test_a_stream_is_read_as_on_the_long_way(
+    settings: str, headers: dict[str, str], answer: bytes, status: int
+) -> None:
+    body = f'{{"model":"m","messages":{HELLO},"stream":true{settings}}}'.encode()
+    request = asked(body, stream=True, client_headers=headers)
+    long = begin(request)
+    found = way(stream=True, client_headers=headers)
+    known = found.build(body)
+    assert known is not None
+    short = found.join(request, known)
+    assert short.upstream == long.upstream
+    outputs = [play(translation, *cut(answer), status=status) for translation in (short, long)]
+    assert outputs[0] == outputs[1]
+    assert short.outcome == long.outcome
+    assert (short.content_type, short.warnings, short.usage) == (long.content_type, long.warnings, long.usage)
+
+
+def cut(answer: bytes) -> list[bytes]:
+    """In three reads, none of them empty."""
+    third = len(answer) // 3 + 1
+    return [piece for start in (0, third, 2 * third) if (piece := answer[start : start + third])]
 
 
 def long_answer(request: Asked, body: bytes) -> tuple[Outcome, bytes]:
@@ -100,8 +148,8 @@ def test_an_answer_that_could_break_a_limit_takes_the_long_way() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"stream": True},
         {"upstream_stream": True},
+        {"stream": True, "target": UpstreamTarget("openai_chat", "m", "maker", quirks=frozenset({"no_streaming"}))},
         {"dialect": "anthropic_messages"},
         {"operation": "embeddings"},
         {"target": UpstreamTarget("anthropic_messages", "m", "maker")},
