@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +26,7 @@
 #define CONNECTIONS_MAX 4096
 #define SAMPLES_MAX 4000000
 #define TAKE_TURNS_US 200e3
+#define LOOK_UP_US 50e3
 
 enum { IDLE, HEAD, BODY, SIZE, DATA, DATA_END, TRAILER };
 
@@ -250,14 +250,20 @@ static void begin_in_turn(double elapsed_us) {
     begin(&connections[idle[--idle_count]], now());
 }
 
-/* How long to wait for answers: at a fixed rate exactly until the next start, finer than epoll's milliseconds. */
-static int pause_ms(double at) {
-  if (rate <= 0 || stopping || !idle_count) return 1;
-  struct pollfd answers = {.fd = poller, .events = POLLIN};
-  double wait_us = next_start - at;
-  struct timespec until = {.tv_nsec = wait_us < 0 ? 0 : wait_us > 1e5 ? 100000000 : (long)(wait_us * 1e3)};
-  ppoll(&answers, 1, &until, NULL);
-  return 0;
+/* When something is to be done next, whatever the answers do. Nobody looks up before: that would keep a processor awake which
+ * sleeps between the requests of a quiet gateway. */
+static double due(double at, double elapsed_us, double end) {
+  if (rate > 0) return stopping || !idle_count ? at + LOOK_UP_US : next_start;
+  double next = idle_count ? at - elapsed_us + begun * TAKE_TURNS_US / count : end;
+  return next < end ? next : end;
+}
+
+/* Answers, waited for until something is due; finer than epoll's milliseconds. */
+static int receive_until(double when, struct epoll_event *ready, int most) {
+  double wait_us = when - now();
+  wait_us = wait_us < 0 ? 0 : wait_us > LOOK_UP_US ? LOOK_UP_US : wait_us;
+  struct timespec until = {.tv_nsec = (long)(wait_us * 1e3)};
+  return epoll_pwait2(poller, ready, most, &until, NULL);
 }
 
 static void load(const char *key, const char *path) {
@@ -310,7 +316,7 @@ int main(int arguments, char **argument) {
     start_what_is_due(at);
     begin_in_turn(at - start);
     struct epoll_event ready[256];
-    int n = epoll_wait(poller, ready, 256, pause_ms(at));
+    int n = receive_until(due(at, at - start, end), ready, 256);
     for (int i = 0; i < n; i++) {
       Connection *c = ready[i].data.ptr;
       if (ready[i].events & EPOLLOUT) push(c);
