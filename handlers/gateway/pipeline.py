@@ -31,6 +31,7 @@ from handlers.gateway.usage_line import new_request_id
 from handlers.telemetry.logs import Room
 
 if TYPE_CHECKING:
+    from handlers.gateway.arrival import Arrival
     from handlers.gateway.authorize import Grant
     from handlers.gateway.credit import Hold
     from handlers.gateway.room import Gateway
@@ -39,12 +40,11 @@ if TYPE_CHECKING:
     from handlers.transport.server import Exchange
 
 
-def serve(gateway: Gateway, exchange: Exchange, route: Route) -> None:
+def serve(gateway: Gateway, exchange: Exchange, arrival: Arrival) -> None:
     """Take one request that a provider shall answer through all stages."""
     request_id = new_request_id()
-    head = exchange.head
+    head, route = exchange.head, arrival.route
     try:
-        arrival = gateway.arrival(head)
         call = read_call(route, head.target, head.path, arrival.content_type, exchange.body)
         principal = arrival.principal(head, gateway.verifier)
         if principal is None:
@@ -71,7 +71,7 @@ def _admit(gateway: Gateway, exchange: Exchange, call: Call, principal: Principa
         return
     if not gateway.recorder.can_write:
         raise Unavailable("Usage cannot be recorded at the moment, so nothing is admitted; retry shortly.")
-    arrival = gateway.arrival(exchange.head)
+    arrival: Arrival = exchange.head.notes
     grant = arrival.grant(principal, gateway.address_for(principal, exchange.head), gateway.byok.choice(principal))
     name = arrival.idempotency_key
     if name is None:
@@ -162,7 +162,7 @@ def _launch(
 
 def plan_for(gateway: Gateway, exchange: Exchange, call: Call, grant: Grant) -> RoutePlan:
     """The plan of a call from what this process knows now."""
-    arrival = gateway.arrival(exchange.head)
+    arrival: Arrival = exchange.head.notes
     sole = arrival.candidates(call, grant, gateway.eligibility).sole
     if sole is not None:
         return sole

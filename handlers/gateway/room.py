@@ -219,9 +219,10 @@ class Gateway:
         return self.arrival(head).route.body_bytes_max
 
     def _handle(self, exchange: Exchange) -> None:
-        route = self.arrival(exchange.head).route
+        arrival: Arrival = exchange.head.notes  # since the head was admitted
+        route = arrival.route
         if route.operation:
-            pipeline.serve(self, exchange, route)
+            pipeline.serve(self, exchange, arrival)
         elif route.method == b"GET":
             queries.answer(self, exchange, route)
         else:
