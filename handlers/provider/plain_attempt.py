@@ -71,7 +71,7 @@ class PlainAttempt:
         """The head of the upstream's answer."""
         self._status = status
         self._headers = headers
-        if status != 200 or b"content-encoding" in headers or b"html" in headers.get(b"content-type", b""):
+        if status != 200 or b"content-encoding" in headers or headers.get(b"content-type", b"").find(b"html") >= 0:
             self._hand_over()
 
     def data_received(self, data: bytes) -> None:
@@ -99,9 +99,10 @@ class PlainAttempt:
             semantic=True,
             upstream_model=plain.model,
         )
-        if self._warnings:  # else what the END means without a HEAD says all
-            self.reply.head(success_heads[JSON_TYPE, self._warnings], followed=True)
-        self.reply.end(end, final)
+        if self._warnings:
+            self.reply.answer(success_heads[JSON_TYPE, self._warnings], end, final)
+        else:  # what an END means without a HEAD says all
+            self.reply.end(end, final)
         self._host.plain_over(self, end)
 
     def response_failed(self, failure: FailureClass) -> None:

@@ -78,7 +78,8 @@ class Conversation:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Dropped or adapted parameters."""
-        return self._draft.built.warnings + tuple(f"dropped:{name}" for name in self._asked.left_out)
+        left_out = self._asked.left_out
+        return self._draft.built.warnings + (tuple(f"dropped:{name}" for name in left_out) if left_out else ())
 
     @property
     def content_type(self) -> str:
@@ -125,12 +126,10 @@ class Conversation:
         """The next bytes of the upstream's answer."""
         if self._delivery is not None:
             return self._delivery.receive_data(data)
-        streams = data[:1] not in _JSON_BEGINS
-        if streams:
-            data = data.lstrip(_WHITE)  # some providers keep a connection alive with blank lines
-            if not data:
-                return NOTHING
-            streams = data[:1] not in _JSON_BEGINS
+        data = data.lstrip(_WHITE)  # some providers keep a connection alive with blank lines
+        if not data:
+            return NOTHING
+        streams = not data.startswith(_JSON_BEGINS)
         self._delivery = delivery = (self._expected if streams else None) or self._deliver(streams=streams)
         return delivery.receive_data(data)
 

@@ -42,6 +42,8 @@ from handlers.translation.repeated_delta import RepeatedDelta
 
 ERROR_BODY_BYTES_MAX = 64 * 1024
 """An error answer is read this far; its codes stand at its beginning."""
+_CONTENT = frozenset({BlockDelta, BlockStarted})
+_NOTED = frozenset({ChoiceFinished, ResponseFailed, ResponseCompleted, Unrecognized})
 
 
 class Delivery(ABC):
@@ -97,6 +99,15 @@ class Delivery(ABC):
 
     def observe(self, event: Event) -> bool:
         """Take note of an event; whether it is semantic."""
+        kind = type(event)
+        if kind in _CONTENT and is_semantic(event):
+            self.semantic = True
+            return True
+        if kind in _NOTED:
+            self._note(event)
+        return False
+
+    def _note(self, event: Event) -> None:
         match event:
             case ChoiceFinished():
                 self.finish_reason = self.finish_reason or event.reason.value
@@ -108,10 +119,7 @@ class Delivery(ABC):
             case Unrecognized():
                 self.unrecognized += 1
             case _:
-                if is_semantic(event):
-                    self.semantic = True
-                    return True
-        return False
+                pass
 
 
 def break_off(decoder: Decoder, failure: FailureClass) -> None:
@@ -309,12 +317,10 @@ class RawStream(DecodedDelivery):
         semantic = False
         raw = frame.raw
         for event in events:
-            if type(event) is BlockDelta and event.text:
-                self.semantic = semantic = True
+            if self.observe(event):
+                semantic = True
             elif type(event) is UsageReported:
                 raw = self._relay.patch(raw)
-            elif self.observe(event):
-                semantic = True
         if not self.ended and self._relay.is_hidden(self._decoder, self._draft):
             return NOTHING
         raw = self._model.replace(raw, self._decoder.model)

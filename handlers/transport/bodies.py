@@ -20,7 +20,7 @@ _SIZE_LINE_BYTES = 256
 _EXTENSION_BYTES = 16 * 1024
 _TRAILER_BYTES = 8 * 1024
 
-_SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
+_SIZE, _DATA, _DATA_END, _TRAILER = range(4)
 
 
 class MalformedChunks(ValueError):
@@ -58,20 +58,17 @@ class Pieces:
 class ChunkedDecoder:
     """Incremental decoder of one chunked body. Raises MalformedChunks; unusable after that."""
 
-    __slots__ = ("_extensions", "_pending", "_phase", "_remaining", "rest")
+    __slots__ = ("_extensions", "_pending", "_phase", "_remaining", "done", "rest")
 
     def __init__(self) -> None:
         self._phase = _SIZE
         self._remaining = 0
         self._extensions = 0
         self._pending = b""
+        self.done = False
+        """The last chunk and the trailer section have been read."""
         self.rest = b""
         """What followed the body, once `done`."""
-
-    @property
-    def done(self) -> bool:
-        """The last chunk and the trailer section have been read."""
-        return self._phase == _DONE
 
     def feed(self, data: bytes) -> bytes:
         """Decode what arrived; returns the body bytes in it (often one slice, never None)."""
@@ -86,7 +83,7 @@ class ChunkedDecoder:
             self._pending = b""
         pieces: list[bytes] = []
         position = 0
-        while position < len(data) and self._phase != _DONE:
+        while position < len(data) and not self.done:
             if self._phase == _DATA:
                 end = position + self._remaining
                 piece = data[position:end]
@@ -106,7 +103,7 @@ class ChunkedDecoder:
                 break
             else:
                 position = following
-        if self._phase == _DONE:
+        if self.done:
             self.rest = data[position:]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -145,7 +142,7 @@ class ChunkedDecoder:
 
     def _read_trailer(self, data: bytes, position: int) -> int:
         if data.startswith(b"\r\n", position):
-            self._phase = _DONE
+            self.done = True
             return position + 2
         end = data.find(b"\r\n\r\n", position, position + _TRAILER_BYTES)
         if end < 0:
@@ -157,5 +154,5 @@ class ChunkedDecoder:
             parse_fields(split_lines(data[position:end]))
         except MalformedHead as error:
             raise MalformedChunks("The trailer section is malformed.") from error
-        self._phase = _DONE
+        self.done = True
         return end + 4

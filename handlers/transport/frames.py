@@ -21,7 +21,10 @@ from handlers.transport.wire import (
 )
 
 _HEADER = struct.Struct(">BBI")
+encode_frame_header = _HEADER.pack
+"""The header of a frame by its kind, its flags and the length of its payload."""
 _HEADER_AND_LENGTH = struct.Struct(">BBII")
+_decode_header = _HEADER.unpack_from
 _LENGTH = struct.Struct(">I")
 _REQUEST, _BODY, _END, _ANSWER = (
     int(kind) for kind in (FrameKind.REQUEST, FrameKind.BODY, FrameKind.END, FrameKind.ANSWER)
@@ -48,12 +51,7 @@ class MalformedFrame(ValueError):
 
 def encode_frame(kind: int, flags: int, payload: bytes) -> bytes:
     """One frame."""
-    return _HEADER.pack(kind, flags, len(payload)) + payload
-
-
-def encode_frame_header(kind: int, flags: int, length: int) -> bytes:
-    """The header alone, for payloads too large to copy beside it."""
-    return _HEADER.pack(kind, flags, length)
+    return encode_frame_header(kind, flags, len(payload)) + payload
 
 
 def encode_request(request: WireRequest) -> bytes:
@@ -66,7 +64,7 @@ def encode_opening(request: WireRequest, body_bytes: int) -> bytes:
     """A REQUEST frame, and the header of the BODY that follows."""
     terms, own = request.terms.encoded, _encode_own(request)
     opening = _HEADER_AND_LENGTH.pack(_REQUEST, 0, 4 + len(terms) + len(own), len(terms))
-    return b"%b%b%b%b" % (opening, terms, own, _HEADER.pack(_BODY, 0, body_bytes))
+    return b"%b%b%b%b" % (opening, terms, own, encode_frame_header(_BODY, 0, body_bytes))
 
 
 def _encode_own(request: WireRequest) -> bytes:
@@ -153,19 +151,18 @@ class FrameReader:
             self._pending = b""
         size = len(data)
         while size - position >= FRAME_HEADER_BYTES:
-            kind, flags, length = _HEADER.unpack_from(data, position)
-            position += FRAME_HEADER_BYTES
-            end = position + length
-            if kind not in _KINDS or flags & ~SEMANTIC or length > self._payload_max:
+            kind, flags, length = _decode_header(data, position)
+            if kind not in _KINDS or flags > SEMANTIC or length > self._payload_max:
                 raise MalformedFrame("a frame header is malformed or announces too much")
-            if end > size:
+            start = position + FRAME_HEADER_BYTES
+            position = start + length
+            if position > size:
                 self._kind, self._flags, self._length = kind, flags, length
                 self._pieces = Pieces()
-                if position < size:
-                    self._pieces.add(data[position:])
+                if start < size:
+                    self._pieces.add(data[start:])
                 return frames
-            frames.append((kind, flags, data[position:end]))
-            position = end
+            frames.append((kind, flags, data[start:position]))
         if position < size:
             self._pending = data[position:]
         return frames

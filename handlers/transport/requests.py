@@ -39,7 +39,7 @@ class RequestHead:
         ValueError: it would not be one well-formed request.
     """
 
-    __slots__ = ("_lines", "_needs_length", "method", "origin")
+    __slots__ = ("_lines", "_lines_and_length", "_needs_length", "method", "origin")
 
     def __init__(self, origin: str, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         if method not in _METHODS or not _TARGET.fullmatch(target):
@@ -47,6 +47,7 @@ class RequestHead:
         *_, host_header = split_origin(origin)
         fields = encode_fields(headers)
         self._lines = b"%b %b HTTP/1.1\r\nhost: %b\r\n%b" % (method, target, host_header, fields)
+        self._lines_and_length = self._lines + b"content-length: "
         self._needs_length = method not in _BODILESS
         self.method = method
         self.origin = origin
@@ -54,7 +55,7 @@ class RequestHead:
     def encode(self, body_length: int) -> bytes:
         """The head for a body of this length."""
         if body_length or self._needs_length:
-            return b"%bcontent-length: %d\r\n\r\n" % (self._lines, body_length)
+            return self._lines_and_length + str(body_length).encode() + b"\r\n\r\n"
         return self._lines + b"\r\n"
 
     def __repr__(self) -> str:

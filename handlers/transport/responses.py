@@ -28,6 +28,8 @@ READ_NAMES = (b"content-type", b"content-encoding", b"retry-after", b"retry-afte
 _READ = re.compile(rb"\r\n((?i:%b)):[ \t]*+((?:[^\r]*[^\r \t])?)" % b"|".join((*_FRAMING, *READ_NAMES)))
 _LINE_BYTES_MIN = 4
 _NO_BODY = frozenset({204, 304})
+_STATUSES = {b"%d" % status: status for status in range(100, 600)}
+"""All that `_HEAD` lets through."""
 
 
 def encode_head(status: int, headers: list[tuple[bytes, bytes]], framing: bytes) -> bytes:
@@ -63,7 +65,7 @@ def parse_response_head(section: bytes, method: bytes, headers_max: int) -> Resp
     if len(section) > _LINE_BYTES_MIN * headers_max and section.count(b"\r\n") > headers_max:
         raise MalformedHead("The response has too many headers.")
     minor, code = match.groups()
-    status = int(code)
+    status = _STATUSES[code]
     found = _READ.findall(section)
     headers = {name.lower(): value for name, value in found}
     if len(headers) != len(found):

@@ -205,7 +205,8 @@ class EventWriter:
         """Begin a block; its index."""
         if self.blocks >= BLOCKS_MAX:
             raise Malformed("too many blocks")
-        self.start()
+        if not self._started:
+            self.start()
         index = self.blocks
         self.blocks += 1
         self._open[index] = kind

@@ -13,18 +13,20 @@ Theory of operation
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """An image in base64 is the largest thing that providers put into one frame."""
 _BOM = b"\xef\xbb\xbf"
+_CR, _LF = b"\r\n"
+"""As numbers: whether bytes hold a number is one scan, whether they hold other bytes begins with an exception in CPython."""
 
 
 class FramingError(ValueError):
     """The bytes break the framing or one of its limits."""
 
 
-class SseFrame(NamedTuple):
+class SseFrame(msgspec.Struct, frozen=True, gc=False):
     """One event. `raw` ends with its blank line and may be forwarded as it is."""
 
     event: bytes
@@ -48,7 +50,9 @@ class SseReader:
         Raises:
             FramingError: a frame is longer than FRAME_BYTES_MAX.
         """
-        if self._at_start or self._skip_lf or b"\r" in data:
+        if self._at_start:
+            data = self._drop_bom(data)
+        if self._skip_lf or _CR in data:
             data = self._normalise(data)
         if not self._buffer:
             if (
@@ -87,19 +91,20 @@ class SseReader:
                 frames.append(frame)
         return frames
 
+    def _drop_bom(self, data: bytes) -> bytes:
+        """What is left without a BOM at the very start; of half a BOM nothing is, until its other half comes."""
+        data = bytes(self._buffer) + data
+        self._buffer.clear()
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._buffer += data
+            return b""
+        self._at_start = False
+        return data.removeprefix(_BOM)
+
     def _normalise(self, data: bytes) -> bytes:
-        """Line endings become LF; a BOM at the very start is dropped."""
+        """Line endings become LF."""
         if not data:
             return data
-        if self._at_start:
-            if self._buffer:
-                data = bytes(self._buffer) + data
-                self._buffer.clear()
-            if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._buffer += data
-                return b""
-            self._at_start = False
-            data = data.removeprefix(_BOM)
         if self._skip_lf:
             data = data.removeprefix(b"\n")
         self._skip_lf = data.endswith(b"\r")
@@ -113,7 +118,7 @@ class SseReader:
 
 def _parse(chunk: bytes) -> SseFrame | None:
     """One frame from its lines (LF endings, without the blank line), or None if it carries no data."""
-    if chunk.startswith(b"data: ") and b"\n" not in chunk and len(chunk) > 6:
+    if chunk.startswith(b"data: ") and _LF not in chunk and len(chunk) > 6:
         return SseFrame(b"", chunk[6:], chunk + b"\n\n")
     if chunk.startswith(b"event: ") and chunk.count(b"\n") == 1:
         at = chunk.find(b"\ndata: ")

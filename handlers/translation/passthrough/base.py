@@ -123,9 +123,9 @@ class ModelName:
             self._needles = tuple((key + name, key + self._public) for key in spacings if name != self._public)
             self._seen = model
         for needle, public in self._needles:
-            if needle in raw:
+            if raw.find(needle) >= 0:  # `in` between bytes begins with an exception in CPython
                 return raw.replace(needle, public, 1)
-        if self._needles and self._key in raw:
+        if self._needles and raw.find(self._key) >= 0:
             return self._pattern.sub(lambda _: self._key + b":" + self._public, raw, count=1)
         return raw
 
