@@ -231,12 +231,13 @@ class Attempt:
         if not self._semantic_at:
             self._semantic_at = monotonic()
 
+    def _head(self) -> WireHead:
+        return success_heads[self._translation.content_type, self._translation.warnings]
+
     def _commit(self) -> None:
         self._committed = True
-        self.reply.head(success_heads[self._translation.content_type, self._translation.warnings], followed=True)
-        if self._held:
-            self.reply.data(self._held, bool(self._semantic_at))
-            self._held = b""
+        self.reply.start(self._head(), self._held, bool(self._semantic_at))
+        self._held = b""
 
     def _close(self, output: Output) -> None:
         outcome = self._translation.outcome
@@ -248,7 +249,8 @@ class Attempt:
                 self.reply.data(output.data, output.semantic)
         elif outcome.failure is None:
             self._held += output.data
-            self._commit()
+            if self._held:
+                self._commit()
         else:
             # Content and failure came in one read: the client has seen neither, so another endpoint may still answer.
             final = b""
@@ -289,7 +291,10 @@ class Attempt:
     def _finish(self, end: WireEnd, final: bytes) -> None:
         self._ended_at = monotonic()
         self.end = end
-        self.reply.end(end, final)
+        if self._committed or end.failure is not None:
+            self.reply.end(end, final)
+        else:
+            self.reply.answer(self._head(), end, final)
         self._settle()
 
     def _settle(self) -> None:

@@ -134,13 +134,18 @@ class WireRequest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(deadlines, total_ms=left_ms)
 
 
-class WireHead(msgspec.Struct, frozen=True, omit_defaults=True):
+class WireHead(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """What starts the client's response."""
 
     status: int
     content_type: str
     headers: dict[str, str] = {}
     """Allow-listed, ours: x-therouter-warnings (dropped or adapted parameters) and the like."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As JSON: few heads start most responses."""
+        return msgspec.json.encode(self)
 
 
 PLAIN_HEAD = WireHead(200, "application/json")

@@ -43,7 +43,6 @@ class WireReply:
 
     __slots__ = (
         "_connection",
-        "_head",
         "_held",
         "_transport",
         "body",
@@ -60,8 +59,6 @@ class WireReply:
     ) -> None:
         self._connection = connection
         self._transport = transport
-        self._head = b""
-        """A head, as JSON, which DATA or END follows at once."""
         self._held = b""
         """HEAD and USAGE frames of this turn of the loop."""
         self.request = request
@@ -78,24 +75,23 @@ class WireReply:
         """Shows neither body nor token."""
         return f"WireReply({self.request.request_id!r}, {len(self.body)} bytes)"
 
-    def head(self, head: WireHead, *, followed: bool = False) -> None:
-        """Start the client's response. `followed`: DATA or END comes at once, so nothing has to see to it that HEAD goes."""
-        if not self.open:
-            return
-        if followed and not self._held:
-            self._head = encode_json(head)
-        else:
-            self._hold(encode_frame(_HEAD, 0, encode_json(head)))
+    def head(self, head: WireHead) -> None:
+        """Start the client's response."""
+        if self.open:
+            self._hold(encode_frame(_HEAD, 0, head.encoded))
+
+    def start(self, head: WireHead, data: bytes, semantic: bool) -> None:  # noqa: FBT001 as `data`
+        """Start the client's response with its first bytes."""
+        if self.open:
+            self._held += encode_frame(_HEAD, 0, head.encoded)
+            self.data(data, semantic)
 
     def data(self, data: bytes, semantic: bool) -> None:  # noqa: FBT001 positional by protocol: called per chunk
         """Client-ready bytes."""
         if not self.open:
             return
         header = encode_frame_header(_DATA, SEMANTIC if semantic else 0, len(data))
-        if self._head:
-            header = encode_frame(_HEAD, 0, self._head) + header
-            self._head = b""
-        elif self._held:
+        if self._held:
             header = self._held + header
             self._held = b""
         if len(data) <= _JOIN_BYTES_MAX:
@@ -111,20 +107,22 @@ class WireReply:
     def end(self, end: WireEnd, final: bytes = b"") -> None:
         """The one END frame."""
         if self.open:
-            self.open = False
-            if self._head:
-                self._transport.write(encode_answer(self._head, end, final))
-            else:
-                self._transport.write(self._held + encode_end(end, final))
-            self._held = b""
-            self._connection.completed()
+            self._finish(encode_end(end, final))
+
+    def answer(self, head: WireHead, end: WireEnd, final: bytes) -> None:
+        """The one ANSWER frame, in place of HEAD and END."""
+        if self.open:
+            self._finish(encode_answer(head.encoded, end, final))
+
+    def _finish(self, frame: bytes) -> None:
+        self.open = False
+        self._transport.write(self._held + frame)
+        self._held = b""
+        self._connection.completed()
 
     def _hold(self, frame: bytes) -> None:
         if not self._held:
             asyncio.get_running_loop().call_soon(self._flush)
-        if self._head:
-            self._held = encode_frame(_HEAD, 0, self._head)
-            self._head = b""
         self._held += frame
 
     def _flush(self) -> None:

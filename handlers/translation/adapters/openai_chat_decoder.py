@@ -51,6 +51,9 @@ FINISH_FAILURES: dict[str, FailureClass] = {
 }
 
 
+_NO_RAW = msgspec.Raw()
+
+
 class _Delta(msgspec.Struct, gc=False):
     content: str | list[Any] | None = None
     reasoning_content: str | None = None
@@ -69,7 +72,7 @@ class _Choice(msgspec.Struct, gc=False):
     index: int | None = None
     message: _Delta | None = None
     text: str | None = None
-    logprobs: msgspec.Raw = msgspec.Raw()
+    logprobs: msgspec.Raw = _NO_RAW
     usage: OpenaiUsage | None = None
 
 
@@ -90,7 +93,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
 CHOICES = b'"choices":'
-_ABSENT = (b"null", b"")
+_ABSENT = (_NO_RAW, msgspec.Raw(b"null"))
 
 
 class OpenaiChatDecoder(JsonDecoder):
@@ -184,7 +187,7 @@ class OpenaiChatDecoder(JsonDecoder):
             if not 0 <= index < CHOICES_MAX:
                 raise Malformed("choice index out of range")
             self._choices.add(index)
-        logprobs = None if bytes(choice.logprobs) in _ABSENT else choice.logprobs
+        logprobs = None if choice.logprobs in _ABSENT else choice.logprobs
         delta = choice.delta or choice.message
         if delta is not None:
             self._read_delta(index, delta, logprobs)

@@ -122,21 +122,17 @@ def test_a_complete_answer_is_one_write_and_a_lone_head_does_not_wait() -> None:
         kinds = [kind for kind, _, _ in FrameReader().feed(transport.written)]
         assert kinds == [3, 4, 5, 6, 3, 5, 6]
         connection.data_received(WHOLE)
-        replies[2].head(WireHead(200, "x"), followed=True)
-        replies[2].end(WireEnd(), b"!")
+        replies[2].answer(WireHead(200, "x"), WireEnd(), b"!")
         assert len(transport.writes) == 5
         assert [kind for kind, _, _ in FrameReader().feed(transport.writes[4])] == [FrameKind.ANSWER]
-        for follows in (FrameKind.DATA, FrameKind.USAGE):
-            connection.data_received(WHOLE)
-            before = len(transport.writes)
-            replies[-1].head(WireHead(200, "x"), followed=True)
-            if follows is FrameKind.DATA:
-                replies[-1].data(b"!", semantic=True)
-            else:
-                replies[-1].usage(Usage(input=1))
-            replies[-1].end(WireEnd())
-            written = b"".join(transport.writes[before:])
-            assert [kind for kind, _, _ in FrameReader().feed(written)] == [FrameKind.HEAD, follows, FrameKind.END]
+        connection.data_received(WHOLE)
+        replies[3].start(WireHead(200, "x"), b"!", semantic=True)
+        assert len(transport.writes) == 6, "HEAD with DATA"
+        assert FrameReader().feed(transport.writes[5]) == [
+            (FrameKind.HEAD, 0, WireHead(200, "x").encoded),
+            (FrameKind.DATA, 1, b"!"),
+        ]
+        replies[3].end(WireEnd())
 
     run(main())
 
