@@ -137,7 +137,7 @@ class Passage:
         self._place = None
         if self.attempts > 1:
             self._gateway.retries.failed(self._attempt.endpoint.id, FailureClass.CANCELLED)
-        self._conclude(failure, WireEnd(failure=failure), b"")
+        self._conclude(failure, WireEnd(failure=failure), b"", monotonic())
 
     def _dispatch(self) -> None:
         attempt, gateway, call = self._attempt, self._gateway, self._call
@@ -186,26 +186,28 @@ class Passage:
         self._usage = end.usage
         is_known = self._committed_at and end.first_event_ms
         waited_ms = (self._committed_at - self._dispatched_at) * 1000 - end.first_event_ms if is_known else None
-        self._leave_pod(waited_ms)
+        now = monotonic()
+        self._leave_pod(waited_ms, now)
         if end.minted:
             self._gateway.minted(self._grant.principal.account, self._attempt, end.minted)
         if end.semantic and self.first_event_ms is None:
             self.first_event_ms = end.first_event_ms
         conclude = self._succeed if end.failure is None else self._fail
-        conclude(end, final)
+        conclude(end, final, now)
 
     def lost(self) -> None:
         """The pod went away without an end: what it produced so far is metered, flagged as estimated."""
         self._wire = None
         self._usage = estimate(self._usage, self._call, self.bytes_out)
-        self._leave_pod(None)
+        now = monotonic()
+        self._leave_pod(None, now)
         self._gateway.pod_lost(self._attempt.provider.slug)
         failure = FailureClass.TRUNCATED if self.committed else FailureClass.CONNECT
-        self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), b"")
+        self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), b"", now)
 
-    def _leave_pod(self, waited_ms: float | None) -> None:
+    def _leave_pod(self, waited_ms: float | None, now: float) -> None:
         limit = self._gateway.limits[self._attempt.provider.slug]
-        limit.leave(self._grant.principal.account, waited_ms, monotonic())
+        limit.leave(self._grant.principal.account, waited_ms, now)
 
     # What the client does
 
@@ -233,13 +235,13 @@ class Passage:
         self.quiet_since = self._committed_at = monotonic()
         if self.first_event_ms is None:
             self.first_event_ms = int((self.quiet_since - self._started_at) * 1000)
-        held = self._held_back
-        data = self._with_facts(b"".join(held) if len(held) > 1 else held[0])
-        held.clear()
-        if not self._exchange.started:
+        data = self._with_facts(b"".join(self._held_back))
+        self._held_back.clear()
+        exchange = self._exchange
+        if not exchange.started:
             head = self._head or WireHead(status=200, content_type=_SSE)
-            self._exchange.start(head.status, [], self._lines(head))
-        self._exchange.write(data)
+            exchange.start(head.status, [], self._lines(head))
+        exchange.write(data)
 
     def _with_facts(self, data: bytes) -> bytes:
         """The beginning of the body, which says who serves it where the head left too early or the client asks for it."""
@@ -247,9 +249,8 @@ class Passage:
             return data
         return with_facts(data, self._attempt, self.attempts, events=self.events)
 
-    def _succeed(self, end: WireEnd, final: bytes) -> None:
+    def _succeed(self, end: WireEnd, final: bytes, now: float) -> None:
         attempt, gateway = self._attempt, self._gateway
-        now = monotonic()
         gateway.health.succeeded(attempt.endpoint.id, attempt.health_key, self._grant.principal.account, now)
         gateway.retries.succeeded(attempt.endpoint.id, is_fallback=self.attempts > 1)
         if self._plan.conversation:
@@ -261,7 +262,7 @@ class Passage:
                 gateway.health.measured(attempt.endpoint.id, end.first_event_ms, rate)
                 gateway.metrics.rate.observe(rate, attempt.provider.slug)
         status = self._head.status if self._head else 200
-        self._record(status, None, end)
+        self._record(status, None, end, now)
         self._deliver(status, final)
 
     def _deliver(self, status: int, final: bytes) -> None:
@@ -280,18 +281,18 @@ class Passage:
         else:
             exchange.send(status, [], body, self._lines(head))
 
-    def _fail(self, end: WireEnd, final: bytes) -> None:
+    def _fail(self, end: WireEnd, final: bytes, now: float) -> None:
         failure = end.failure or FailureClass.MALFORMED
         attempt, gateway = self._attempt, self._gateway
-        self._tell(end, failure)
+        self._tell(end, failure, now)
         account = self._grant.principal.account
         retry_after_s = end.retry_after_ms / 1000
-        gateway.health.failed(attempt.endpoint.id, attempt.health_key, account, failure, retry_after_s, monotonic())
+        gateway.health.failed(attempt.endpoint.id, attempt.health_key, account, failure, retry_after_s, now)
         if self.attempts > 1:
             gateway.retries.failed(attempt.endpoint.id, failure)
-        self._conclude(failure, end, final)
+        self._conclude(failure, end, final, now)
 
-    def _conclude(self, failure: FailureClass, end: WireEnd, final: bytes) -> None:
+    def _conclude(self, failure: FailureClass, end: WireEnd, final: bytes, now: float) -> None:
         """The attempt has failed: make the next one, or tell the client."""
         self._previous.append((self._attempt, failure))
         index = self._next_index(failure)
@@ -300,7 +301,7 @@ class Passage:
             return
         error = failure_error(failure, end, self._call, self._plan, self._previous)
         error.http_status = self._gateway.status_at_edge(error.http_status)
-        self._record(error.http_status, failure, end)
+        self._record(error.http_status, failure, end, now)
         exchange = self._exchange
         if exchange.closed or (self._race is not None and self._race.goes_on_without(exchange)):
             return
@@ -331,7 +332,7 @@ class Passage:
             index = self._index
         return index if self._gateway.retries.allow(attempts[index].endpoint.id, failure) else None
 
-    def _record(self, status: int, failure: FailureClass | None, end: WireEnd) -> None:
+    def _record(self, status: int, failure: FailureClass | None, end: WireEnd, now: float) -> None:
         self.closed = True
         gateway = self._gateway
         gateway.passages.discard(self)
@@ -345,7 +346,7 @@ class Passage:
             semantic=end.semantic or (failure is None),
             status=499 if cancelled else status,
             failure=failure,
-            latency_ms=int((monotonic() - self._started_at) * 1000),
+            latency_ms=int((now - self._started_at) * 1000),
             first_event_ms=self.first_event_ms,
             attempts=self.attempts,
             hold=self._hold,
@@ -356,9 +357,9 @@ class Passage:
         gateway.rates.settle(self._grant.principal, len(self._call.body), line.prompt_tokens + line.completion_tokens)
         gateway.count(line)
 
-    def _tell(self, end: WireEnd, failure: FailureClass) -> None:
+    def _tell(self, end: WireEnd, failure: FailureClass, now: float) -> None:
         attempt, gateway = self._attempt, self._gateway
-        ms = int((monotonic() - self._started_at) * 1000)
+        ms = int((now - self._started_at) * 1000)
         gateway.metrics.failed_attempts.add(attempt.provider.slug, FAILURES[failure].code)
         gateway.log.emit(failed_attempt(attempt, self.request_id, self.attempts, ms, failure, end.upstream_status))
 
@@ -367,10 +368,8 @@ class Passage:
         clamp, streams = self._hold.output_tokens_max, self._call.stream
         lines = answer_lines(self._attempt, self.attempts, clamp, head.content_type, streams=streams)
         told = adaptations(head) if head.headers else b""
-        return b"%b%bx-request-id: %b\r\n%b" % (lines, told, self.request_id.encode(), self._standing())
-
-    def _standing(self) -> bytes:
-        return self._gateway.standing(self._grant.principal)
+        standing = self._gateway.standing(self._grant.principal)
+        return b"".join((lines, told, f"x-request-id: {self.request_id}\r\n".encode(), standing))
 
     # Once a second, from the gateway's sweep
 
@@ -391,10 +390,11 @@ class Passage:
             return
         self.quiet_since = now
         sign = KEEP_ALIVE.get(call.route.dialect, DEFAULT_KEEP_ALIVE) if self.events else b" "
+        standing = self._gateway.standing(self._grant.principal)
         headers = opening(self.request_id, _SSE if self.events else _JSON, streams=call.stream)
         if self._race is not None and not self.committed:
-            self._race.reassure(headers, self._standing(), sign)
+            self._race.reassure(headers, standing, sign)
             return
         if not self._exchange.started:
-            self._exchange.start(200, headers, self._standing())
+            self._exchange.start(200, headers, standing)
         self._exchange.write(sign)

@@ -8,6 +8,7 @@ from asyncio import Transport
 from collections.abc import Callable
 from typing import Protocol
 
+from handlers.transport.memo import Memo
 from handlers.transport.request_head import RequestHead
 from handlers.transport.responses import encode_head, has_no_body
 
@@ -17,6 +18,9 @@ _JOIN_BYTES_MAX = 32 * 1024
 """Up to here copying a body beside its head is cheaper than a second buffer in the system call."""
 _SECOND_HEAD = "the response has already been started"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+_size_lines: Memo[int, bytes] = Memo(lambda length: b"%x\r\n" % length)
+"""The line before a chunk of so many bytes: most events are of few sizes, and writing a number is what costs most of a chunk."""
 
 
 class Completion(Protocol):
@@ -117,7 +121,7 @@ class Exchange:
         if not self._chunked:
             self._transport.write(before + data)
         elif len(data) <= _JOIN_BYTES_MAX:
-            self._transport.write(b"%b%x\r\n%b\r\n" % (before, len(data), data))
+            self._transport.write(b"".join((before, _size_lines[len(data)], data, b"\r\n")))
         else:
             self._transport.writelines((b"%b%x\r\n" % (before, len(data)), data, b"\r\n"))
 
@@ -130,8 +134,8 @@ class Exchange:
             self._flush()
         else:
             before, self._held = self._held, b""
-            last = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            self._transport.write(before + last + b"0\r\n\r\n")
+            last = (_size_lines[len(data)], data, b"\r\n") if data else ()
+            self._transport.write(b"".join((before, *last, b"0\r\n\r\n")))
         self.closed = True
         self._connection.exchange_completed(keep_alive=self.head.keep_alive)
 

@@ -27,12 +27,17 @@ from handlers.transport.frames import (
     decode_usage,
     encode_opening,
 )
+from handlers.transport.memo import Memo
 from handlers.transport.wire import SEMANTIC, FrameKind, WireEnd, WireHead, WireRequest
 
 _JOIN_BYTES_MAX = 32 * 1024
 _HEAD, _DATA, _USAGE, _END, _ANSWER = (
     int(kind) for kind in (FrameKind.HEAD, FrameKind.DATA, FrameKind.USAGE, FrameKind.END, FrameKind.ANSWER)
 )
+_known_heads: Memo[bytes, WireHead] = Memo(decode_head)
+"""Pods send few different heads."""
+KNOWN_HEAD_BYTES_MAX = 1_024
+"""A longer one (many warnings) is read anew each time, so that what is kept stays small."""
 
 
 class WireSink(Protocol):
@@ -269,34 +274,34 @@ class _Connection(asyncio.Protocol):
             self.kill()
             return
         try:
-            for frame in self._reader.feed(data):
-                self._deliver(call, frame)
+            self._deliver(call, self._reader.feed(data))
         except (MalformedFrame, msgspec.DecodeError, msgspec.ValidationError):
             self.kill()
 
-    def _deliver(self, call: WireCall, frame: Frame) -> None:
-        sink = call.sink
-        if sink is None:
-            # Cancelled from within an earlier frame of this read, or bytes after END.
-            self.kill()
-            return
-        kind, flags, payload = frame
-        if kind == _DATA:
-            sink.data_received(payload, bool(flags & SEMANTIC))
-        elif kind == _ANSWER:
-            head, end, final = decode_answer(payload)
-            sink.head_received(head)
-            if call.sink is not None:
+    def _deliver(self, call: WireCall, frames: list[Frame]) -> None:
+        for kind, flags, payload in frames:
+            sink = call.sink
+            if sink is None:
+                # Cancelled from within an earlier frame of this read, or bytes after END.
+                self.kill()
+                return
+            if kind == _DATA:
+                sink.data_received(payload, flags == SEMANTIC)
+            elif kind == _ANSWER:
+                head, end, final = decode_answer(payload)
+                sink.head_received(head)
+                if call.sink is not None:
+                    self._complete(call, sink, end, final)
+            elif kind == _END:
+                end, final = decode_end(payload)
                 self._complete(call, sink, end, final)
-        elif kind == _END:
-            end, final = decode_end(payload)
-            self._complete(call, sink, end, final)
-        elif kind == _HEAD:
-            sink.head_received(decode_head(payload))
-        elif kind == _USAGE:
-            sink.usage_received(decode_usage(payload))
-        else:
-            raise MalformedFrame("a pod sent a frame that only gateways send")
+            elif kind == _HEAD:
+                is_short = len(payload) <= KNOWN_HEAD_BYTES_MAX
+                sink.head_received(_known_heads[payload] if is_short else decode_head(payload))
+            elif kind == _USAGE:
+                sink.usage_received(decode_usage(payload))
+            else:
+                raise MalformedFrame("a pod sent a frame that only gateways send")
 
     def _complete(self, call: WireCall, sink: WireSink, end: WireEnd, final: bytes) -> None:
         call.sink = None

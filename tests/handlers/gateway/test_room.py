@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from handlers.catalog.loading import load_catalog
-from handlers.gateway.room import Gateway
+from handlers.gateway.room import Gateway, decimal
 from handlers.gateway.spool import Spool
 from handlers.keys.grammar import MintKeys
 from handlers.keys.hashing import BcryptPool
@@ -85,3 +85,18 @@ def test_a_draining_room_is_not_ready(database: Database, tmp_path: Path) -> Non
             assert room.not_ready() == ["draining"]
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("nano", "said"),
+    [
+        (-1, "0.000000000"),
+        (0, "0.000000000"),
+        (1, "0.000000001"),
+        (999_999_999, "0.999999999"),
+        (10**9, "1.000000000"),
+        (1_234_567_890_123_456_789, "1234567890.123456789"),
+    ],
+)
+def test_an_amount_is_said_exactly(nano: int, said: str) -> None:
+    assert decimal(nano) == said
