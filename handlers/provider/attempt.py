@@ -28,7 +28,6 @@ from handlers.translation.canonical.attempt import NOTHING, Outcome, Output, Tra
 from handlers.translation.canonical.usage import NO_USAGE
 from handlers.transport.client import UpstreamCall
 from handlers.transport.memo import Memo
-from handlers.transport.responses import READ_NAMES
 from handlers.transport.wire import WireEnd, WireHead
 from handlers.transport.wire_server import WireReply
 
@@ -36,8 +35,6 @@ HELD_BYTES_MAX = 256 * 1024
 """Of bytes before the first semantic ones; more is no answer."""
 DRAIN_S = 1.0
 """How long an upstream may go on after its answer has ended before its connection is given up."""
-_READ = {name: name.decode() for name in READ_NAMES}
-_PLAIN_ENCODINGS = frozenset({b"", b"identity"})
 _WARNING = re.compile(r"[a-z]{1,16}:[A-Za-z0-9_.\[\]-]{1,64}")
 WARNINGS_MAX = 20
 
@@ -120,14 +117,14 @@ class Attempt:
 
     # What the upstream client calls
 
-    def response_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def response_started(self, status: int, headers: dict[str, str]) -> None:
         """The head of the upstream's answer: a few headers are read, none is passed on."""
-        if headers.get(b"content-encoding", b"identity").lower() not in _PLAIN_ENCODINGS:
+        encoding = headers.get("content-encoding")
+        if encoding and encoding.lower() != "identity":
             self.fail(FailureClass.MALFORMED)  # we asked for identity; whatever this is, it may be a bomb (A53)
             return
-        read = {_READ[name]: value.decode("latin-1") for name, value in headers.items() if name in _READ}
         try:
-            self._translation.start(status, read)
+            self._translation.start(status, headers)
         except Exception as error:  # noqa: BLE001 the boundary around parsers of foreign bytes
             self._give_up(error)
 

@@ -51,7 +51,7 @@ class PlainAttempt:
         self._way = way
         self._warnings = warnings
         self._status = 0
-        self._headers: dict[bytes, bytes] = {}
+        self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
         self._length = 0
         self.started_at = monotonic()
@@ -67,11 +67,11 @@ class PlainAttempt:
 
     # What the upstream client calls
 
-    def response_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def response_started(self, status: int, headers: dict[str, str]) -> None:
         """The head of the upstream's answer."""
         self._status = status
         self._headers = headers
-        if status != 200 or b"content-encoding" in headers or headers.get(b"content-type", b"").find(b"html") >= 0:
+        if status != 200 or "content-encoding" in headers or "html" in headers.get("content-type", ""):
             self._hand_over()
 
     def data_received(self, data: bytes) -> None:

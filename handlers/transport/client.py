@@ -32,7 +32,7 @@ _JOIN_BYTES_MAX = 32 * 1024
 class ResponseSink(Protocol):
     """What hears the response; see the rules above."""
 
-    def response_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def response_started(self, status: int, headers: dict[str, str]) -> None:
         """The head: the headers that are read (responses.READ_NAMES), and those of the framing; names are lower-case."""
 
     def data_received(self, data: bytes) -> None:

@@ -135,19 +135,20 @@ class UpstreamConnection(asyncio.Protocol):
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
+        limits = self._pool.limits
         while True:
-            end = data.find(b"\r\n\r\n", 0, self._pool.limits.header_section_bytes)
+            end = data.find(b"\r\n\r\n", 0, limits.header_section_bytes)
             if end < 0:
-                if len(data) >= self._pool.limits.header_section_bytes or not b"HTTP/1.1 ".startswith(data[:7]):
+                if len(data) >= limits.header_section_bytes or not b"HTTP/1.1 ".startswith(data[:7]):
                     raise MalformedHead("The response head is too long, or no HTTP.")
                 self._buffer = data
                 return
-            head = parse_response_head(data[:end], call.head.method, self._pool.limits.headers)
+            head = parse_response_head(data[:end], call.head.method, limits.headers)
             data = data[end + 4 :]
             if head.status >= 200:
                 break
             self._informational += 1
-            if head.status == 101 or self._informational > self._pool.limits.informational:
+            if head.status == 101 or self._informational > limits.informational:
                 raise MalformedHead("The response never starts, or switches protocols.")
             if not data:
                 return

@@ -3,7 +3,7 @@
 Theory of operation
     One pattern says what a head is: a status line and header lines, of legal bytes, with CR LF and nothing else between them.
     What it matches holds no folded line, no blank before a colon, no control character. A second pattern picks the few headers
-    that anybody reads; all others are checked and passed over.
+    that anybody reads; all others are checked and passed over. Both look at the head as Latin-1: each byte is one character.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ UNTIL_CLOSE = -1
 CHUNKED = -2
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_LINE = rb"[\t\x20-\x7e\x80-\xff]*+"
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: %b)?+(?:\r\n%b:%b)*+" % (_LINE, _TOKEN, _LINE))
-_FRAMING = (b"connection", b"content-length", b"transfer-encoding")
-READ_NAMES = (b"content-type", b"content-encoding", b"retry-after", b"retry-after-ms", b"request-id")
+_LINE = r"[\t\x20-\x7e\x80-\xff]*+"
+_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_HEAD = re.compile(rf"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: {_LINE})?+(?:\r\n{_NAME}:{_LINE})*+")
+_FRAMING = ("connection", "content-length", "transfer-encoding")
+READ_NAMES = ("content-type", "content-encoding", "retry-after", "retry-after-ms", "request-id")
 """All that is read of an upstream's head beside its framing."""
-_READ = re.compile(rb"\r\n((?i:%b)):[ \t]*+((?:[^\r]*[^\r \t])?)" % b"|".join((*_FRAMING, *READ_NAMES)))
+_READ = re.compile(rf"\r\n((?ai:{'|'.join((*_FRAMING, *READ_NAMES))})):[ \t]*+((?:[^\r]*[^\r \t])?)")
 _LINE_BYTES_MIN = 4
 _NO_BODY = frozenset({204, 304})
-_STATUSES = {b"%d" % status: status for status in range(100, 600)}
+_STATUSES = {str(status): status for status in range(100, 600)}
 """All that `_HEAD` lets through."""
 
 
@@ -50,7 +50,7 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """What an upstream's response head says."""
 
     status: int
-    headers: dict[bytes, bytes]
+    headers: dict[str, str]
     """Those that are read, by lower-case name; of one that came twice the last, of `connection` all."""
     body_length: int
     """Bytes, or UNTIL_CLOSE, or CHUNKED."""
@@ -59,42 +59,43 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
 
 def parse_response_head(section: bytes, method: bytes, headers_max: int) -> ResponseHead:
     """Read a head, from its first byte to before its empty line. Raises MalformedHead."""
-    match = _HEAD.fullmatch(section)
+    text = section.decode("latin-1")
+    match = _HEAD.fullmatch(text)
     if match is None:
         raise MalformedHead("The response has no valid status line, or a malformed header.")
     if len(section) > _LINE_BYTES_MIN * headers_max and section.count(b"\r\n") > headers_max:
         raise MalformedHead("The response has too many headers.")
     minor, code = match.groups()
     status = _STATUSES[code]
-    found = _READ.findall(section)
+    found = _READ.findall(text)
     headers = {name.lower(): value for name, value in found}
     if len(headers) != len(found):
         _settle_repeated(found, headers)
     body_length = _decide_body_length(headers)
     if status in _NO_BODY or status < 200 or method == b"HEAD":
         body_length = 0
-    keep_alive = minor == b"1" and body_length != UNTIL_CLOSE
-    if b"connection" in headers and b"close" in headers[b"connection"].lower():
+    keep_alive = minor == "1" and body_length != UNTIL_CLOSE
+    if "connection" in headers and "close" in headers["connection"].lower():
         keep_alive = False
     return ResponseHead(status, headers, body_length, keep_alive)
 
 
-def _settle_repeated(found: list[tuple[bytes, bytes]], headers: dict[bytes, bytes]) -> None:
+def _settle_repeated(found: list[tuple[str, str]], headers: dict[str, str]) -> None:
     """Of `connection` all values count; two lengths or two codings could be read in two ways."""
     names = [name.lower() for name, _ in found]
-    if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
+    if names.count("content-length") > 1 or names.count("transfer-encoding") > 1:
         raise MalformedHead("The response has two lengths or two transfer codings.")
-    headers[b"connection"] = b",".join(value for name, value in found if name.lower() == b"connection")
+    headers["connection"] = ",".join(value for name, value in found if name.lower() == "connection")
 
 
-def _decide_body_length(headers: dict[bytes, bytes]) -> int:
-    length = headers.get(b"content-length")
-    if b"transfer-encoding" in headers:
-        if length is not None or headers[b"transfer-encoding"].lower() != b"chunked":
+def _decide_body_length(headers: dict[str, str]) -> int:
+    length = headers.get("content-length")
+    if "transfer-encoding" in headers:
+        if length is not None or headers["transfer-encoding"].lower() != "chunked":
             raise MalformedHead("The response has a transfer coding that is not chunked, or a length beside it.")
         return CHUNKED
     if length is None:
         return UNTIL_CLOSE
-    if not length.isdigit() or len(length) > LENGTH_DIGITS_MAX:
+    if not length.isdecimal() or len(length) > LENGTH_DIGITS_MAX:  # Latin-1 has no decimals but 0 to 9
         raise MalformedHead("Content-Length is not a decimal number.")
     return int(length)

@@ -165,7 +165,7 @@ class CallSink:
 
     def __init__(self) -> None:
         self.status = 0
-        self.headers: dict[bytes, bytes] = {}
+        self.headers: dict[str, str] = {}
         self.pieces: list[bytes] = []
         self.finished = 0
         self.failures: list[FailureClass] = []
@@ -182,7 +182,7 @@ class CallSink:
         assert self.finished + len(self.failures) == 1
         return self.failures[0] if self.failures else None
 
-    def response_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def response_started(self, status: int, headers: dict[str, str]) -> None:
         assert not self.status
         self.status = status
         self.headers = headers

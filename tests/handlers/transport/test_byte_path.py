@@ -36,7 +36,7 @@ class Relay:
         reply.on_pause = self.call.pause_reading
         reply.on_resume = self.call.resume_reading
 
-    def response_started(self, status: int, headers: dict[bytes, bytes]) -> None:  # noqa: ARG002
+    def response_started(self, status: int, headers: dict[str, str]) -> None:  # noqa: ARG002
         self.reply.head(WireHead(status, "x"))
 
     def data_received(self, data: bytes) -> None:
