@@ -1,4 +1,4 @@
-"""An attempt on the short way: its answer is collected, and is one text with its usage when it is complete.
+"""An attempt on the short way at one JSON answer: it is collected, and is one text with its usage when it is complete.
 
 Nothing is committed before the end. So whatever else comes (an error, a failure, an answer of another kind, a gateway that
 hangs up), an `Attempt` takes over and hears everything from the beginning, as if it had been there all the time.

@@ -223,10 +223,10 @@ class UpstreamPool:
         if origin is None:
             origin = self._origins[head.origin] = parse_origin(head.origin)
         call = UpstreamCall(self, origin, head, body, sink, deadlines)
+        self.assign(call)
         self.calls.add(call)
         if self._sweeper is None:
             self._start_sweeping()
-        self.assign(call)
         return call
 
     async def close(self) -> None:
