@@ -137,13 +137,16 @@ class LiveFigures:
 
     # Counting
 
-    def attempted(self, endpoint: str, *, succeeded: bool) -> None:
-        """An attempt that says something about the endpoint is over."""
+    def succeeded(self, endpoint: str) -> None:
+        """An attempt was completed."""
         counted = self._counted.get(endpoint) or self._begin(endpoint)
-        if succeeded:
-            counted.succeeded += 1
-        else:
-            counted.failed += 1
+        counted.succeeded += 1
+        self._changed.add(endpoint)
+
+    def failed(self, endpoint: str) -> None:
+        """An attempt failed for a reason that says something about the endpoint."""
+        counted = self._counted.get(endpoint) or self._begin(endpoint)
+        counted.failed += 1
         self._changed.add(endpoint)
 
     def measured(self, endpoint: str, first_event_ms: float, tokens_per_s: float) -> None:

@@ -151,7 +151,7 @@ class Health:
 
     def succeeded(self, endpoint: str, credential: str, account: str, now: float) -> None:
         """An attempt was completed."""
-        self.figures.attempted(endpoint, succeeded=True)
+        self.figures.succeeded(endpoint)
         record = self._records.get((endpoint, credential))
         if record is None:
             return
@@ -175,7 +175,7 @@ class Health:
         elif failure in {FailureClass.UNAUTHENTICATED_UPSTREAM, FailureClass.QUOTA}:
             record.quarantined_until = now + QUARANTINE_S
         elif FAILURES[failure].counts_for_health:
-            self.figures.attempted(endpoint, succeeded=False)
+            self.figures.failed(endpoint)
             record.attempts.append((now, account, False))
             record.last_failed[account] = now
             if was_probe or self._is_broken(record, now):

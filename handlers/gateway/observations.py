@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from handlers.errors import FAILURES
 from handlers.gateway.usage_line import UsageLine
@@ -30,6 +29,8 @@ _STATUSES = (
     "500",
     "503",
 )
+_Row = tuple[Count, Count, Count, Count, Distribution, Distribution]
+"""The series that lines of one kind are counted in: requests, tokens in and out, cost, seconds of all and to the first event."""
 
 
 class GatewayMetrics:
@@ -99,18 +100,19 @@ class GatewayMetrics:
 
     def count(self, line: UsageLine) -> None:
         """Everything that one usage line says."""
-        row = self._rows[line.provider, line.error_type, line.stream]
-        row.requests.value += 1
-        row.input_tokens.value += line.prompt_tokens
-        row.output_tokens.value += line.completion_tokens
-        row.cost_nano.value += line.cost_nano
-        row.duration_s.observe(line.latency_ms / 1000)
+        kind = line.provider, line.error_type, line.stream
+        requests, input_tokens, output_tokens, cost_nano, duration_s, first_event_s = self._rows[kind]
+        requests.value += 1
+        input_tokens.value += line.prompt_tokens
+        output_tokens.value += line.completion_tokens
+        cost_nano.value += line.cost_nano
+        duration_s.observe(line.latency_ms / 1000)
         if line.first_event_ms is not None:
-            row.first_event_s.observe(line.first_event_ms / 1000)
+            first_event_s.observe(line.first_event_ms / 1000)
 
     def _row(self, kind: tuple[str, str | None, bool]) -> _Row:
         provider, failure, stream = kind
-        return _Row(
+        return (
             self.requests.series(provider, failure or "ok", "true" if stream else "false"),
             self.tokens.series(provider, "input"),
             self.tokens.series(provider, "output"),
@@ -118,14 +120,3 @@ class GatewayMetrics:
             self.duration.series(provider),
             self.first_event.series(provider),
         )
-
-
-class _Row(NamedTuple):
-    """The series that lines of one kind are counted in."""
-
-    requests: Count
-    input_tokens: Count
-    output_tokens: Count
-    cost_nano: Count
-    duration_s: Distribution
-    first_event_s: Distribution

@@ -100,18 +100,16 @@ class Gauge(Metric):
 class Distribution:
     """One series of a histogram."""
 
-    __slots__ = ("bounds", "buckets", "number", "total")
+    __slots__ = ("bounds", "buckets", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.buckets = [0] * (len(bounds) + 1)
-        self.number = 0
         self.total = 0.0
 
     def observe(self, amount: float) -> None:
         """Count one observation."""
         self.buckets[bisect_left(self.bounds, amount)] += 1
-        self.number += 1
         self.total += amount
 
 
@@ -147,7 +145,7 @@ class Histogram(Metric):
                 label = f'le="{edge}"'
                 yield f"{self.name}_bucket{self._series(values, label)} {cumulative}"
             yield f"{self.name}_sum{self._series(values)} {found.total:g}"
-            yield f"{self.name}_count{self._series(values)} {found.number}"
+            yield f"{self.name}_count{self._series(values)} {sum(found.buckets)}"
 
 
 class Registry:

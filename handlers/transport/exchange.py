@@ -82,7 +82,7 @@ class Exchange:
             raise RuntimeError(_SECOND_HEAD)
         head = self.head
         bodiless = has_no_body(head.method, status)
-        length = b"" if bodiless and head.method != b"HEAD" else b"content-length: %d\r\n" % len(body)
+        length = b"" if bodiless and head.method != b"HEAD" else f"content-length: {len(body)}\r\n".encode()
         keep_alive = head.keep_alive and not self._connection.draining
         block = encode_head(status, headers, lines + (length if keep_alive else length + b"connection: close\r\n"))
         self.started = self.closed = True

@@ -17,7 +17,7 @@ E = "author/model@provider"
 
 def fill(figures: LiveFigures, answers: int = 100) -> None:
     for number in range(1, answers + 1):
-        figures.attempted(E, succeeded=True)
+        figures.succeeded(E)
         figures.measured(E, first_event_ms=10.0 * number, tokens_per_s=float(number))
 
 
@@ -32,8 +32,9 @@ def test_percentiles_are_right_to_about_a_tenth() -> None:
 
 def test_uptime_counts_attempts() -> None:
     figures = LiveFigures()
-    for number in range(10):
-        figures.attempted(E, succeeded=number < 9)
+    for _ in range(9):
+        figures.succeeded(E)
+    figures.failed(E)
     assert figures.snapshot(0.0)[E].uptime_5m == pytest.approx(0.9)
 
 
@@ -51,7 +52,7 @@ def test_two_replicas_see_the_same(database: Database) -> None:
     replicas = [LiveFigures(), LiveFigures()]
     fill(replicas[0])
     fill(replicas[1])
-    replicas[1].attempted(E, succeeded=False)
+    replicas[1].failed(E)
 
     async def share() -> None:
         for _ in range(2):
@@ -77,7 +78,7 @@ def test_old_minutes_leave_the_windows_and_then_the_table(database: Database) ->
     assert not any(known.latency_ms)
     assert known.uptime_30m == 1.0
     database.query("update therouter.endpoint_minute set minute = minute - interval '1 hour'")
-    figures.attempted(E, succeeded=True)
+    figures.succeeded(E)
     asyncio.run(figures.share(store, now=3.0))
     assert database.query("select count(*) from therouter.endpoint_minute") == [[1]]
 
@@ -97,9 +98,9 @@ def test_an_outage_loses_nothing_recent_and_keeps_nothing_old() -> None:
     fill(figures)
     with pytest.raises(Unavailable):
         asyncio.run(figures.share(Outage(), now=10.0))
-    figures.attempted(E, succeeded=True)
+    figures.succeeded(E)
     assert figures.snapshot(20.0)[E].latency_ms[0] > 0
     with pytest.raises(Unavailable):
         asyncio.run(figures.share(Outage(), now=UNSHARED_S_MAX + 1))
-    figures.attempted(E, succeeded=True)
+    figures.succeeded(E)
     assert figures.snapshot(UNSHARED_S_MAX + 20)[E].latency_ms == (0, 0, 0, 0)
