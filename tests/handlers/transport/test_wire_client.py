@@ -17,7 +17,7 @@ from handlers.transport.frames import (
     encode_request,
 )
 from handlers.transport.wire import FRAME_BYTES_MAX, SEMANTIC, FrameKind, WireEnd, WireHead
-from handlers.transport.wire_client import WireClient
+from handlers.transport.wire_client import KNOWN_HEAD_BYTES_MAX, WireClient, _known_heads
 from handlers.transport.wire_server import WireReply, WireServer
 from tests.handlers.transport.recorders import FrameSink, run, scripted, wire_request
 from tests.waiting import eventually
@@ -50,6 +50,22 @@ def test_an_answer_in_one_frame_is_heard_as_a_head_and_an_end() -> None:
                 assert (sink.head, sink.pieces, sink.ends, sink.losses) == (HEAD, [], [(END, b"all of it")], 0)
             assert pod.connections == 1, "the connection is used again"
             await client.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("length", [1, KNOWN_HEAD_BYTES_MAX])
+def test_only_short_heads_are_kept(length: int) -> None:
+    async def main() -> None:
+        head = WireHead(200, "application/json", {"x-therouter-warnings": "w" * length})
+        encoded = encode_json(head)
+        pod = Pod([encode_frame(FrameKind.HEAD, 0, encoded) + encode_end(END, b"")])
+        async with scripted(pod) as address:
+            client = WireClient(address, connections_max=1)
+            for _ in range(2):
+                assert (await call(client)).head == head
+            await client.close()
+        assert (encoded in _known_heads) == (len(encoded) <= KNOWN_HEAD_BYTES_MAX)
 
     run(main())
 
