@@ -23,7 +23,7 @@ What the rooms stand on, top to bottom; each line may import only what is below 
     catalog, telemetry                     providers, models, prices; logs and metrics with a closed schema
     translation                            pure: canonical values, framing, dialects, adapters
     messages                               errors in Chinese, where the region is china
-    settings, hardening, errors            every environment variable; what a process gives up at start; every error
+    settings, hardening, compiled, errors  every environment variable; what a process gives up at start; machine code; every error
 
 The life of a request
     client -> gateway (authenticate, authorize, plan, hold) -> wire -> provider pod (translate, call) -> upstream,

@@ -1,6 +1,13 @@
 """Fixtures that every test may use, and one way of all property tests."""
 
+import os
+
 from hypothesis import settings
+
+from handlers.compiled import use_compiled
+
+if "THEROUTER_TESTS_COMPILED" in os.environ and not use_compiled():  # before anything that may be compiled is imported
+    raise RuntimeError("what is compiled was made of other sources: make compile")
 
 from tests.database import cluster, database
 

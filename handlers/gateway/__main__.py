@@ -2,9 +2,13 @@
 
 import sys
 
-from handlers.catalog.rows import CatalogError
-from handlers.gateway.process import serve
-from handlers.settings import GatewaySettings, SettingError
+from handlers.compiled import use_compiled
+
+use_compiled()  # before anything that may be compiled is imported
+
+from handlers.catalog.rows import CatalogError  # noqa: E402 - as above
+from handlers.gateway.process import serve  # noqa: E402 - as above
+from handlers.settings import GatewaySettings, SettingError  # noqa: E402 - as above
 
 try:
     serve(GatewaySettings.parse())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from handlers.catalog.entries import Endpoint, Provider, Timeouts
     from handlers.gateway.gate import Call
     from handlers.gateway.ordering import Attempt
-    from handlers.transport.server import Exchange
+    from handlers.transport.exchange import Responder
 
 TOKEN_LIFETIME_S = 60
 TOKENS_PER_S_MIN = 10
@@ -38,7 +38,7 @@ LONG_MS = 600_000
 def wire_request(
     attempt: Attempt,
     call: Call,
-    exchange: Exchange,
+    exchange: Responder,
     *,
     request_id: str,
     account: str,
@@ -74,7 +74,7 @@ def wire_request(
     )  # fmt: skip
 
 
-def terms_of(attempt: Attempt, call: Call, exchange: Exchange) -> WireTerms:
+def terms_of(attempt: Attempt, call: Call, exchange: Responder) -> WireTerms:
     """What a pod is told alike for all requests of this kind: the same object again as long as nothing of it changes.
 
     Route, target, content type and protocol headers are the head's, so what was told last for a head is noted on it.

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from handlers.gateway.gate import Call
     from handlers.gateway.plan import RoutePlan
     from handlers.gateway.room import Gateway
-    from handlers.transport.exchange import Exchange, Headers
+    from handlers.transport.exchange import Exchange, Headers, Responder
 
 SHARE = 0.05
 """Of the requests of the window that asked for it, so many may be hedged."""
@@ -64,7 +64,7 @@ class HedgeBudget:
 
 
 class Lane:
-    """One passage's view of the client in a race; as `Exchange`, as far as a passage uses it."""
+    """One passage's view of the client in a race; a `Responder` like the exchange itself."""
 
     def __init__(self, race: Race, exchange: Exchange, name: bytes) -> None:
         self._race = race
@@ -134,9 +134,9 @@ class Race:
         self.lanes.append(lane)
         return lane
 
-    def goes_on_without(self, failing: Exchange) -> bool:
+    def goes_on_without(self, failing: Responder) -> bool:
         """Whether another lane still runs; if so, the one that fails keeps silent from now on."""
-        others = any(cast("Exchange", lane) is not failing and not lane.closed for lane in self.lanes)
+        others = any(lane is not failing and not lane.closed for lane in self.lanes)
         if others:
             failing.closed = True
         return others
@@ -217,7 +217,7 @@ def _hedge(gateway: Gateway, passage: Passage, exchange: Exchange, call: Call, g
     race, request_id = Race(exchange, events=passage.events), new_request_id()
     others = tuple(each for each in plan.attempts if each is not attempt)
     slug = plan.attempts[passage.attempts - 1].provider.slug
-    mine = cast("Exchange", race.lane(slug, passage.request_id))
+    mine = race.lane(slug, passage.request_id)
     passage.join(race, mine, msgspec.structs.replace(plan, attempts=others))
-    rival = cast("Exchange", race.lane(attempt.provider.slug, request_id))
+    rival = race.lane(attempt.provider.slug, request_id)
     Passage(gateway, rival, call, grant, alone, hold, request_id, race).start()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from handlers.gateway.hedging import Race
     from handlers.gateway.plan import Attempt, RoutePlan
     from handlers.gateway.room import Gateway
-    from handlers.transport.server import Exchange
+    from handlers.transport.exchange import Responder
     from handlers.transport.wire_client import WireCall
 
 UNCOMMITTED_BYTES_MAX = 256 * 1024
@@ -60,7 +60,7 @@ class Passage:
     def __init__(
         self,
         gateway: Gateway,
-        exchange: Exchange,
+        exchange: Responder,
         call: Call,
         grant: Grant,
         plan: RoutePlan,
@@ -101,7 +101,7 @@ class Passage:
         self._gateway.retries.requested()
         self._enter()
 
-    def join(self, race: Race, lane: Exchange, plan: RoutePlan) -> None:
+    def join(self, race: Race, lane: Responder, plan: RoutePlan) -> None:
         """Go on beside a rival, for a client that both share (hedging.py); `plan` is what is left for this one."""
         self._race, self._exchange, self._plan = race, lane, plan
         lane.on_disconnect, lane.on_pause, lane.on_resume = self.disconnected, self._pause, self._resume

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from handlers.catalog.entries import Catalog
+from handlers.compiled import is_in_use
 from handlers.errors import NotFound, TheRouterError
 from handlers.gateway import pipeline, queries
 from handlers.gateway.arrival import Arrival
@@ -130,7 +131,7 @@ class Gateway:
         if operator_listen:
             self._operator = HttpServer(self._handle_operator, admit=self._admit_head, render_error=self._render_error)
             self.operator_address = await self._operator.listen(operator_listen)
-        self.log.emit(Started(room=Room.GATEWAY, listen=identifier(address)))
+        self.log.emit(Started(room=Room.GATEWAY, listen=identifier(address), compiled=is_in_use()))
         return address
 
     async def stop(self, drain_s: float) -> None:

@@ -2,10 +2,14 @@
 
 import sys
 
-from handlers.catalog.rows import CatalogError
-from handlers.clouds import SecretError
-from handlers.provider.pod import serve
-from handlers.settings import PodSettings, SettingError
+from handlers.compiled import use_compiled
+
+use_compiled()  # before anything that may be compiled is imported
+
+from handlers.catalog.rows import CatalogError  # noqa: E402 - as above
+from handlers.clouds import SecretError  # noqa: E402 - as above
+from handlers.provider.pod import serve  # noqa: E402 - as above
+from handlers.settings import PodSettings, SettingError  # noqa: E402 - as above
 
 try:
     serve(PodSettings.parse())

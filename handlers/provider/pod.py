@@ -22,6 +22,7 @@ from handlers.catalog.elsewhere import hosts_elsewhere
 from handlers.catalog.entries import Catalog, Provider
 from handlers.catalog.loading import load_catalog
 from handlers.clouds import open_secret_store
+from handlers.compiled import is_in_use
 from handlers.hardening import harden_process, settle_memory
 from handlers.messages import speak_of_failures
 from handlers.provider.credentials import Credentials, load_credentials
@@ -68,7 +69,14 @@ async def _serve(settings: PodSettings) -> None:
     server = WireServer(room.serve, on_fault=lambda error: log.fault(Room.PROVIDER, error))
     address = await server.listen(settings.listen)
     settle_memory()
-    log.emit(Started(room=Room.PROVIDER, listen=identifier(address), provider=identifier(provider.slug)))
+    log.emit(
+        Started(
+            room=Room.PROVIDER,
+            listen=identifier(address),
+            provider=identifier(provider.slug),
+            compiled=is_in_use(),
+        )
+    )
     await _until_terminated(renew, settings.deployment.secrets_refresh_s)
     told_at = monotonic()
     await server.drain(DRAIN_S)

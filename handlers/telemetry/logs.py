@@ -76,6 +76,8 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     room: Room
     listen: Identifier
     provider: Identifier = OTHER
+    compiled: bool = False
+    """The byte path runs as machine code."""
 
 
 class Stopped(Event, frozen=True, kw_only=True, tag="stopped"):

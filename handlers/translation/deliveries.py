@@ -36,7 +36,7 @@ from handlers.translation.canonical.events import (
 )
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.base import AnswerContext, Dialect, StreamEncoder
-from handlers.translation.framing.sse import SseFrame
+from handlers.translation.framing.frame import SseFrame
 from handlers.translation.passthrough.base import Draft, Relay, model_name
 from handlers.translation.repeated_delta import RepeatedDelta
 

@@ -15,7 +15,7 @@ from handlers.translation.assembly.growing import Assembler
 from handlers.translation.canonical.attempt import NOTHING, Output
 from handlers.translation.canonical.events import BlockDelta, ResponseFailed
 from handlers.translation.deliveries import DecodedDelivery, break_off
-from handlers.translation.framing.sse import SseFrame
+from handlers.translation.framing.frame import SseFrame
 from handlers.translation.passthrough.base import Relay, model_name
 from handlers.translation.repeated_delta import RepeatedDelta
 

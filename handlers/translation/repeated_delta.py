@@ -22,7 +22,7 @@ from handlers.translation.canonical.events import BlockDelta
 if TYPE_CHECKING:
     from handlers.translation.adapters.base import EventWriter
     from handlers.translation.canonical.events import Event
-    from handlers.translation.framing.sse import SseFrame
+    from handlers.translation.framing.frame import SseFrame
 
 _PLAIN = bytes(byte for byte in range(0x20, 0x100) if byte not in b'"\\')
 LESSONS_MAX = 8

@@ -25,7 +25,8 @@ from handlers.translation.canonical.events import ResponseFailed
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.base import STREAM_TYPE
 from handlers.translation.dialects.openai_chat import DONE, error_fields
-from handlers.translation.framing.sse import FramingError, SseFrame, SseReader, frame_bytes
+from handlers.translation.framing.frame import SseFrame
+from handlers.translation.framing.sse import FramingError, SseReader, frame_bytes
 from handlers.translation.operations.audio import (
     TEXT_TYPES,
     Speech,

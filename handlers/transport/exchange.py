@@ -34,6 +34,37 @@ class Completion(Protocol):
         """The response is handed to the transport."""
 
 
+class Responder(Protocol):
+    """What answers a client: its exchange, or what stands for it while two passages race (gateway/hedging.py)."""
+
+    head: RequestHead
+    body: bytes
+    received_at: float
+    closed: bool
+    on_disconnect: Callable[[], None] | None
+    on_pause: Callable[[], None] | None
+    on_resume: Callable[[], None] | None
+
+    @property
+    def started(self) -> bool:
+        """A response head has been written."""
+
+    def send(self, status: int, headers: Headers, body: bytes = b"", lines: bytes = b"") -> None:
+        """A whole response."""
+
+    def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
+        """Begin a streamed response."""
+
+    def write(self, data: bytes) -> None:
+        """One piece of it."""
+
+    def finish(self, data: bytes = b"") -> None:
+        """Its last piece and its end."""
+
+    def abort(self) -> None:
+        """Break it off."""
+
+
 class Exchange:
     """One request, whole, and the responder for it. Exactly one of `send`, `start`...`finish` and `abort` ends it.
 

@@ -92,13 +92,9 @@ class RequestHead:
 
     def with_length(self, digits: bytes) -> RequestHead:
         """The same head with another Content-Length, where it has one."""
-        head = RequestHead.__new__(RequestHead)
-        head.method, head.target, head.path, head.query = self.method, self.target, self.path, self.query
-        head.peer, head.minor, head.keep_alive, head.expects_continue = (
-            self.peer, self.minor, self.keep_alive, self.expects_continue,
-        )  # fmt: skip
-        head.notes, head._received = self.notes, self._received  # noqa: SLF001 of this class itself
-        head._digits, head._fields = digits, {**self._fields, b"content-length": digits}  # noqa: SLF001
+        head = RequestHead(self.method, self.target, self._received, self.peer, self.minor)
+        head.keep_alive, head.expects_continue, head.notes = self.keep_alive, self.expects_continue, self.notes
+        head._digits = head._fields[b"content-length"] = digits
         head.body_length = int(digits)
         return head
 

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from handlers.compiled import is_in_use
 from tests.bench.native import Driver, Load, Unavailable, compile_programs, upstream
 from tests.bench.processes import cpu_us, pss_kib
 from tests.bench.reference import KEY, nginx
@@ -253,11 +254,11 @@ def main() -> int:
     print(
         f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; latencies mean little on a busy machine"
     )
+    print(
+        "gateway and pod run",
+        "as machine code" if is_in_use() else "from source: not what the image runs (make compile)",
+    )
     print("usage records lost or doubled when processes are killed: `make faults`")
     if crossed:
         print(f"beyond the alarm line: {', '.join(crossed)}")
     return 1 if crossed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

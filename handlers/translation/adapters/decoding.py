@@ -10,7 +10,8 @@ import msgspec
 from handlers.errors import FailureClass
 from handlers.translation.adapters.base import WHOLE_BYTES_MAX, EventWriter, Malformed
 from handlers.translation.canonical.events import Event
-from handlers.translation.framing.sse import FramingError, SseFrame, SseReader
+from handlers.translation.framing.frame import SseFrame
+from handlers.translation.framing.sse import FramingError, SseReader
 
 # What reading a provider's JSON may raise: bad JSON, wrong types, bad UTF-8, sizes over their maxima.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, Malformed, RecursionError)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import struct
 from binascii import crc32
 
-from handlers.translation.framing.sse import FramingError, SseFrame
+from handlers.translation.framing.frame import SseFrame
+from handlers.translation.framing.sse import FramingError
 
 MESSAGE_BYTES_MAX = 24 * 1024 * 1024
 """AWS allows 16 MiB of payload and 128 KiB of headers; some room is left."""

@@ -13,7 +13,7 @@ Theory of operation
 
 from __future__ import annotations
 
-import msgspec
+from handlers.translation.framing.frame import SseFrame
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """An image in base64 is the largest thing that providers put into one frame."""
@@ -24,14 +24,6 @@ _CR, _LF = b"\r\n"
 
 class FramingError(ValueError):
     """The bytes break the framing or one of its limits."""
-
-
-class SseFrame(msgspec.Struct, frozen=True, gc=False):
-    """One event. `raw` ends with its blank line and may be forwarded as it is."""
-
-    event: bytes
-    data: bytes
-    raw: bytes
 
 
 class SseReader:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.base import Built, PlainAnswer
 from handlers.translation.adapters.openai_chat import PATH
 from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
 from handlers.translation.adapters.openai_parameters import drop_parameters, reasoning_fields
@@ -76,8 +76,9 @@ class ChatRelay(Relay):
         """Puts a whole answer together from a stream."""
         return ChatAssembler(provider)
 
-    read_plain = staticmethod(read_plain)
-    """One choice, one text, a reason to stop and usage."""
+    def read_plain(self, data: bytes) -> PlainAnswer | None:
+        """One choice, one text, a reason to stop and usage."""
+        return read_plain(data)
 
     def is_hidden(self, decoder: OpenaiChatDecoder, draft: Draft) -> bool:
         """The usage chunk that only we asked for."""

@@ -31,9 +31,8 @@ ATTEMPTS = [
 def exchange_of(path: bytes, *headers: tuple[bytes, bytes]) -> Exchange:
     head = RequestHead(b"POST", path, [(b"host", b"h"), *headers])
     head.notes = Arrival(head, find_route(b"POST", head.path))
-    exchange = Exchange.__new__(Exchange)
-    exchange.head = head
-    return exchange
+    nobody: Any = None
+    return Exchange(nobody, nobody, head, b"", 0.0)
 
 
 def call_of(path: bytes, *, stream: bool, strict: bool, cap: int | None = None) -> Call:

@@ -108,6 +108,7 @@ def test_c66_what_a_stop_leaves_the_next_start_settles_once(tmp_path: Path) -> N
     asyncio.run(scene())
 
 
+@pytest.mark.from_source
 def test_a_full_disk_stops_admission_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
         database = Database()

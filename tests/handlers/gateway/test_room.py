@@ -54,6 +54,7 @@ async def serving(database: Database, spool: Path, *addresses: str) -> AsyncIter
         await room.stop(0.1)
 
 
+@pytest.mark.from_source
 @pytest.mark.claim("C18")
 def test_metrics_are_for_this_machine_and_the_operators_listener(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

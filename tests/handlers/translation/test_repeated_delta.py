@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from handlers.translation.adapters.base import EventWriter
 from handlers.translation.canonical.attempt import Output
 from handlers.translation.canonical.events import BlockDelta, BlockKind
-from handlers.translation.framing.sse import SseFrame, SseReader
+from handlers.translation.framing.frame import SseFrame
+from handlers.translation.framing.sse import SseReader
 from handlers.translation.repeated_delta import LESSONS_MAX, RepeatedDelta
 from tests.handlers.translation.driving import SSE_HEAD, attempt
 from tests.laws.recordings import recorded

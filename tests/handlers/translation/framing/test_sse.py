@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.translation.framing.sse import FRAME_BYTES_MAX, FramingError, SseFrame, SseReader, frame_bytes
+from handlers.translation.framing.frame import SseFrame
+from handlers.translation.framing.sse import FRAME_BYTES_MAX, FramingError, SseReader, frame_bytes
 
 ENDINGS = (b"\n", b"\r", b"\r\n")
 

@@ -106,6 +106,7 @@ def test_a34_of_a_field_that_comes_twice_one_is_sent_the_one_that_was_read() -> 
         assert fields["model"] == "model-1"
 
 
+@pytest.mark.from_source
 def test_the_second_body_like_it_is_read_by_its_messages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     relay = ChatRelay()
     body = '{"model":"m","messages":%s,"temperature":0.5,"max_tokens":9}'
