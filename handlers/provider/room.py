@@ -98,10 +98,14 @@ class ProviderRoom:
         head = kind.head(upstream, self._credentials.signer_for(request)(upstream, now_s))
         call = self._pool.send(head, upstream.body, None, kind.deadlines(request, streams=way.streams))
         attempt: Attempt | PlainAttempt
-        if way.streams:
-            attempt = self._attempt(reply, way.join(kind.ask(request, reply.body, now_s), known), kind)
-        else:
-            attempt = PlainAttempt(self, reply, way, settings.warnings)
+        try:
+            if way.streams:
+                attempt = self._attempt(reply, way.join(kind.ask(request, reply.body, now_s), known), kind)
+            else:
+                attempt = PlainAttempt(self, reply, way, settings.warnings)
+        except Exception:
+            call.cancel()  # nobody would hear its answer, and it would cost what another attempt costs again
+            raise
         call.sink = attempt
         attempt.begin(call)
         return True

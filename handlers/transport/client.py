@@ -79,8 +79,8 @@ class UpstreamCall:
         self.paused = False
 
     def cancel(self) -> None:
-        """Close the connection at once. The sink hears nothing more."""
-        if self.sink is not None:
+        """Close the connection at once. The sink, if there is one yet, hears nothing more."""
+        if self in self._pool.calls:
             self._end()
             self._release_resources()
 

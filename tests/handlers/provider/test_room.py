@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
 from handlers.errors import FailureClass
 from handlers.keys.sealing import SealContext, SealingKey, generate_keypair, seal
 from handlers.keys.wire_token import mint_wire_token
+from handlers.translation.short_way import ShortWay
+from handlers.transport.frames import FrameReader, decode_end
 from handlers.transport.wire import FrameKind
+from tests.bench.stages import Chain, first_answer
+from tests.bench.traffic import chat_body, stream_events
 from tests.handlers.provider.pod_driver import PodProcess, chat
 from tests.upstreams.addresses import refusing_port, silent_port
 from tests.upstreams.scripted import ScriptedUpstream
@@ -74,6 +80,32 @@ def test_an_endpoint_of_another_provider_is_refused(pod: PodProcess, upstream: S
     assert pod.open(chat(), endpoint=endpoint).is_refused()
     assert len(upstream.received) == before
     assert b'"reason":"endpoint"' in pod.log.read_bytes()
+
+
+@pytest.mark.from_source
+def test_what_was_sent_is_called_off_when_nothing_can_be_made_that_reads_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        path, closed = Chain(tmp_path), []
+        monkeypatch.setattr(path.upstream, "abort", lambda: closed.append(True))
+        request = path.request(chat_body(stream=True))
+        await first_answer(path, path.request(chat_body(stream=False)))
+        path.send(request, stream_events(1), [0] * 4)
+
+        def fail(*_: object) -> Never:
+            raise LookupError
+
+        monkeypatch.setattr(ShortWay, "join", fail)
+        path.client_end.data_received(request)
+        path.pod_end.data_received(path.to_pod.take())
+        assert path.upstream.take()
+        assert closed == [True]
+        ((kind, _, end),) = FrameReader().feed(path.to_gateway.take())
+        assert (kind, decode_end(end)[0].failure) == (FrameKind.END, FailureClass.SERVER_ERROR)
+        await path.gateway.recorder.stop(1.0)
+
+    asyncio.run(scene())
 
 
 def test_the_shared_credential_signs(pod: PodProcess, upstream: ScriptedUpstream) -> None:
