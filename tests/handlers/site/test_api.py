@@ -50,9 +50,9 @@ def test_every_pattern_of_the_gateway_is_documented() -> None:
 
 
 def names_in(folder: str, pattern: str) -> set[str]:
-    """Header names that the source writes as bytes."""
+    """Header names that the source writes as bytes, or into a line."""
     source = "".join(path.read_text(encoding="utf-8") for path in (HANDLERS / folder).rglob("*.py"))
-    return set(re.findall(rf'b"({pattern})[":]', source))
+    return set(re.findall(rf'[bf]"({pattern})[":]', source))
 
 
 def test_every_header_that_the_gateway_reads_or_writes_is_documented() -> None:
