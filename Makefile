@@ -18,9 +18,7 @@ setup: $(VENV)/.runtime  ## the environment in .venv and nothing else
 up: $(VENV)/.runtime  ## run the whole system here: database, model, providers, gateway (REGION=global|china)
 	@$(BIN)/therouter up --region $(REGION)
 
-test: $(VENV)/.test  ## format, lint, types, import contracts and every test that is not slow; systems run as machine code
-	@$(MAKE) --no-print-directory -j2 check compile
-	@$(MAKE) --no-print-directory unit
+test: check unit  ## format, lint, types, import contracts and every test that is not slow
 
 check: $(VENV)/.test  ## formatting, lint, types, import contracts
 	@echo "formatting" && $(BIN)/ruff format --check --quiet .
@@ -53,7 +51,8 @@ claims: $(VENV)/.test  ## only the tests behind the trust page, then claim by cl
 compile: $(VENV)/.test  ## gateway and pods as machine code, as in the image: a third less processor time (needs cc)
 	@$(BIN)/python -m handlers.local.compiling
 
-compiled: compile  ## slow tier: the parts that are machine code pass their own tests as machine code (needs cc)
+compiled: compile  ## slow tier, before an image is made: what is machine code passes its tests as machine code (needs cc)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" tests/acceptance tests/faults
 	@THEROUTER_TESTS_COMPILED=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not from_source" \
 	  $(addprefix tests/handlers/,gateway keys ledger provider telemetry translation transport) tests/laws tests/replay
 
