@@ -48,13 +48,13 @@ clients: $(VENV)/.test  ## slow tier: Claude Code, Codex, opencode, SDKs and oth
 claims: $(VENV)/.test  ## only the tests behind the trust page, then claim by claim how they went
 	@$(BIN)/therouter claims
 
-compile: $(VENV)/.test  ## gateway and pods as machine code, as in the image: a third less processor time (needs cc)
+compile: $(VENV)/.test  ## gateway and pods as machine code, as in the image: a quarter less processor time (needs cc)
 	@$(BIN)/python -m handlers.local.compiling
 
 compiled: compile  ## slow tier, before an image is made: what is machine code passes its tests as machine code (needs cc)
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" tests/acceptance tests/faults
 	@THEROUTER_TESTS_COMPILED=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not from_source" \
 	  $(addprefix tests/handlers/,gateway keys ledger provider telemetry translation transport) tests/laws tests/replay
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" tests/acceptance tests/faults
 
 bench: compile  ## slow tier: this gateway beside nginx in one run, three rounds (needs cc and nginx; ROUNDS=n)
 	@$(BIN)/python -m tests.bench --rounds $(ROUNDS)
@@ -70,7 +70,7 @@ lock: $(VENV)/.python  ## resolve pyproject.toml into the hash-locked requiremen
 	    --no-header --quiet pyproject.toml $${extras%|*} -o $${extras#*|}; done
 
 clean:  ## remove the environment and what tools left; the data of `make up` in .therouter stays
-	rm -rf $(VENV) .compiled cdk.out aliyun.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .compiled .compiled.new cdk.out aliyun.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -337,7 +337,7 @@ def _worst_case(plan: RoutePlan, call: Call, principal: Principal, output_tokens
     """The most that any attempt of the plan can cost; with the customer's own provider key, that is our fee."""
     cap = call.output_cap if output_tokens_cap is None else output_tokens_cap
     prompt_bytes, choices, searches = len(call.body), call.choices, SEARCHES_MAX if call.searches else 0
-    worst = quote(plan.shared, prompt_bytes, cap, choices, searches, principal.markup_ppm)
-    if not plan.own or not principal.byok_fee_ppm:
-        return worst
-    return max(worst, quote(plan.own, prompt_bytes, cap, choices, searches, markup_of(principal, "byok")))
+    worst = 0
+    for endpoints, markup_ppm in _priced(plan, principal):
+        worst = max(worst, quote(endpoints, prompt_bytes, cap, choices, searches, markup_ppm))
+    return worst
