@@ -56,7 +56,7 @@ compiled: compile  ## slow tier, before an image is made: what is machine code p
 	  $(addprefix tests/handlers/,gateway keys ledger provider telemetry translation transport) tests/laws tests/replay
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" tests/acceptance tests/faults
 
-bench: compile  ## slow tier: this gateway beside nginx in one run, three rounds (needs cc and nginx; ROUNDS=n)
+bench: compile  ## slow tier: this gateway beside nginx in one run, by the fastest Python here of .venv's version (needs cc and nginx; ROUNDS=3)
 	@$(BIN)/python -m tests.bench --rounds $(ROUNDS)
 
 format: $(VENV)/.test  ## put the code into its one format

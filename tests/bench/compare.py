@@ -3,8 +3,8 @@
 Theory of operation
     Absolute times of a shared machine mean nothing, so every figure is a ratio to nginx under the same load, formed within
     a round; rounds run their bursts in random order, and what is shown is the median over the rounds. The gateway is the
-    whole local system: API keys, holds, spool, settling in PostgreSQL, metrics, a gateway and a pod as two processes; their
-    processor time is that of every thread of both process trees. What it shows, and what it may cost, stands in `ROWS`.
+    whole local system: API keys, holds, spool, settling in PostgreSQL, metrics, a gateway and a pod as two processes, as
+    machine code and by a Python as fast as the image's (tests.bench.interpreter); their processor time is that of every thread of both process trees. What it shows, and what it may cost, stands in `ROWS`.
 
 Ends with 1 when a figure is beyond its alarm line, with 2 when something that the bench needs is missing.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import platform
 import random
 import shutil
 import statistics
@@ -256,7 +257,8 @@ def main() -> int:
     )
     print(
         "gateway and pod run",
-        "as machine code" if is_in_use() else "from source: not what the image runs (make compile)",
+        "as machine code," if is_in_use() else "from source, not what the image runs (make compile),",
+        f"by Python {platform.python_version()} of {sys.base_prefix}",
     )
     print("usage records lost or doubled when processes are killed: `make faults`")
     if crossed:
