@@ -11,13 +11,25 @@ Theory of operation
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+__all__ = ["FOLDER", "MARK", "PACKAGE", "SUFFIX", "is_in_use", "mypyc_attr", "sources", "use_compiled"]
+
+if TYPE_CHECKING:
+    from mypy_extensions import mypyc_attr
+else:
+
+    def mypyc_attr(**_: bool) -> Callable[[type], type]:
+        """What the compiler shall know of a class; to the interpreter it says nothing."""
+        return lambda kind: kind
+
 
 PACKAGE = Path(__file__).resolve().parent
 FOLDER = PACKAGE.parent / ".compiled"

@@ -3,7 +3,7 @@
 Rules for what is compiled
     It defines no `msgspec.Struct`: mypyc forgets what stands beside the base in a class statement (`frozen`, `rename` …), and
     the shape would be another one. `NamedTuple`, dataclasses and plain classes are the same compiled.
-    No class that is read from its source stands on a compiled one: mypyc's classes take no such heirs.
+    No class that is read from its source stands on a compiled one, unless that is marked to take such heirs (`mypyc_attr`).
     Objects are made by calling their class: there is no `__new__` without `__init__`.
     A parameter says what may come, by a protocol where two shapes may: machine code looks, and refuses what it was not told.
     Whoever replaces one of its names at run time replaces it for others only: it calls its own functions directly.
@@ -44,17 +44,28 @@ MODULES = (
     "ledger.rating",
     "provider.attempt",
     "provider.credentials",
+    "provider.kinds",
     "provider.plain_attempt",
     "provider.room",
     "telemetry.metrics",
+    "translation.adapters.decoding",
+    "translation.adapters.event_writer",
+    "translation.adapters.openai_calls",
+    "translation.adapters.openai_chat_decoder",
     "translation.adapters.openai_parts",
+    "translation.adapters.openai_plain",
+    "translation.adapters.openai_usage",
     "translation.canonical.estimate",
     "translation.canonical.known_sides",
     "translation.conversation",
+    "translation.deliveries",
     "translation.exchange",
     "translation.framing.sse",
     "translation.passthrough.adapted_messages",
+    "translation.passthrough.model_names",
     "translation.passthrough.openai_chat",
+    "translation.raw_assembled",
+    "translation.raw_whole",
     "translation.repeated_delta",
     "translation.short_way",
     "transport.bodies",
@@ -66,6 +77,7 @@ MODULES = (
     "transport.memo",
     "transport.request_head",
     "transport.requests",
+    "transport.responses",
     "transport.server_connection",
     "transport.wire_client",
     "transport.wire_server",

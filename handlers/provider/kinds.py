@@ -7,6 +7,7 @@ than its request.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -32,7 +33,8 @@ CONSTANT_HEADERS = [(b"accept-encoding", b"identity"), (b"user-agent", b"TheRout
 BYOK = "byok"
 
 
-class ServedEndpoint(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class ServedEndpoint:
     """One endpoint of this pod's provider, as its requests need it."""
 
     target: UpstreamTarget

@@ -19,8 +19,8 @@ from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Outp
 from handlers.translation.canonical.estimate import estimate_request
 from handlers.translation.canonical.kept_whole import lost_field, whole_setting
 from handlers.translation.canonical.usage import NO_USAGE, Usage
-from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream
-from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, AnswerContext, client_body
+from handlers.translation.deliveries import Delivery, EncodedDelivery, ErrorDelivery, RawStream, answer_context
+from handlers.translation.dialects.base import JSON_TYPE, STREAM_TYPE, client_body
 from handlers.translation.padding import HEADER as PADDING
 from handlers.translation.passthrough.base import Draft, Relay, alias_names
 from handlers.translation.raw_assembled import RawAssembled
@@ -188,7 +188,7 @@ class Conversation:
         events = adapter.decoder(streams=streams, target=asked.upstream, prompt_tokens=draft.prompt_tokens)
         if draft.output_tokens_max:
             events.writer.limit_output(draft.output_tokens_max)
-        return EncodedDelivery(events, self._dialect, self._context(), draft.built, stream=asked.stream)
+        return EncodedDelivery(events, self._dialect, answer_context(asked, draft), draft.built, stream=asked.stream)
 
     def _deliver_frames(self, relay: Relay) -> Delivery:
         """The way for a stream whose frames go through, or are put together to one body."""
@@ -197,19 +197,5 @@ class Conversation:
         if draft.output_tokens_max:
             decoder.writer.limit_output(draft.output_tokens_max)
         if asked.stream:
-            return RawStream(relay, decoder, draft, self._dialect, self._context())
+            return RawStream(relay, decoder, asked, draft, self._dialect)
         return RawAssembled(relay, decoder, relay.assembler(asked.upstream.provider), asked.public_model)
-
-    def _context(self) -> AnswerContext:
-        asked, draft = self._asked, self._draft
-        return AnswerContext(
-            response_id=asked.response_id,
-            now_s=asked.now_s,
-            model=asked.public_model,
-            provider=asked.upstream.provider_name or asked.upstream.provider,
-            include_usage=draft.include_usage,
-            exclude_reasoning=draft.exclude_reasoning,
-            prompt_tokens=draft.prompt_tokens,
-            request=draft.request,
-            target=asked.target,
-        )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -20,7 +21,7 @@ from handlers.translation.adapters.base import Built, Decoder
 from handlers.translation.adapters.decoding import JsonDecoder
 from handlers.translation.adapters.failures import classify_error
 from handlers.translation.canonical.assembled import Answer
-from handlers.translation.canonical.attempt import NOTHING, Output
+from handlers.translation.canonical.attempt import NOTHING, Asked, Output
 from handlers.translation.canonical.events import (
     BlockDelta,
     BlockKind,
@@ -32,18 +33,25 @@ from handlers.translation.canonical.events import (
     ResponseFailed,
     Unrecognized,
     UsageReported,
-    is_semantic,
 )
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.translation.dialects.base import AnswerContext, Dialect, StreamEncoder
 from handlers.translation.framing.frame import SseFrame
-from handlers.translation.passthrough.base import Draft, Relay, model_name
+from handlers.translation.passthrough.base import Draft, Relay
+from handlers.translation.passthrough.model_names import model_name
 from handlers.translation.repeated_delta import RepeatedDelta
 
 ERROR_BODY_BYTES_MAX = 64 * 1024
 """An error answer is read this far; its codes stand at its beginning."""
-_CONTENT = frozenset({BlockDelta, BlockStarted})
+_TOOL_CALL: Final = BlockKind.TOOL_CALL
 _NOTED = frozenset({ChoiceFinished, ResponseFailed, ResponseCompleted, Unrecognized})
+
+
+def is_semantic(event: Event) -> bool:
+    """Whether the event is content that a client may act upon: the commit point of an attempt."""
+    if type(event) is BlockDelta:
+        return bool(event.text or event.data)
+    return type(event) is BlockStarted and event.kind is _TOOL_CALL
 
 
 class Delivery(ABC):
@@ -55,28 +63,28 @@ class Delivery(ABC):
     ended = False
     ignored_bytes = 0
     unrecognized = 0
-    _decoder: Decoder | None = None
+    _read_by: Decoder | None = None
     """What has read the answer so far, if anything has."""
 
     @property
     def usage(self) -> Usage:
         """Cumulative so far."""
-        return self._decoder.writer.usage if self._decoder else NO_USAGE
+        return self._read_by.writer.usage if self._read_by else NO_USAGE
 
     @property
     def upstream_model(self) -> str:
         """The model that the provider says it used."""
-        return self._decoder.model if self._decoder else ""
+        return self._read_by.model if self._read_by else ""
 
     @property
     def response_id(self) -> str:
         """The provider's id of the answer."""
-        return self._decoder.response_id if self._decoder else ""
+        return self._read_by.response_id if self._read_by else ""
 
     @property
     def minted(self) -> tuple[str, ...]:
         """Fingerprints of the provider-bound material in the answer."""
-        return self._decoder.writer.minted if self._decoder else ()
+        return self._read_by.writer.minted if self._read_by else ()
 
     @abstractmethod
     def feed(self, data: bytes) -> Output:
@@ -99,13 +107,19 @@ class Delivery(ABC):
 
     def observe(self, event: Event) -> bool:
         """Take note of an event; whether it is semantic."""
-        kind = type(event)
-        if kind in _CONTENT and is_semantic(event):
+        if is_semantic(event):
             self.semantic = True
             return True
-        if kind in _NOTED:
+        if type(event) in _NOTED:
             self._note(event)
         return False
+
+    def observe_all(self, events: list[Event]) -> bool:
+        """Take note of events; whether any is semantic."""
+        semantic = False
+        for event in events:
+            semantic = self.observe(event) or semantic
+        return semantic
 
     def _note(self, event: Event) -> None:
         match event:
@@ -156,29 +170,13 @@ class ErrorDelivery(Delivery):
         return self.finish()
 
 
-class DecodedDelivery(Delivery):
-    """An answer that a decoder reads as it comes."""
-
-    _decoder: Decoder
-
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
-
-    def observe_all(self, events: list[Event]) -> bool:
-        """Take note of events; whether any is semantic."""
-        semantic = False
-        for event in events:
-            semantic = self.observe(event) or semantic
-        return semantic
-
-
-class EncodedDelivery(DecodedDelivery):
+class EncodedDelivery(Delivery):
     """Events become the dialect's bytes: as a stream, or as one body at the end."""
 
     def __init__(
         self, decoder: Decoder, dialect: Dialect, context: AnswerContext, built: Built, *, stream: bool
     ) -> None:
-        super().__init__(decoder)
+        self._decoder = self._read_by = decoder
         self._dialect = dialect
         self._context = context
         self._built = built
@@ -240,20 +238,31 @@ class EncodedDelivery(DecodedDelivery):
         return event
 
 
-class RawStream(DecodedDelivery):
+def answer_context(asked: Asked, draft: Draft) -> AnswerContext:
+    """What an encoder needs to know of an attempt."""
+    return AnswerContext(
+        response_id=asked.response_id,
+        now_s=asked.now_s,
+        model=asked.public_model,
+        provider=asked.upstream.provider_name or asked.upstream.provider,
+        include_usage=draft.include_usage,
+        exclude_reasoning=draft.exclude_reasoning,
+        prompt_tokens=draft.prompt_tokens,
+        request=draft.request,
+        target=asked.target,
+    )
+
+
+class RawStream(Delivery):
     """Frames go through as they are, the model name apart; the decoder observes."""
 
-    _decoder: JsonDecoder
-
-    def __init__(
-        self, relay: Relay, decoder: JsonDecoder, draft: Draft, dialect: Dialect, context: AnswerContext
-    ) -> None:
-        super().__init__(decoder)
+    def __init__(self, relay: Relay, decoder: JsonDecoder, asked: Asked, draft: Draft, dialect: Dialect) -> None:
+        self._decoder = self._read_by = decoder
         self._relay = relay
+        self._asked = asked
         self._draft = draft
         self._dialect = dialect
-        self._context = context
-        self._model = model_name(context.model, relay.model_key)
+        self._model = model_name(asked.public_model, relay.model_key)
         self._held = NOTHING
         self._repeated = RepeatedDelta()
 
@@ -335,4 +344,6 @@ class RawStream(DecodedDelivery):
         """The end marker, or our own error event in place of whatever the provider sent."""
         if self.failed is None:
             return closing
-        return self._dialect.stream_encoder(self._context).fail(self.failed) if self.semantic else b""
+        if not self.semantic:
+            return b""
+        return self._dialect.stream_encoder(answer_context(self._asked, self._draft)).fail(self.failed)

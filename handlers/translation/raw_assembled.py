@@ -9,26 +9,24 @@ but the clocks run by it.
 from __future__ import annotations
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import WHOLE_BYTES_MAX
-from handlers.translation.adapters.decoding import UNREADABLE, JsonDecoder
+from handlers.translation.adapters.decoding import UNREADABLE, WHOLE_BYTES_MAX, JsonDecoder
 from handlers.translation.assembly.growing import Assembler
 from handlers.translation.canonical.attempt import NOTHING, Output
 from handlers.translation.canonical.events import BlockDelta, ResponseFailed
-from handlers.translation.deliveries import DecodedDelivery, break_off
+from handlers.translation.deliveries import Delivery, break_off
 from handlers.translation.framing.frame import SseFrame
-from handlers.translation.passthrough.base import Relay, model_name
+from handlers.translation.passthrough.base import Relay
+from handlers.translation.passthrough.model_names import model_name
 from handlers.translation.repeated_delta import RepeatedDelta
 
 _ALIVE = Output(semantic=True)
 
 
-class RawAssembled(DecodedDelivery):
+class RawAssembled(Delivery):
     """Collects frames and delivers one body."""
 
-    _decoder: JsonDecoder
-
     def __init__(self, relay: Relay, decoder: JsonDecoder, assembler: Assembler, public_model: str) -> None:
-        super().__init__(decoder)
+        self._decoder = self._read_by = decoder
         self._relay = relay
         self._assembler = assembler
         self._public_model = public_model

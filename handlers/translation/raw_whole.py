@@ -7,12 +7,14 @@ less, or broken, goes through the decoder, which says the same of plain answers 
 from __future__ import annotations
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import CHARACTERS_SLACK, WHOLE_BYTES_MAX, PlainAnswer
-from handlers.translation.adapters.decoding import JsonDecoder
+from handlers.translation.adapters.base import PlainAnswer
+from handlers.translation.adapters.decoding import WHOLE_BYTES_MAX, JsonDecoder
+from handlers.translation.adapters.event_writer import CHARACTERS_SLACK
 from handlers.translation.canonical.attempt import NOTHING, Output
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.deliveries import Delivery
-from handlers.translation.passthrough.base import Draft, Relay, model_name
+from handlers.translation.passthrough.base import Draft, Relay
+from handlers.translation.passthrough.model_names import model_name
 
 PLAIN_BYTES_MAX = CHARACTERS_SLACK
 """Up to here no limit on an answer's length can be reached, whatever output cap was asked for."""
@@ -20,8 +22,6 @@ PLAIN_BYTES_MAX = CHARACTERS_SLACK
 
 class RawWhole(Delivery):
     """Collects a body and lets it through."""
-
-    _decoder: JsonDecoder | None = None
 
     def __init__(self, relay: Relay, draft: Draft, public_model: str) -> None:
         self._relay = relay
@@ -84,7 +84,7 @@ class RawWhole(Delivery):
 
     def _make_decoder(self) -> JsonDecoder:
         draft = self._draft
-        decoder = self._decoder = self._relay.decoder(streams=False, prompt_tokens=draft.prompt_tokens)
+        decoder = self._read_by = self._relay.decoder(streams=False, prompt_tokens=draft.prompt_tokens)
         if draft.output_tokens_max:
             decoder.writer.limit_output(draft.output_tokens_max)
         return decoder

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handlers.translation.adapters.base import Malformed
+from handlers.translation.adapters.event_writer import Malformed
 from handlers.translation.canonical.attempt import Output
 from handlers.translation.canonical.events import BlockDelta
 
 if TYPE_CHECKING:
-    from handlers.translation.adapters.base import EventWriter
+    from handlers.translation.adapters.event_writer import EventWriter
     from handlers.translation.canonical.events import Event
     from handlers.translation.framing.frame import SseFrame
 

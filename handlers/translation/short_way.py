@@ -13,8 +13,8 @@ from handlers.translation.canonical.attempt import Asked, Translation, UpstreamR
 from handlers.translation.canonical.plain_messages import PlainMessage
 from handlers.translation.conversation import NORMALISE
 from handlers.translation.exchange import converse
-from handlers.translation.passthrough.base import model_name
 from handlers.translation.passthrough.known_settings import Settings, Terms, terms_of
+from handlers.translation.passthrough.model_names import model_name
 from handlers.translation.passthrough.openai_chat import ChatRelay, known_draft, known_request
 from handlers.translation.raw_whole import PLAIN_BYTES_MAX
 from handlers.translation.registry import RELAYS

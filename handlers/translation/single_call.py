@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import WHOLE_BYTES_MAX, Built
+from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.decoding import WHOLE_BYTES_MAX
 from handlers.translation.adapters.failures import Failed, classify_error
 from handlers.translation.canonical.attempt import NOTHING, Asked, Outcome, Output, UpstreamRequest
 from handlers.translation.canonical.usage import Usage

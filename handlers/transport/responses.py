@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-
-import msgspec
+from typing import Final
 
 from handlers.transport.header_fields import LENGTH_DIGITS_MAX, MalformedHead, encode_fields
 
-UNTIL_CLOSE = -1
-CHUNKED = -2
+UNTIL_CLOSE: Final = -1
+CHUNKED: Final = -2
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _LINE = r"[\t\x20-\x7e\x80-\xff]*+"
@@ -46,15 +45,23 @@ def has_no_body(method: bytes, status: int) -> bool:
     return method == b"HEAD" or status in _NO_BODY or status < 200
 
 
-class ResponseHead(msgspec.Struct, frozen=True, gc=False):
-    """What an upstream's response head says."""
+class ResponseHead:
+    """What an upstream's response head says.
 
-    status: int
-    headers: dict[str, str]
-    """Those that are read, by lower-case name; of one that came twice the last, of `connection` all."""
-    body_length: int
-    """Bytes, or UNTIL_CLOSE, or CHUNKED."""
-    keep_alive: bool
+    Args:
+        status: 100 to 599.
+        headers: those that are read, by lower-case name; of one that came twice the last, of `connection` all.
+        body_length: bytes, or UNTIL_CLOSE, or CHUNKED.
+        keep_alive: the connection may serve another request.
+    """
+
+    __slots__ = ("body_length", "headers", "keep_alive", "status")
+
+    def __init__(self, status: int, headers: dict[str, str], body_length: int, keep_alive: bool) -> None:  # noqa: FBT001 by position: once per response
+        self.status = status
+        self.headers = headers
+        self.body_length = body_length
+        self.keep_alive = keep_alive
 
 
 def parse_response_head(section: bytes, method: bytes, headers_max: int) -> ResponseHead:

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import Built, Malformed
+from handlers.translation.adapters.base import Built
 from handlers.translation.adapters.decoding import JsonDecoder
+from handlers.translation.adapters.event_writer import Malformed
 from handlers.translation.canonical.attempt import UpstreamTarget
 from handlers.translation.canonical.events import BlockKind, FinishReason
 from handlers.translation.canonical.request import CanonicalRequest

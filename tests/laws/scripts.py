@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import EventWriter
+from handlers.translation.adapters.event_writer import EventWriter
 from handlers.translation.canonical.events import BlockKind, Event, FinishReason
 from handlers.translation.canonical.usage import Usage
 from tests.laws.made import HOSTILE_TEXT

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import Malformed
 from handlers.translation.adapters.decoding import JsonDecoder
-from handlers.translation.adapters.openai_calls import CallDelta, CallReader
-from handlers.translation.adapters.openai_usage import Count, Tally
+from handlers.translation.adapters.event_writer import Malformed
+from handlers.translation.adapters.openai_answer_fields import CallDelta, Count
+from handlers.translation.adapters.openai_calls import CallReader
+from handlers.translation.adapters.openai_usage import Tally
 from handlers.translation.canonical.events import BlockKind, FinishReason
 from handlers.translation.canonical.usage import Usage
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
+from handlers.compiled import mypyc_attr
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import WHOLE_BYTES_MAX, EventWriter, Malformed
+from handlers.translation.adapters.event_writer import EventWriter, Malformed
 from handlers.translation.canonical.events import Event
 from handlers.translation.framing.frame import SseFrame
 from handlers.translation.framing.sse import FramingError, SseReader
 
+WHOLE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of one answer that is not a stream."""
 # What reading a provider's JSON may raise: bad JSON, wrong types, bad UTF-8, sizes over their maxima.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, Malformed, RecursionError)
 
@@ -29,10 +32,11 @@ class FrameReader(Protocol):
         ...
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class JsonDecoder(ABC):
     """Feeds frames, or one whole body, to `read`, and turns everything unreadable into a failure."""
 
-    __slots__ = ("_reader", "_whole", "model", "response_id", "streams", "writer")
+    __slots__ = ("_body", "_body_length", "_reader", "model", "response_id", "streams", "writer")
 
     def __init__(self, *, streams: bool, prompt_tokens: int, reader: FrameReader | None = None) -> None:
         self.writer = EventWriter(prompt_tokens)
@@ -41,7 +45,9 @@ class JsonDecoder(ABC):
         """The model that the provider says it used."""
         self.response_id = ""
         self._reader: FrameReader = reader or SseReader()
-        self._whole = bytearray()
+        self._body: list[bytes] = []
+        """Pieces of what is not a stream."""
+        self._body_length = 0
 
     @abstractmethod
     def read(self, data: bytes, event: bytes) -> None:
@@ -77,8 +83,9 @@ class JsonDecoder(ABC):
             except FramingError:
                 self.writer.fail(FailureClass.MALFORMED)
                 return []
-        self._whole += data
-        if len(self._whole) > WHOLE_BYTES_MAX:
+        self._body.append(data)
+        self._body_length += len(data)
+        if self._body_length > WHOLE_BYTES_MAX:
             self.writer.fail(FailureClass.MALFORMED)
         return []
 
@@ -88,7 +95,7 @@ class JsonDecoder(ABC):
             return []
         if self.streams:
             return self._reader.receive_eof()
-        body = bytes(self._whole)
+        body = b"".join(self._body)
         return [SseFrame(b"", body, body)] if body.strip() else []
 
     def read_frame(self, frame: SseFrame) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import Malformed
 from handlers.translation.adapters.decoding import JsonDecoder
+from handlers.translation.adapters.event_writer import Malformed
 from handlers.translation.adapters.failures import classify_error
 from handlers.translation.adapters.gemini_partial import PartialArg, PartialArguments
-from handlers.translation.adapters.openai_usage import Count, Tally
+from handlers.translation.adapters.openai_answer_fields import Count
+from handlers.translation.adapters.openai_usage import Tally
 from handlers.translation.canonical.events import BlockKind, Cited, FinishReason
 from handlers.translation.canonical.usage import Usage
 

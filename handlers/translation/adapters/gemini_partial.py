@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from handlers.translation.adapters.base import Malformed
+from handlers.translation.adapters.event_writer import Malformed
 
 STEPS_MAX = 64
 ENTRIES_MAX = 10_000

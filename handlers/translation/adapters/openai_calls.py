@@ -10,34 +10,11 @@ from typing import Any
 
 import msgspec
 
-from handlers.translation.adapters.base import EventWriter, Malformed
+from handlers.translation.adapters.event_writer import EventWriter, Malformed
+from handlers.translation.adapters.openai_answer_fields import CallDelta
 from handlers.translation.canonical.events import BlockKind
 
 CALL_INDEX_MAX = 1_024
-
-
-class FunctionDelta(msgspec.Struct, gc=False):
-    """`function` of a tool call."""
-
-    name: str | None = None
-    arguments: Any = None
-
-
-class CustomDelta(msgspec.Struct, gc=False):
-    """`custom` of a tool call with free text."""
-
-    name: str | None = None
-    input: str | None = None
-
-
-class CallDelta(msgspec.Struct, gc=False):
-    """A tool call, or a piece of one."""
-
-    index: int | None = None
-    id: str | int | None = None
-    function: FunctionDelta | None = None
-    custom: CustomDelta | None = None
-    extra_content: Any = None
 
 
 class _Call:

@@ -7,17 +7,18 @@ that is read here, so that adding one is a row of data.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
 
 import msgspec
 
 from handlers.errors import FailureClass
-from handlers.translation.adapters.base import Malformed
 from handlers.translation.adapters.decoding import JsonDecoder
+from handlers.translation.adapters.event_writer import Malformed
 from handlers.translation.adapters.failures import classify_error
-from handlers.translation.adapters.openai_calls import CallDelta, CallReader
+from handlers.translation.adapters.openai_answer_fields import NO_RAW, Choice, Chunk, Delta, OpenaiUsage
+from handlers.translation.adapters.openai_calls import CallReader
 from handlers.translation.adapters.openai_parts import PartReader
-from handlers.translation.adapters.openai_usage import OpenaiUsage, usage_from_openai
+from handlers.translation.adapters.openai_usage import usage_from_openai
 from handlers.translation.canonical.events import FinishReason
 
 CHOICES_MAX = 128
@@ -51,49 +52,10 @@ FINISH_FAILURES: dict[str, FailureClass] = {
 }
 
 
-_NO_RAW = msgspec.Raw()
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: str | list[Any] | None = None
-    reasoning_content: str | None = None
-    reasoning: Any = None
-    reasoning_details: list[Any] | None = None
-    refusal: str | None = None
-    tool_calls: list[CallDelta] | None = None
-    audio: Any = None
-    images: list[Any] | None = None
-    annotations: list[Any] | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    index: int | None = None
-    message: _Delta | None = None
-    text: str | None = None
-    logprobs: msgspec.Raw = _NO_RAW
-    usage: OpenaiUsage | None = None
-
-
-class _Groq(msgspec.Struct, gc=False):
-    usage: OpenaiUsage | None = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: OpenaiUsage | None = None
-    id: str | int | None = None
-    model: str | None = None
-    created: int | float | None = None
-    error: Any = None
-    base_resp: dict[str, Any] | None = None
-    x_groq: _Groq | None = None
-
-
-_CHUNK = msgspec.json.Decoder(_Chunk)
+_CHUNK = msgspec.json.Decoder(Chunk)
 CHOICES = b'"choices":'
-_ABSENT = (_NO_RAW, msgspec.Raw(b"null"))
+_NO_CHOICES: Final = frozenset[int]()
+_ABSENT = (NO_RAW, msgspec.Raw(b"null"))
 
 
 class OpenaiChatDecoder(JsonDecoder):
@@ -105,9 +67,10 @@ class OpenaiChatDecoder(JsonDecoder):
         super().__init__(streams=streams, prompt_tokens=prompt_tokens)
         self.usage_only = False
         """The last frame carried usage and no choices."""
-        self._choices: set[int] = set()
+        self._choices = _NO_CHOICES
         self._parts = PartReader(self.writer)
-        self._calls = CallReader(self.writer)
+        self._calls: CallReader | None = None
+        """Made for the first call of a tool: most answers have none."""
 
     def read(self, data: bytes, event: bytes) -> None:
         """One chunk, one completion, or the end marker."""
@@ -143,7 +106,7 @@ class OpenaiChatDecoder(JsonDecoder):
         else:
             self.writer.fail(FailureClass.TRUNCATED)
 
-    def _start(self, chunk: _Chunk) -> None:
+    def _start(self, chunk: Chunk) -> None:
         self.model = self.model or chunk.model or ""
         self.response_id = self.response_id or str(chunk.id or "")
         if chunk.choices:
@@ -165,7 +128,7 @@ class OpenaiChatDecoder(JsonDecoder):
             self._finish(choice, "")
         self.writer.complete()
 
-    def _read_error(self, chunk: _Chunk, data: bytes, event: bytes) -> bool:
+    def _read_error(self, chunk: Chunk, data: bytes, event: bytes) -> bool:
         in_disguise = bool(chunk.base_resp and chunk.base_resp.get("status_code"))
         if not (chunk.error or in_disguise or event == b"error"):
             return False
@@ -181,12 +144,12 @@ class OpenaiChatDecoder(JsonDecoder):
         if usage.prompt_tokens or usage.completion_tokens:
             self.writer.report(usage, final=bool(self.writer.finished) or not self.streams)
 
-    def _read_choice(self, choice: _Choice) -> None:
+    def _read_choice(self, choice: Choice) -> None:
         index = choice.index or 0
         if index not in self._choices:
             if not 0 <= index < CHOICES_MAX:
                 raise Malformed("choice index out of range")
-            self._choices.add(index)
+            self._choices |= {index}
         logprobs = None if choice.logprobs in _ABSENT else choice.logprobs
         delta = choice.delta or choice.message
         if delta is not None:
@@ -196,7 +159,7 @@ class OpenaiChatDecoder(JsonDecoder):
         if choice.finish_reason:
             self._finish(index, choice.finish_reason)
 
-    def _read_delta(self, index: int, delta: _Delta, logprobs: msgspec.Raw | None) -> None:
+    def _read_delta(self, index: int, delta: Delta, logprobs: msgspec.Raw | None) -> None:
         parts = self._parts
         if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
             parts.reasoning(index, delta.reasoning_content or delta.reasoning, delta.reasoning_details)
@@ -212,6 +175,8 @@ class OpenaiChatDecoder(JsonDecoder):
             parts.annotations(index, delta.annotations)
         if delta.tool_calls:
             parts.close(index)
+            if self._calls is None:
+                self._calls = CallReader(self.writer)
             self._calls.read(index, delta.tool_calls, whole=not self.streams)
 
     def _finish(self, choice: int, reason: str) -> None:
@@ -223,5 +188,6 @@ class OpenaiChatDecoder(JsonDecoder):
             self.writer.fail(failure)
             return
         self._parts.close(choice)
-        self._calls.close(choice)
+        if self._calls is not None:
+            self._calls.close(choice)
         self.writer.finish(FINISH_REASONS.get(reason, FinishReason.STOP), choice, native=reason)

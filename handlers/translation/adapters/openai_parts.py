@@ -7,14 +7,16 @@ A choice has at most one of these blocks open; a piece of another kind closes it
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from handlers.translation.adapters.base import EventWriter
+from handlers.translation.adapters.event_writer import EventWriter
 from handlers.translation.canonical.events import BlockDelta, BlockKind, Cited
 
 DATA_URL = "data:"
+_TEXT: Final = BlockKind.TEXT
+"""Looked up once: CPython 3.11 runs Python code to find a member of an enumeration."""
 # OpenRouter's names for who made a proof of reasoning.
 ORIGINS = {"anthropic-claude-v1": "anthropic", "openai-responses-v1": "openai", "google-gemini-v1": "google"}
 
@@ -46,7 +48,7 @@ class PartReader:
 
     def text(self, choice: int, text: str, logprobs: msgspec.Raw | None = None) -> None:
         """Readable text, with its log probabilities if there are any."""
-        index = self._block(choice, BlockKind.TEXT)
+        index = self._block(choice, _TEXT)
         self._writer.text(index, text)
         if logprobs is not None:
             self._writer.emit(BlockDelta(index, logprobs=logprobs))

@@ -6,49 +6,15 @@ Whatever is more than that (calls, reasoning, refusals, several choices), less, 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
 import msgspec
-from msgspec import Meta
 
 from handlers.translation.adapters.base import PlainAnswer
 from handlers.translation.adapters.decoding import UNREADABLE
+from handlers.translation.adapters.openai_answer_fields import PlainCompletion
 from handlers.translation.adapters.openai_chat_decoder import CHOICES, FINISH_REASONS
-from handlers.translation.adapters.openai_usage import OpenaiUsage, usage_from_openai
+from handlers.translation.adapters.openai_usage import usage_from_openai
 
-_Nothing = Literal[""] | None
-_Empty = Annotated[list[Any], Meta(max_length=0)] | None
-
-
-class _Message(msgspec.Struct, gc=False):
-    content: Annotated[str, Meta(min_length=1)]
-    refusal: _Nothing = None
-    reasoning: _Nothing = None
-    reasoning_content: _Nothing = None
-    reasoning_details: _Empty = None
-    tool_calls: _Empty = None
-    images: _Empty = None
-    annotations: _Empty = None
-    audio: None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    message: _Message
-    finish_reason: str
-    index: Literal[0] | None = None
-    delta: None = None
-
-
-class _Completion(msgspec.Struct, gc=False):
-    choices: Annotated[list[_Choice], Meta(min_length=1, max_length=1)]
-    usage: OpenaiUsage
-    id: str | int | None = None
-    model: str | None = None
-    error: None = None
-    base_resp: None = None
-
-
-_decode = msgspec.json.Decoder(_Completion).decode
+_decode = msgspec.json.Decoder(PlainCompletion).decode
 _FINISH_WORDS = {native: reason.value for native, reason in FINISH_REASONS.items()}
 
 

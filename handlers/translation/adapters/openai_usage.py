@@ -8,49 +8,11 @@ Values out of range are clamped and the usage is marked as estimated, so that it
 
 from __future__ import annotations
 
-import msgspec
-
+from handlers.translation.adapters.openai_answer_fields import CompletionDetails, Count, OpenaiUsage, PromptDetails
 from handlers.translation.canonical.usage import Usage
 
 TOKENS_MAX = 1_000_000_000
 """No answer has more; a larger number is a fault of the provider."""
-Count = int | float | None
-
-
-class PromptDetails(msgspec.Struct, frozen=True, gc=False):
-    """`prompt_tokens_details`, or `input_tokens_details` of the Responses API."""
-
-    cached_tokens: Count = None
-    cache_write_tokens: Count = None
-    cache_creation_tokens: Count = None
-    audio_tokens: Count = None
-    image_tokens: Count = None
-
-
-class CompletionDetails(msgspec.Struct, frozen=True, gc=False):
-    """`completion_tokens_details`, or `output_tokens_details`."""
-
-    reasoning_tokens: Count = None
-    audio_tokens: Count = None
-    image_tokens: Count = None
-
-
-class OpenaiUsage(msgspec.Struct, frozen=True, gc=False):
-    """`usage` of chat completions, embeddings and their kind."""
-
-    prompt_tokens: Count = None
-    completion_tokens: Count = None
-    total_tokens: Count = None
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-    prompt_cache_hit_tokens: Count = None
-    cached_tokens: Count = None
-    reasoning_tokens: Count = None
-    num_search_queries: Count = None
-    input_tokens: Count = None
-    output_tokens: Count = None
-    input_tokens_details: PromptDetails | None = None
-    output_tokens_details: CompletionDetails | None = None
 
 
 class Tally:

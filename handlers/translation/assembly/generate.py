@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from handlers.translation.adapters.base import Malformed
+from handlers.translation.adapters.event_writer import Malformed
 from handlers.translation.assembly.growing import Pieces, override, settle
 
 _encode = msgspec.json.Encoder().encode

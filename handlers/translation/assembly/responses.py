@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from handlers.translation.adapters.base import Malformed
+from handlers.translation.adapters.event_writer import Malformed
 
 ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _ITEM_DONE = "response.output_item.done"

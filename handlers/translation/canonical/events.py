@@ -143,10 +143,3 @@ Event = (
     | ResponseFailed
     | Unrecognized
 )
-
-
-def is_semantic(event: Event) -> bool:
-    """Whether the event is content that a client may act upon: the commit point of an attempt."""
-    if isinstance(event, BlockDelta):
-        return bool(event.text or event.data)
-    return isinstance(event, BlockStarted) and event.kind is BlockKind.TOOL_CALL

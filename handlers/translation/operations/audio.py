@@ -9,7 +9,8 @@ import msgspec
 
 from handlers.errors import InvalidRequest
 from handlers.translation.adapters.base import Built
-from handlers.translation.adapters.openai_usage import Count, Tally
+from handlers.translation.adapters.openai_answer_fields import Count
+from handlers.translation.adapters.openai_usage import Tally
 from handlers.translation.canonical.attempt import Asked, UpstreamRequest
 from handlers.translation.canonical.estimate import estimate_tokens
 from handlers.translation.canonical.usage import Usage

@@ -10,9 +10,11 @@ import msgspec
 from msgspec import Meta
 
 from handlers.errors import Unprocessable
-from handlers.translation.adapters.base import Built, Malformed
+from handlers.translation.adapters.base import Built
+from handlers.translation.adapters.event_writer import Malformed
 from handlers.translation.adapters.gemini import method_path
-from handlers.translation.adapters.openai_usage import Count, OpenaiUsage, Tally, usage_from_openai
+from handlers.translation.adapters.openai_answer_fields import Count, OpenaiUsage
+from handlers.translation.adapters.openai_usage import Tally, usage_from_openai
 from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.estimate import estimate_tokens
 from handlers.translation.canonical.usage import Usage

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from handlers.translation.adapters.base import Built
-from handlers.translation.adapters.openai_usage import Count, Tally
+from handlers.translation.adapters.openai_answer_fields import Count
+from handlers.translation.adapters.openai_usage import Tally
 from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.dialects.reading import check_range, decode_body

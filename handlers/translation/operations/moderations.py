@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from handlers.translation.adapters.base import Built
-from handlers.translation.adapters.openai_usage import OpenaiUsage, usage_from_openai
+from handlers.translation.adapters.openai_answer_fields import OpenaiUsage
+from handlers.translation.adapters.openai_usage import usage_from_openai
 from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.estimate import estimate_tokens
 from handlers.translation.canonical.usage import NO_USAGE, Usage

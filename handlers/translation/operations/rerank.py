@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from handlers.translation.adapters.base import Built
-from handlers.translation.adapters.openai_usage import Count, Tally
+from handlers.translation.adapters.openai_answer_fields import Count
+from handlers.translation.adapters.openai_usage import Tally
 from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.estimate import estimate_tokens
 from handlers.translation.canonical.usage import Usage

@@ -11,7 +11,8 @@ import pytest
 from handlers.errors import FailureClass
 from handlers.translation.adapters.openai_chat_decoder import OpenaiChatDecoder
 from handlers.translation.adapters.openai_plain import read_plain
-from handlers.translation.canonical.events import ChoiceFinished, ResponseCompleted, is_semantic
+from handlers.translation.canonical.events import ChoiceFinished, ResponseCompleted
+from handlers.translation.deliveries import is_semantic
 from tests.handlers.translation.driving import JSON_HEAD, attempt, play
 
 MESSAGE: dict[str, Any] = {"role": "assistant", "content": "four", "refusal": None, "annotations": []}

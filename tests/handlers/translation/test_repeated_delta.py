@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.translation.adapters.base import EventWriter
+from handlers.translation.adapters.event_writer import EventWriter
 from handlers.translation.canonical.attempt import Output
 from handlers.translation.canonical.events import BlockDelta, BlockKind
 from handlers.translation.framing.frame import SseFrame
