@@ -9,10 +9,11 @@ from __future__ import annotations
 import hmac
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Final
 
-_DOMAIN = b"tr-wire-v2"
-_KEY_BYTES_MIN = 32
-_TOKEN_CHARS_MAX = 64
+_DOMAIN: Final = b"tr-wire-v2"
+_KEY_BYTES_MIN: Final = 32
+_TOKEN_CHARS_MAX: Final = 64
 
 
 @lru_cache(maxsize=1024)

@@ -19,8 +19,8 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from time import monotonic
+from typing import Final, Protocol
 
 from handlers.errors import FailureClass
 from handlers.translation.adapters.failures import STREAM
@@ -31,12 +31,12 @@ from handlers.transport.memo import Memo
 from handlers.transport.wire import WireEnd, WireHead
 from handlers.transport.wire_server import WireReply
 
-HELD_BYTES_MAX = 256 * 1024
+HELD_BYTES_MAX: Final = 256 * 1024
 """Of bytes before the first semantic ones; more is no answer."""
-DRAIN_S = 1.0
+DRAIN_S: Final = 1.0
 """How long an upstream may go on after its answer has ended before its connection is given up."""
-_WARNING = re.compile(r"[a-z]{1,16}:[A-Za-z0-9_.\[\]-]{1,64}")
-WARNINGS_MAX = 20
+_WARNING: Final = re.compile(r"[a-z]{1,16}:[A-Za-z0-9_.\[\]-]{1,64}")
+WARNINGS_MAX: Final = 20
 
 
 def warning_headers(warnings: tuple[str, ...]) -> dict[str, str]:
@@ -52,45 +52,52 @@ def _success_head(said: tuple[str, tuple[str, ...]]) -> WireHead:
     return WireHead(200, content_type, warning_headers(warnings))
 
 
-success_heads: Memo[tuple[str, tuple[str, ...]], WireHead] = Memo(_success_head)
+success_heads: Final[Memo[tuple[str, tuple[str, ...]], WireHead]] = Memo(_success_head)
 """HEAD by content type and warnings."""
+
+
+class Host(Protocol):
+    """What an attempt needs of the room."""
+
+    def over(self, attempt: Attempt) -> None:
+        """Called once, when END has been sent and the upstream call is over."""
+
+    def tell_bug(self, error: BaseException, request_id: str) -> None:
+        """An exception that no stage declared."""
+
+    def ask_whole(self, refused: Attempt) -> bool:
+        """The provider refuses to answer by a stream, and nothing else; True: somebody took over the reply and asks again."""
+        ...
 
 
 class Attempt:
     """Joins one wire reply, one translation and one upstream call. All methods belong to the event loop's thread.
 
     Args:
+        host: hears what becomes of it.
         reply: where frames go.
         translation: the attempt's translation, not yet started.
         bytes_max: of the upstream's answer (A52).
-        on_over: called once, when END has been sent and the upstream call is over.
-        on_bug: hears exceptions that no stage declared.
-        ask_whole: called when the provider refuses to answer by a stream, and nothing else; True: somebody has taken over
-            the reply and asks again.
         started_at: `monotonic()` when it began, if that was earlier.
     """
 
     __slots__ = (
-        "_ask_whole", "_bytes_left", "_committed", "_ended_at", "_event_seen", "_finished", "_held", "_last_event_at", "_on_bug",
-        "_on_over", "_semantic_at", "_sent_usage", "_tokens_seen", "_translation", "call", "end", "reply", "started_at",
+        "_bytes_left", "_committed", "_ended_at", "_event_seen", "_finished", "_held", "_host", "_last_event_at", "_semantic_at",
+        "_sent_usage", "_tokens_seen", "_translation", "call", "end", "reply", "started_at",
     )  # fmt: skip
 
     def __init__(
         self,
+        host: Host,
         reply: WireReply,
         translation: Translation,
         *,
         bytes_max: int,
-        on_over: Callable[[Attempt], None],
-        on_bug: Callable[[BaseException, str], None],
-        ask_whole: Callable[[Attempt], bool] | None = None,
         started_at: float | None = None,
     ) -> None:
+        self._host = host
         self._translation = translation
         self._bytes_left = bytes_max
-        self._on_over = on_over
-        self._on_bug = on_bug
-        self._ask_whole = ask_whole
         self._semantic_at = 0.0
         """When the first semantic content came; 0.0 before."""
         self._event_seen = False
@@ -111,9 +118,21 @@ class Attempt:
     def begin(self, call: UpstreamCall) -> None:
         """The call is on its way; a gateway that reads slowly slows it down, one that leaves ends it."""
         self.call = call
-        self.reply.on_cancel = self._cancel
-        self.reply.on_pause = call.pause_reading
-        self.reply.on_resume = call.resume_reading
+        self.reply.listener = self
+
+    # What the wire server calls
+
+    def cancel(self) -> None:
+        """The gateway hung up: it meters by the last USAGE frame that it read."""
+        self.fail(FailureClass.CANCELLED)
+
+    def pause_reading(self) -> None:
+        """The gateway reads slowly."""
+        self.call.pause_reading()
+
+    def resume_reading(self) -> None:
+        """It has caught up."""
+        self.call.resume_reading()
 
     # What the upstream client calls
 
@@ -174,10 +193,6 @@ class Attempt:
         except Exception as error:  # noqa: BLE001 as above
             self._give_up(error)
 
-    def _cancel(self) -> None:
-        """The gateway hung up: it meters by the last USAGE frame that it read."""
-        self.fail(FailureClass.CANCELLED)
-
     def _stop_call(self) -> None:
         if not self._finished:
             self._finished = True
@@ -209,16 +224,20 @@ class Attempt:
 
     def _forward(self, output: Output) -> None:
         """Commit, forward and end as one output of the translation demands."""
-        if output.semantic:
+        semantic = output.semantic
+        if semantic:
             self._note_event()
         if output.ended:
             self._close(output)
-        elif self._committed:
-            if output.data:
-                self.reply.data(output.data, output.semantic)
-        elif output.data:
-            self._held += output.data
-            if output.semantic:
+            return
+        data = output.data
+        if not data:
+            return
+        if self._committed:
+            self.reply.data(data, semantic)
+        else:
+            self._held += data
+            if semantic:
                 self._commit()
             elif len(self._held) > HELD_BYTES_MAX:
                 self.fail(FailureClass.MALFORMED)
@@ -272,14 +291,14 @@ class Attempt:
         """Whether all that is wrong is that a stream was asked for, and somebody asks again without."""
         if outcome.failure is not FailureClass.INVALID_REQUEST or not self._translation.upstream.streams:
             return False
-        if self._committed or self._ask_whole is None:
+        if self._committed:
             return False
         self._stop_call()
-        return self._ask_whole(self)
+        return self._host.ask_whole(self)
 
     def _give_up(self, error: BaseException) -> None:
         """A bug in a parser: tell of it by type and place, and end with what was consumed so far."""
-        self._on_bug(error, self.reply.request.request_id)
+        self._host.tell_bug(error, self.reply.request.request_id)
         self._stop_call()
         if not self._ended_at:
             semantic = bool(self._semantic_at)
@@ -297,6 +316,5 @@ class Attempt:
     def _settle(self) -> None:
         """Once both sides are over, let go of what refers to this object."""
         if self._finished:
-            reply = self.reply
-            reply.on_cancel = reply.on_pause = reply.on_resume = None
-            self._on_over(self)
+            self.reply.listener = None
+            self._host.over(self)

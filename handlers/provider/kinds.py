@@ -8,7 +8,7 @@ than its request.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,14 +23,14 @@ from handlers.transport.limits import CallDeadlines
 from handlers.transport.requests import RequestHead
 from handlers.transport.wire import WireDeadlines, WireRequest, WireTerms
 
-ANSWER_BYTES_MIN = 1024 * 1024
-ANSWER_BYTES_PER_TOKEN = 4096
+ANSWER_BYTES_MIN: Final = 1024 * 1024
+ANSWER_BYTES_PER_TOKEN: Final = 4096
 """A streamed token with its envelope and twenty alternatives; what A52 bounds is what an upstream can make us carry."""
-ANSWER_BYTES_MAX = 256 * 1024 * 1024
-MEDIA_BYTES_MAX = 64 * 1024 * 1024
+ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
+MEDIA_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of an answer that is counted in something else than tokens: images, speech, embeddings."""
-CONSTANT_HEADERS = [(b"accept-encoding", b"identity"), (b"user-agent", b"TheRouter")]
-BYOK = "byok"
+CONSTANT_HEADERS: Final = [(b"accept-encoding", b"identity"), (b"user-agent", b"TheRouter")]
+BYOK: Final = "byok"
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,21 @@ class PlainAttempt:
     def begin(self, call: UpstreamCall) -> None:
         """The call is on its way."""
         self.call = call
-        self.reply.on_cancel = self._cancel
-        self.reply.on_pause = call.pause_reading
-        self.reply.on_resume = call.resume_reading
+        self.reply.listener = self
+
+    # What the wire server calls
+
+    def cancel(self) -> None:
+        """The gateway hung up."""
+        self._hand_over().fail(FailureClass.CANCELLED)
+
+    def pause_reading(self) -> None:
+        """The gateway reads slowly."""
+        self.call.pause_reading()
+
+    def resume_reading(self) -> None:
+        """It has caught up."""
+        self.call.resume_reading()
 
     # What the upstream client calls
 
@@ -108,9 +120,6 @@ class PlainAttempt:
     def response_failed(self, failure: FailureClass) -> None:
         """The call failed below the answer."""
         self._hand_over().response_failed(failure)
-
-    def _cancel(self) -> None:
-        self._hand_over().fail(FailureClass.CANCELLED)
 
     def _hand_over(self) -> Attempt:
         attempt = self._host.take_over(self)

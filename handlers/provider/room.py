@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic, time
+from typing import Final
 
 import msgspec
 
@@ -24,11 +25,11 @@ from handlers.transport.frames import KNOWN_TERMS_BYTES_MAX
 from handlers.transport.wire import RESEAL, WireEnd, WireHead, WireRequest, WireTerms
 from handlers.transport.wire_server import WireReply
 
-SWEEP_S = 0.25
-WHOLE_ONLY_S = 600.0
+SWEEP_S: Final = 0.25
+WHOLE_ONLY_S: Final = 600.0
 """How long a provider that has refused to stream a model is asked for whole answers: accounts get verified, models change."""
-WHOLE_ONLY_MAX = 1_024
-KINDS_MAX = 1_024
+WHOLE_ONLY_MAX: Final = 1_024
+KINDS_MAX: Final = 1_024
 """When so many are known, all are forgotten."""
 
 
@@ -132,26 +133,6 @@ class ProviderRoom:
         until = self._whole_only.get((request.terms.endpoint, request.byok_record))
         return until is not None and until > monotonic()
 
-    def _ask_whole(self, refused: Attempt) -> bool:
-        """Ask again without a stream, in the same attempt and within its time, and remember to."""
-        reply, request = refused.reply, refused.reply.request
-        if len(self._whole_only) >= WHOLE_ONLY_MAX:
-            self._whole_only.clear()
-        self._whole_only[request.terms.endpoint, request.byok_record] = monotonic() + WHOLE_ONLY_S
-        kind = self._kinds.get(request.terms.encoded) or self._new_kind(request.terms)
-        if kind is None:
-            return False
-        now_s = time()
-        translation = begin(kind.ask(request, reply.body, now_s, whole=True))
-        upstream = translation.upstream
-        head = kind.head(upstream, self._credentials.signer_for(request)(upstream, now_s))
-        spent_ms = request.elapsed_ms + int((monotonic() - refused.started_at) * 1000)
-        deadlines = kind.deadlines(msgspec.structs.replace(request, elapsed_ms=spent_ms), streams=False)
-        attempt = self._attempt(reply, translation, kind, refused.started_at)
-        self._attempts.discard(refused)
-        attempt.begin(self._pool.send(head, upstream.body, attempt, deadlines))
-        return True
-
     def _serve_no_endpoint(self, reply: WireReply) -> None:
         """A request for one of another provider, or for the sealing keys alone."""
         if reply.request.terms.endpoint != RESEAL:
@@ -178,21 +159,39 @@ class ProviderRoom:
     def _attempt(
         self, reply: WireReply, translation: Translation, kind: Kind, started_at: float | None = None
     ) -> Attempt:
-        attempt = Attempt(
-            reply,
-            translation,
-            bytes_max=kind.answer_bytes_max,
-            on_over=self._over,
-            on_bug=self.tell_bug,
-            ask_whole=self._ask_whole,
-            started_at=started_at,
-        )
+        attempt = Attempt(self, reply, translation, bytes_max=kind.answer_bytes_max, started_at=started_at)
         self._attempts.add(attempt)
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
         return attempt
 
-    # What plain attempts call
+    # What attempts call
+
+    def ask_whole(self, refused: Attempt) -> bool:
+        """Ask again without a stream, in the same attempt and within its time, and remember to."""
+        reply, request = refused.reply, refused.reply.request
+        if len(self._whole_only) >= WHOLE_ONLY_MAX:
+            self._whole_only.clear()
+        self._whole_only[request.terms.endpoint, request.byok_record] = monotonic() + WHOLE_ONLY_S
+        kind = self._kinds.get(request.terms.encoded) or self._new_kind(request.terms)
+        if kind is None:
+            return False
+        now_s = time()
+        translation = begin(kind.ask(request, reply.body, now_s, whole=True))
+        upstream = translation.upstream
+        head = kind.head(upstream, self._credentials.signer_for(request)(upstream, now_s))
+        spent_ms = request.elapsed_ms + int((monotonic() - refused.started_at) * 1000)
+        deadlines = kind.deadlines(msgspec.structs.replace(request, elapsed_ms=spent_ms), streams=False)
+        attempt = self._attempt(reply, translation, kind, refused.started_at)
+        self._attempts.discard(refused)
+        attempt.begin(self._pool.send(head, upstream.body, attempt, deadlines))
+        return True
+
+    def over(self, attempt: Attempt) -> None:
+        """END has been sent, and the upstream call is over."""
+        self._attempts.discard(attempt)
+        if attempt.end is not None and (attempt.end.failure is not None or self._verbose):
+            self._tell(attempt.reply.request, attempt.end, monotonic() - attempt.started_at)
 
     def take_over(self, plain: PlainAttempt) -> Attempt:
         """An attempt at the same request, on the long way."""
@@ -218,11 +217,6 @@ class ProviderRoom:
             attempt.sweep(now)
         loop = asyncio.get_running_loop()
         self._sweeper = loop.call_later(SWEEP_S, self._sweep) if self._attempts else None
-
-    def _over(self, attempt: Attempt) -> None:
-        self._attempts.discard(attempt)
-        if attempt.end is not None and (attempt.end.failure is not None or self._verbose):
-            self._tell(attempt.reply.request, attempt.end, monotonic() - attempt.started_at)
 
     def _refuse(self, reply: WireReply, reason: str) -> None:
         self._log.emit(WireRefused(level=Level.WARNING, provider=self._provider, reason=Identifier(reason)))
@@ -260,7 +254,7 @@ def _answer_here(reply: WireReply, translation: Translation, final: bytes) -> No
     reply.end(WireEnd(finish_reason=translation.outcome.finish_reason, semantic=True), final)
 
 
-_EXPECTED = {None, FailureClass.CANCELLED}
+_EXPECTED: Final = {None, FailureClass.CANCELLED}
 
 
 def _end_for(error: Exception) -> WireEnd:
@@ -275,7 +269,7 @@ def _end_for(error: Exception) -> WireEnd:
     return WireEnd(failure=FailureClass.SERVER_ERROR)
 
 
-_DROPPED = "dropped:"
+_DROPPED: Final = "dropped:"
 
 
 def _forbid_dropping(warnings: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ everything else              events, encoded (EncodedDelivery)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -27,10 +28,10 @@ from handlers.translation.raw_assembled import RawAssembled
 from handlers.translation.raw_whole import RawWhole
 from handlers.translation.registry import ADAPTERS, DIALECTS, RELAYS
 
-NORMALISE = "normalise_answers"
+NORMALISE: Final = "normalise_answers"
 """Quirk: the provider's answers break the format that it says it speaks, so they are decoded and encoded again."""
-_WHITE = b" \t\r\n"
-_JSON_BEGINS = (b"{", b"[")
+_WHITE: Final = b" \t\r\n"
+_JSON_BEGINS: Final = (b"{", b"[")
 
 
 def _whole_if_need_be(asked: Asked) -> Asked:
@@ -58,6 +59,8 @@ class Conversation:
         self._asked = asked if draft else _whole_if_need_be(asked)
         self._dialect = DIALECTS[asked.dialect]
         self._relay = RELAYS.get((asked.dialect, asked.upstream.wire_format))
+        self.content_type = self._dialect.stream_type(asked.target) if asked.stream else JSON_TYPE
+        """Of the client's response."""
         self._draft = draft or self._make_draft()
         self._expected = self._deliver(streams=True) if draft else None
         """Takes the answer if it is a stream."""
@@ -73,18 +76,16 @@ class Conversation:
     def padded(self) -> bool:
         """The client wants its stream padded."""
         asked = self._asked
-        return asked.stream and (self._draft.padded or asked.client_headers.get(PADDING) == "on")
+        if not asked.stream:
+            return False
+        headers = asked.client_headers
+        return self._draft.padded or bool(headers and headers.get(PADDING) == "on")
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Dropped or adapted parameters."""
         left_out = self._asked.left_out
         return self._draft.built.warnings + (tuple(f"dropped:{name}" for name in left_out) if left_out else ())
-
-    @property
-    def content_type(self) -> str:
-        """Of the client's response."""
-        return self._dialect.stream_type(self._asked.target) if self._asked.stream else JSON_TYPE
 
     @property
     def usage(self) -> Usage:

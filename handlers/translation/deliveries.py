@@ -41,10 +41,10 @@ from handlers.translation.passthrough.base import Draft, Relay
 from handlers.translation.passthrough.model_names import model_name
 from handlers.translation.repeated_delta import RepeatedDelta
 
-ERROR_BODY_BYTES_MAX = 64 * 1024
+ERROR_BODY_BYTES_MAX: Final = 64 * 1024
 """An error answer is read this far; its codes stand at its beginning."""
 _TOOL_CALL: Final = BlockKind.TOOL_CALL
-_NOTED = frozenset({ChoiceFinished, ResponseFailed, ResponseCompleted, Unrecognized})
+_NOTED: Final = frozenset({ChoiceFinished, ResponseFailed, ResponseCompleted, Unrecognized})
 
 
 def is_semantic(event: Event) -> bool:

@@ -16,19 +16,20 @@ What remains: a frame tells which multiple of `STEP` it fits into, frames tell w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from handlers.errors import FailureClass
 from handlers.translation.canonical.attempt import Outcome, Output, Translation, UpstreamRequest
 from handlers.translation.canonical.usage import Usage
 from handlers.translation.dialects.base import STREAM_TYPE
 
-HEADER = "x-therouter-padding"
-STEP = 256
+HEADER: Final = "x-therouter-padding"
+STEP: Final = 256
 """Bytes; an event around one token is about 200 with its envelope."""
-FIELD_DIALECTS = frozenset({"openai_chat", "openai_responses"})
-_FILL = b"x" * STEP
-_DELTA = b'"delta":'
-_FIELD = b'"obfuscation":'
+FIELD_DIALECTS: Final = frozenset({"openai_chat", "openai_responses"})
+_FILL: Final = b"x" * STEP
+_DELTA: Final = b'"delta":'
+_FIELD: Final = b'"obfuscation":'
 
 
 def pad_frame(frame: bytes, *, has_field: bool) -> bytes:

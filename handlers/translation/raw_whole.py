@@ -6,6 +6,8 @@ less, or broken, goes through the decoder, which says the same of plain answers 
 
 from __future__ import annotations
 
+from typing import Final
+
 from handlers.errors import FailureClass
 from handlers.translation.adapters.base import PlainAnswer
 from handlers.translation.adapters.decoding import WHOLE_BYTES_MAX, JsonDecoder
@@ -16,7 +18,7 @@ from handlers.translation.deliveries import Delivery
 from handlers.translation.passthrough.base import Draft, Relay
 from handlers.translation.passthrough.model_names import model_name
 
-PLAIN_BYTES_MAX = CHARACTERS_SLACK
+PLAIN_BYTES_MAX: Final = CHARACTERS_SLACK
 """Up to here no limit on an answer's length can be reached, whatever output cap was asked for."""
 
 

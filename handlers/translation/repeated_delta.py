@@ -13,7 +13,7 @@ Rules
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from handlers.translation.adapters.event_writer import Malformed
 from handlers.translation.canonical.attempt import Output
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from handlers.translation.canonical.events import Event
     from handlers.translation.framing.frame import SseFrame
 
-_PLAIN = bytes(byte for byte in range(0x20, 0x100) if byte not in b'"\\')
-LESSONS_MAX = 8
+_PLAIN: Final = bytes(byte for byte in range(0x20, 0x100) if byte not in b'"\\')
+LESSONS_MAX: Final = 8
 """Frames learned from in a row without one that was alike: then the provider varies its frames, and learning is a waste."""
 
 

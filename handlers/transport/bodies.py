@@ -9,18 +9,23 @@ Rules
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from handlers.transport.header_fields import MalformedHead, parse_fields, split_lines
 
-SMALL_BYTES = 4096
-_SIZES = {b"%x" % size: size for size in range(1, 4096)}
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-][\t\x20-\x7e]*)?")
-_SIZE_LINE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,12}(?:[ \t]*|[ \t]*;[\t\x20-\x7e]*)")
-_SIZE_LINE_BYTES = 256
-_EXTENSION_BYTES = 16 * 1024
-_TRAILER_BYTES = 8 * 1024
+SMALL_BYTES: Final = 4096
+_SIZES: Final = {b"%x" % size: size for size in range(1, 4096)}
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-][\t\x20-\x7e]*)?")
+_SIZE_LINE_BEGUN: Final = re.compile(rb"[0-9A-Fa-f]{1,12}(?:[ \t]*|[ \t]*;[\t\x20-\x7e]*)")
+_SIZE_LINE_BYTES: Final = 256
+_EXTENSION_BYTES: Final = 16 * 1024
+_TRAILER_BYTES: Final = 8 * 1024
 
-_SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+# Phases
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILER: Final = 3
 
 
 class MalformedChunks(ValueError):

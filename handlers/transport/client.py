@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from handlers.errors import FailureClass
 from handlers.transport.addresses import dial
@@ -26,7 +26,7 @@ from handlers.transport.requests import RequestHead, split_origin
 
 __all__ = ["CallDeadlines", "ClientLimits", "RequestHead", "ResponseSink", "UpstreamCall", "UpstreamPool"]
 
-_JOIN_BYTES_MAX = 32 * 1024
+_JOIN_BYTES_MAX: Final = 32 * 1024
 
 
 class ResponseSink(Protocol):

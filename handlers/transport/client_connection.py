@@ -3,57 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from handlers.errors import FailureClass
 from handlers.transport.bodies import ChunkedDecoder, MalformedChunks
 from handlers.transport.header_fields import MalformedHead
-from handlers.transport.limits import ClientLimits
 from handlers.transport.responses import CHUNKED, UNTIL_CLOSE, parse_response_head
 
 if TYPE_CHECKING:
-    from handlers.transport.client import Origin, ResponseSink
-    from handlers.transport.requests import RequestHead
-
-
-class Pool(Protocol):
-    """What a connection needs of its pool."""
-
-    limits: ClientLimits
-
-    def opened(self, connection: UpstreamConnection) -> None:
-        """A connection exists."""
-
-    def released(self, connection: UpstreamConnection) -> None:
-        """A connection has completed a response cleanly."""
-
-    def lost(self, connection: UpstreamConnection) -> None:
-        """A connection is gone."""
-
-
-class Call(Protocol):
-    """What a connection needs of the call that it serves."""
-
-    head: RequestHead
-    body: bytes
-    sink: ResponseSink | None
-    alive: bool
-    paused: bool
-
-    def head_completed(self) -> None:
-        """The final head has been read."""
-
-    def try_again(self) -> None:
-        """Send the request once more, over a fresh connection."""
-
-    def finish(self) -> None:
-        """The response is complete."""
-
-    def fail(self, failure: FailureClass) -> None:
-        """The response will never be complete."""
-
-    def resume_reading(self) -> None:
-        """Undo a pause."""
+    from handlers.transport.client import Origin, UpstreamCall, UpstreamPool
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -64,9 +22,9 @@ class UpstreamConnection(asyncio.Protocol):
         "_reused", "idle_since", "origin", "transport",
     )  # fmt: skip
 
-    def __init__(self, pool: Pool, origin: Origin) -> None:
+    def __init__(self, pool: UpstreamPool, origin: Origin) -> None:
         self._pool = pool
-        self._call: Call | None = None
+        self._call: UpstreamCall | None = None
         self._buffer = b""
         self._decoder: ChunkedDecoder | None = None
         self._heard = False
@@ -82,7 +40,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.origin = origin
         self.transport: asyncio.Transport
 
-    def begin(self, call: Call) -> None:
+    def begin(self, call: UpstreamCall) -> None:
         """Expect the response to a request that is about to be written."""
         self._call = call
         self._heard = self._in_body = False
@@ -131,7 +89,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # Reading
 
-    def _read_head(self, call: Call, data: bytes) -> None:
+    def _read_head(self, call: UpstreamCall, data: bytes) -> None:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
@@ -163,7 +121,7 @@ class UpstreamConnection(asyncio.Protocol):
         if data or self._missing == 0:
             self._read_body(call, data)
 
-    def _read_body(self, call: Call, data: bytes) -> None:
+    def _read_body(self, call: UpstreamCall, data: bytes) -> None:
         rest = b""
         decoder = self._decoder
         if decoder is not None:
@@ -183,7 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
         if complete and call.sink is not None:
             self._complete(call, rest)
 
-    def _complete(self, call: Call, rest: bytes) -> None:
+    def _complete(self, call: UpstreamCall, rest: bytes) -> None:
         """Return to the pool, or go: surplus bytes or an unsent rest of the request make the connection worthless."""
         if call.paused:
             call.resume_reading()

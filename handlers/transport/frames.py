@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 import msgspec
 
@@ -20,25 +21,26 @@ from handlers.transport.wire import (
     WireTerms,
 )
 
-_HEADER = struct.Struct(">BBI")
-encode_frame_header = _HEADER.pack
+_HEADER: Final = struct.Struct(">BBI")
+encode_frame_header: Final = _HEADER.pack
 """The header of a frame by its kind, its flags and the length of its payload."""
-_HEADER_AND_LENGTH = struct.Struct(">BBII")
-_decode_header = _HEADER.unpack_from
-_LENGTH = struct.Struct(">I")
-_REQUEST, _BODY, _END, _ANSWER = (
-    int(kind) for kind in (FrameKind.REQUEST, FrameKind.BODY, FrameKind.END, FrameKind.ANSWER)
-)
-_KINDS = frozenset(kind.value for kind in FrameKind)
+_HEADER_AND_LENGTH: Final = struct.Struct(">BBII")
+_decode_header: Final = _HEADER.unpack_from
+_LENGTH: Final = struct.Struct(">I")
+_REQUEST: Final = FrameKind.REQUEST.value
+_BODY: Final = FrameKind.BODY.value
+_END: Final = FrameKind.END.value
+_ANSWER: Final = FrameKind.ANSWER.value
+_KINDS: Final = frozenset(kind.value for kind in FrameKind)
 
-encode_json = msgspec.json.Encoder().encode
-decode_head = msgspec.json.Decoder(WireHead).decode
-decode_usage = msgspec.json.Decoder(Usage).decode
-_decode_end_json = msgspec.json.Decoder(WireEnd).decode
-_decode_terms = msgspec.json.Decoder(WireTerms).decode
-_decode_own = msgspec.json.Decoder(tuple[str, str, str, int, int, int, str, str, tuple[str, ...] | None]).decode
-_known_terms: Memo[bytes, WireTerms] = Memo(_decode_terms)
-KNOWN_TERMS_BYTES_MAX = 4_096
+encode_json: Final = msgspec.json.Encoder().encode
+decode_head: Final = msgspec.json.Decoder(WireHead).decode
+decode_usage: Final = msgspec.json.Decoder(Usage).decode
+_decode_end_json: Final = msgspec.json.Decoder(WireEnd).decode
+_decode_terms: Final = msgspec.json.Decoder(WireTerms).decode
+_decode_own: Final = msgspec.json.Decoder(tuple[str, str, str, int, int, int, str, str, tuple[str, ...] | None]).decode
+_known_terms: Final[Memo[bytes, WireTerms]] = Memo(_decode_terms)
+KNOWN_TERMS_BYTES_MAX: Final = 4_096
 """Longer ones (a client's own headers) are read anew each time, so that what is kept stays small."""
 
 Frame = tuple[int, int, bytes]

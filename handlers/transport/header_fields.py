@@ -9,12 +9,13 @@ Theory of operation
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-LINE_BYTES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+LINE_BYTES: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 """What may stand in a header line: tab, printable ASCII, and the opaque bytes that RFC 9110 calls obs-text."""
-TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+TOKEN_BYTES: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-_USUAL = (
+_USUAL: Final = (
     "host connection content-type content-length content-encoding transfer-encoding authorization x-api-key accept "
     "accept-encoding accept-language user-agent expect cookie origin referer cache-control date server vary via traceparent "
     "tracestate x-forwarded-for x-forwarded-proto x-forwarded-port x-amzn-trace-id x-request-id idempotency-key http-referer "
@@ -26,18 +27,20 @@ _USUAL = (
     "x-ratelimit-remaining-tokens x-ratelimit-reset-requests x-ratelimit-reset-tokens cf-ray cf-cache-status alt-svc "
     "strict-transport-security x-content-type-options set-cookie trailer upgrade te keep-alive location"
 )
-_USUAL_NAMES = {
+_USUAL_NAMES: Final = {
     spelling: name.encode() for name in _USUAL.split() for spelling in (name.encode(), name.title().encode())
 }
-_USUAL_NAMES |= {b"Openai-Organization": b"openai-organization", b"OpenAI-Organization": b"openai-organization"}
+_USUAL_NAMES.update({b"Openai-Organization": b"openai-organization", b"OpenAI-Organization": b"openai-organization"})
 
 
-FRAMING_NAMES = frozenset({b"connection", b"content-length", b"host", b"keep-alive", b"transfer-encoding", b"upgrade"})
+FRAMING_NAMES: Final = frozenset(
+    {b"connection", b"content-length", b"host", b"keep-alive", b"transfer-encoding", b"upgrade"}
+)
 """Headers that only the transport itself writes."""
 
 _written_names: set[bytes] = set()
 """Names that passed `_check_written_name`, so that each is checked once per process."""
-_WRITTEN_NAMES_MAX = 256
+_WRITTEN_NAMES_MAX: Final = 256
 
 
 class MalformedHead(ValueError):
@@ -78,7 +81,7 @@ def parse_fields(lines: list[bytes], lower_unusual: Callable[[bytes], bytes] = l
     return fields
 
 
-LENGTH_DIGITS_MAX = 15
+LENGTH_DIGITS_MAX: Final = 15
 
 
 def is_length(value: bytes) -> bool:

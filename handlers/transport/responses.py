@@ -1,9 +1,10 @@
 """Response heads: writing ours, reading those of upstreams.
 
 Theory of operation
-    One pattern says what a head is: a status line and header lines, of legal bytes, with CR LF and nothing else between them.
-    What it matches holds no folded line, no blank before a colon, no control character. A second pattern picks the few headers
-    that anybody reads; all others are checked and passed over. Both look at the head as Latin-1: each byte is one character.
+    `split_lines` has found every byte between line ends legal, so a line holds no control character. What stands before a
+    line's first colon must be a name: that leaves no folded line, and no blank before a colon. Status lines and names come
+    again and again, so each spelling is checked once. Of the few headers that anybody reads the value is taken, as Latin-1;
+    all others are checked and passed over.
 """
 
 from __future__ import annotations
@@ -12,23 +13,41 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from handlers.transport.header_fields import LENGTH_DIGITS_MAX, MalformedHead, encode_fields
+from handlers.transport.header_fields import LENGTH_DIGITS_MAX, MalformedHead, encode_fields, lower_name, split_lines
+from handlers.transport.memo import Memo
 
 UNTIL_CLOSE: Final = -1
 CHUNKED: Final = -2
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_LINE = r"[\t\x20-\x7e\x80-\xff]*+"
-_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_HEAD = re.compile(rf"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: {_LINE})?+(?:\r\n{_NAME}:{_LINE})*+")
-_FRAMING = ("connection", "content-length", "transfer-encoding")
-READ_NAMES = ("content-type", "content-encoding", "retry-after", "retry-after-ms", "request-id")
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: .*)?", re.DOTALL)
+READ_NAMES: Final = ("content-type", "content-encoding", "retry-after", "retry-after-ms", "request-id")
 """All that is read of an upstream's head beside its framing."""
-_READ = re.compile(rf"\r\n((?ai:{'|'.join((*_FRAMING, *READ_NAMES))})):[ \t]*+((?:[^\r]*[^\r \t])?)")
-_LINE_BYTES_MIN = 4
-_NO_BODY = frozenset({204, 304})
-_STATUSES = {str(status): status for status in range(100, 600)}
-"""All that `_HEAD` lets through."""
+_FRAMING: Final = ("connection", "content-length", "transfer-encoding")
+_READ: Final = frozenset(READ_NAMES + _FRAMING)
+_ONLY_ONCE: Final = frozenset({"content-length", "transfer-encoding"})
+_KEPT_BYTES_MAX: Final = 64
+"""Longer status lines and names are read anew each time."""
+_NO_BODY: Final = frozenset({204, 304})
+
+
+def _read_status_line(line: bytes) -> tuple[int, bool]:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise MalformedHead("The response has no valid status line.")
+    minor, code = match.groups()
+    return int(code), minor == b"1"
+
+
+def _read_name(name: bytes) -> str:
+    lower = lower_name(name).decode("ascii")
+    return lower if lower in _READ else ""
+
+
+_status_lines: Final[Memo[bytes, tuple[int, bool]]] = Memo(_read_status_line)
+"""Status, and whether it is HTTP/1.1."""
+_names: Final[Memo[bytes, str]] = Memo(_read_name)
+"""Names as upstreams spell them -> lower case; empty for those that nobody reads."""
 
 
 def encode_head(status: int, headers: list[tuple[bytes, bytes]], framing: bytes) -> bytes:
@@ -66,39 +85,44 @@ class ResponseHead:
 
 def parse_response_head(section: bytes, method: bytes, headers_max: int) -> ResponseHead:
     """Read a head, from its first byte to before its empty line. Raises MalformedHead."""
-    text = section.decode("latin-1")
-    match = _HEAD.fullmatch(text)
-    if match is None:
-        raise MalformedHead("The response has no valid status line, or a malformed header.")
-    if len(section) > _LINE_BYTES_MIN * headers_max and section.count(b"\r\n") > headers_max:
+    lines = split_lines(section)
+    if len(lines) > headers_max + 1:
         raise MalformedHead("The response has too many headers.")
-    minor, code = match.groups()
-    status = _STATUSES[code]
-    found = _READ.findall(text)
-    headers = {name.lower(): value for name, value in found}
-    if len(headers) != len(found):
-        _settle_repeated(found, headers)
+    line = lines[0]
+    status, persists = _status_lines[line] if len(line) <= _KEPT_BYTES_MAX else _read_status_line(line)
+    headers: dict[str, str] = {}
+    for at in range(1, len(lines)):
+        line = lines[at]
+        colon = line.find(b":")
+        if colon < 0:
+            raise MalformedHead("The response has a header line without a colon.")
+        spelled = line[:colon]
+        name = _names[spelled] if colon <= _KEPT_BYTES_MAX else _read_name(spelled)
+        if name:
+            value = line[colon + 1 :].strip(b" \t").decode("latin-1")
+            headers[name] = value if name not in headers else _settle_repeated(name, headers[name], value)
     body_length = _decide_body_length(headers)
     if status in _NO_BODY or status < 200 or method == b"HEAD":
         body_length = 0
-    keep_alive = minor == "1" and body_length != UNTIL_CLOSE
-    if "connection" in headers and "close" in headers["connection"].lower():
+    keep_alive = persists and body_length != UNTIL_CLOSE
+    connection = headers.get("connection")
+    if connection is not None and "close" in connection.lower():
         keep_alive = False
     return ResponseHead(status, headers, body_length, keep_alive)
 
 
-def _settle_repeated(found: list[tuple[str, str]], headers: dict[str, str]) -> None:
-    """Of `connection` all values count; two lengths or two codings could be read in two ways."""
-    names = [name.lower() for name, _ in found]
-    if names.count("content-length") > 1 or names.count("transfer-encoding") > 1:
+def _settle_repeated(name: str, before: str, value: str) -> str:
+    """Of `connection` all values count, of others the last; two lengths or two codings could be read in two ways."""
+    if name in _ONLY_ONCE:
         raise MalformedHead("The response has two lengths or two transfer codings.")
-    headers["connection"] = ",".join(value for name, value in found if name.lower() == "connection")
+    return f"{before},{value}" if name == "connection" else value
 
 
 def _decide_body_length(headers: dict[str, str]) -> int:
     length = headers.get("content-length")
-    if "transfer-encoding" in headers:
-        if length is not None or headers["transfer-encoding"].lower() != "chunked":
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if length is not None or coding.lower() != "chunked":
             raise MalformedHead("The response has a transfer coding that is not chunked, or a length beside it.")
         return CHUNKED
     if length is None:

@@ -29,19 +29,20 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import cached_property
+from typing import Final
 
 import msgspec
 
 from handlers.errors import FailureClass
 from handlers.translation.canonical.usage import NO_USAGE, Usage
 
-FRAME_HEADER_BYTES = 6
-FRAME_BYTES_MAX = 64 * 1024 * 1024
-LAST_CHANCE_MS = 1_000
+FRAME_HEADER_BYTES: Final = 6
+FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
+LAST_CHANCE_MS: Final = 1_000
 """The least total time that an attempt gets."""
-SEMANTIC = 0x01
+SEMANTIC: Final = 0x01
 """Flag of DATA: these bytes carry text, reasoning, a tool call or a refusal."""
-RESEAL = "byok/reseal"
+RESEAL: Final = "byok/reseal"
 """No endpoint of a catalogue has this name; the request's token covers it like any other."""
 
 
@@ -148,7 +149,7 @@ class WireHead(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return msgspec.json.encode(self)
 
 
-PLAIN_HEAD = WireHead(200, "application/json")
+PLAIN_HEAD: Final = WireHead(200, "application/json")
 """What starts the client's response to an exchange that completed without a HEAD."""
 
 

@@ -1,7 +1,7 @@
 """The pod's end of the wire.
 
 Rules
-    One exchange at a time per connection; the gateway closing its half is the cancellation, to which `on_cancel` may answer
+    One exchange at a time per connection; the gateway closing its half is the cancellation, to which a reply's listener may answer
     with `end` at once; without that END, or when the gateway closes altogether, nothing more is sent. A handler answers now or later,
     with any number of `head`, `data` and `usage` and exactly one `end`, or with `refuse`. What a handler raises closes the
     connection: the gateway then counts the attempt as lost.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import cast
+from typing import Final, Protocol, cast
 
 import msgspec
 
@@ -32,10 +32,25 @@ from handlers.transport.frames import (
 )
 from handlers.transport.wire import SEMANTIC, FrameKind, WireEnd, WireHead, WireRequest
 
-_JOIN_BYTES_MAX = 32 * 1024
-_REQUEST, _BODY, _HEAD, _DATA, _USAGE = (
-    int(kind) for kind in (FrameKind.REQUEST, FrameKind.BODY, FrameKind.HEAD, FrameKind.DATA, FrameKind.USAGE)
-)
+_JOIN_BYTES_MAX: Final = 32 * 1024
+_REQUEST: Final = FrameKind.REQUEST.value
+_BODY: Final = FrameKind.BODY.value
+_HEAD: Final = FrameKind.HEAD.value
+_DATA: Final = FrameKind.DATA.value
+_USAGE: Final = FrameKind.USAGE.value
+
+
+class ReplyListener(Protocol):
+    """What hears how the gateway takes the answer."""
+
+    def cancel(self) -> None:
+        """Called once when the gateway closes, or half closes, before `end`. While half closed, `end` still arrives."""
+
+    def pause_reading(self) -> None:
+        """The gateway reads slower than we write."""
+
+    def resume_reading(self) -> None:
+        """It has caught up."""
 
 
 class WireReply:
@@ -47,9 +62,7 @@ class WireReply:
         "_transport",
         "body",
         "cancelled",
-        "on_cancel",
-        "on_pause",
-        "on_resume",
+        "listener",
         "open",
         "request",
     )
@@ -66,10 +79,7 @@ class WireReply:
         self.open = True
         """Neither ended, nor refused, nor cancelled."""
         self.cancelled = False
-        self.on_cancel: Callable[[], None] | None = None
-        """Called once when the gateway closes, or half closes, before `end`. While half closed, `end` still arrives."""
-        self.on_pause: Callable[[], None] | None = None
-        self.on_resume: Callable[[], None] | None = None
+        self.listener: ReplyListener | None = None
 
     def __repr__(self) -> str:
         """Shows neither body nor token."""
@@ -129,10 +139,6 @@ class WireReply:
         if self._held and self.open:
             self._transport.write(self._held)
             self._held = b""
-
-    def release_callbacks(self) -> None:
-        """Drop what the handler hung on us, so that a served request leaves no reference cycle behind."""
-        self.on_cancel = self.on_pause = self.on_resume = None
 
     def refuse(self) -> None:
         """Close without a frame: the request's token did not verify."""
@@ -241,29 +247,29 @@ class _Connection(asyncio.Protocol):
             reply.refuse()
             if self._server.on_fault is not None:
                 self._server.on_fault(error)
-        if self._paused and reply.open and reply.on_pause is not None:
-            reply.on_pause()
+        if self._paused and reply.open and reply.listener is not None:
+            reply.listener.pause_reading()
 
     def completed(self) -> None:
         """The exchange has ended; the connection waits for the next."""
         if self.reply is not None:
-            self.reply.release_callbacks()
+            self.reply.listener = None  # a served request leaves no reference cycle behind
             self.reply = None
         if self._server.draining or self._half_closed:
             self._transport.close()
 
     def pause_writing(self) -> None:
         self._paused = True
-        if self.reply is not None and self.reply.on_pause is not None:
-            self.reply.on_pause()
+        if self.reply is not None and self.reply.listener is not None:
+            self.reply.listener.pause_reading()
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self.reply is not None and self.reply.on_resume is not None:
-            self.reply.on_resume()
+        if self.reply is not None and self.reply.listener is not None:
+            self.reply.listener.resume_reading()
 
     def eof_received(self) -> bool:
-        # The gateway wants no more but the END with what was produced: `on_cancel` may still `end`.
+        # The gateway wants no more but the END with what was produced: its listener may still `end`.
         self._half_closed = True
         reply = self.reply
         if reply is not None:
@@ -283,14 +289,14 @@ class _Connection(asyncio.Protocol):
         if reply is not None:
             reply.open = False
             self._tell_cancelled(reply)
-            reply.release_callbacks()
+            reply.listener = None
 
     @staticmethod
     def _tell_cancelled(reply: WireReply) -> None:
         if not reply.cancelled:
             reply.cancelled = True
-            if reply.on_cancel is not None:
-                reply.on_cancel()
+            if reply.listener is not None:
+                reply.listener.cancel()
 
     def close_if_idle(self) -> None:
         """For draining."""

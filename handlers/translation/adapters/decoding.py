@@ -17,7 +17,7 @@ from handlers.translation.framing.sse import FramingError, SseReader
 WHOLE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of one answer that is not a stream."""
 # What reading a provider's JSON may raise: bad JSON, wrong types, bad UTF-8, sizes over their maxima.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, Malformed, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, Malformed, RecursionError)
 
 
 class FrameReader(Protocol):

@@ -21,7 +21,7 @@ from handlers.translation.adapters.openai_parts import PartReader
 from handlers.translation.adapters.openai_usage import usage_from_openai
 from handlers.translation.canonical.events import FinishReason
 
-CHOICES_MAX = 128
+CHOICES_MAX: Final = 128
 
 # Providers' words for the end of a choice; unknown ones count as `stop` and keep their native reason.
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -52,10 +52,10 @@ FINISH_FAILURES: dict[str, FailureClass] = {
 }
 
 
-_CHUNK = msgspec.json.Decoder(Chunk)
-CHOICES = b'"choices":'
+_CHUNK: Final = msgspec.json.Decoder(Chunk)
+CHOICES: Final = b'"choices":'
 _NO_CHOICES: Final = frozenset[int]()
-_ABSENT = (NO_RAW, msgspec.Raw(b"null"))
+_ABSENT: Final = (NO_RAW, msgspec.Raw(b"null"))
 
 
 class OpenaiChatDecoder(JsonDecoder):

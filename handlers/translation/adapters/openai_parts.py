@@ -14,11 +14,11 @@ import msgspec
 from handlers.translation.adapters.event_writer import EventWriter
 from handlers.translation.canonical.events import BlockDelta, BlockKind, Cited
 
-DATA_URL = "data:"
+DATA_URL: Final = "data:"
 _TEXT: Final = BlockKind.TEXT
 """Looked up once: CPython 3.11 runs Python code to find a member of an enumeration."""
 # OpenRouter's names for who made a proof of reasoning.
-ORIGINS = {"anthropic-claude-v1": "anthropic", "openai-responses-v1": "openai", "google-gemini-v1": "google"}
+ORIGINS: Final = {"anthropic-claude-v1": "anthropic", "openai-responses-v1": "openai", "google-gemini-v1": "google"}
 
 
 class PartReader:

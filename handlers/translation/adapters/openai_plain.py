@@ -6,6 +6,8 @@ Whatever is more than that (calls, reasoning, refusals, several choices), less, 
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from handlers.translation.adapters.base import PlainAnswer
@@ -14,8 +16,8 @@ from handlers.translation.adapters.openai_answer_fields import PlainCompletion
 from handlers.translation.adapters.openai_chat_decoder import CHOICES, FINISH_REASONS
 from handlers.translation.adapters.openai_usage import usage_from_openai
 
-_decode = msgspec.json.Decoder(PlainCompletion).decode
-_FINISH_WORDS = {native: reason.value for native, reason in FINISH_REASONS.items()}
+_decode: Final = msgspec.json.Decoder(PlainCompletion).decode
+_FINISH_WORDS: Final = {native: reason.value for native, reason in FINISH_REASONS.items()}
 
 
 def read_plain(data: bytes) -> PlainAnswer | None:

@@ -8,10 +8,12 @@ Values out of range are clamped and the usage is marked as estimated, so that it
 
 from __future__ import annotations
 
+from typing import Final
+
 from handlers.translation.adapters.openai_answer_fields import CompletionDetails, Count, OpenaiUsage, PromptDetails
 from handlers.translation.canonical.usage import Usage
 
-TOKENS_MAX = 1_000_000_000
+TOKENS_MAX: Final = 1_000_000_000
 """No answer has more; a larger number is a fault of the provider."""
 
 
@@ -25,6 +27,8 @@ class Tally:
 
     def count(self, value: Count, at_most: int = TOKENS_MAX) -> int:
         """The value within 0..at_most."""
+        if isinstance(value, int) and 0 <= value <= at_most:
+            return value
         if not value:
             return 0
         if value < 0:
@@ -39,8 +43,9 @@ class Tally:
 def usage_from_openai(raw: OpenaiUsage) -> Usage:
     """Disjoint counters of an OpenAI-shaped usage."""
     tally = Tally()
-    prompt = tally.count(raw.prompt_tokens if raw.prompt_tokens is not None else raw.input_tokens)
-    completion = tally.count(raw.completion_tokens if raw.completion_tokens is not None else raw.output_tokens)
+    sent, received = raw.prompt_tokens, raw.completion_tokens
+    prompt = tally.count(sent if sent is not None else raw.input_tokens)
+    completion = tally.count(received if received is not None else raw.output_tokens)
     total = tally.count(raw.total_tokens)
     inward = raw.prompt_tokens_details or raw.input_tokens_details
     outward = raw.completion_tokens_details or raw.output_tokens_details

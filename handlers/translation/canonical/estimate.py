@@ -5,6 +5,8 @@ A token is about four bytes of English and about one Chinese character (three by
 
 from __future__ import annotations
 
+from typing import Final
+
 from handlers.translation.canonical.request import (
     CanonicalRequest,
     Media,
@@ -16,11 +18,11 @@ from handlers.translation.canonical.request import (
     ToolResult,
 )
 
-BYTES_PER_TOKEN = 4
-CHARACTERS_PER_WIDE_TOKEN = 1
-MEDIA_TOKENS = 1_000
+BYTES_PER_TOKEN: Final = 4
+CHARACTERS_PER_WIDE_TOKEN: Final = 1
+MEDIA_TOKENS: Final = 1_000
 """What one image or document may cost, where nobody says."""
-MESSAGE_TOKENS = 4
+MESSAGE_TOKENS: Final = 4
 """What a turn costs beside its text."""
 
 

@@ -17,23 +17,23 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
-SIDE_BYTES_MAX = 512
+SIDE_BYTES_MAX: Final = 512
 """Of what stands before or after the messages."""
-KNOWN_MAX = 512
+KNOWN_MAX: Final = 512
 """When so many are known, all are forgotten: an application that never says the same twice costs no more than that."""
-KEPT_FIELDS = frozenset({
+KEPT_FIELDS: Final = frozenset({
     "messages", "model", "models", "temperature", "top_p", "top_k", "min_p", "top_a", "max_tokens", "max_completion_tokens",
     "n", "stream", "stream_options", "frequency_penalty", "presence_penalty", "repetition_penalty", "logprobs",
     "top_logprobs", "parallel_tool_calls", "reasoning_effort", "verbosity", "store", "service_tier", "provider", "usage",
 })  # fmt: skip
-_KEY = b'"messages":'
-_decode_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_value = msgspec.json.Decoder(msgspec.Raw).decode
-_MADE_UP = (b"0", b"1")
+_KEY: Final = b'"messages":'
+_decode_top: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_value: Final = msgspec.json.Decoder(msgspec.Raw).decode
+_MADE_UP: Final = (b"0", b"1")
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 

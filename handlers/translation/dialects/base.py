@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -13,8 +13,8 @@ from handlers.translation.canonical.attempt import Asked
 from handlers.translation.canonical.events import Event, ResponseFailed
 from handlers.translation.canonical.request import CanonicalRequest
 
-STREAM_TYPE = "text/event-stream"
-JSON_TYPE = "application/json"
+STREAM_TYPE: Final = "text/event-stream"
+JSON_TYPE: Final = "application/json"
 
 
 class ClientBody(msgspec.Struct, frozen=True):

@@ -13,12 +13,15 @@ Theory of operation
 
 from __future__ import annotations
 
+from typing import Final
+
 from handlers.translation.framing.frame import SseFrame
 
-FRAME_BYTES_MAX = 16 * 1024 * 1024
+FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 """An image in base64 is the largest thing that providers put into one frame."""
-_BOM = b"\xef\xbb\xbf"
-_CR, _LF = b"\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
+_CR: Final = 0x0D
+_LF: Final = 0x0A
 """As numbers: whether bytes hold a number is one scan, whether they hold other bytes begins with an exception in CPython."""
 
 

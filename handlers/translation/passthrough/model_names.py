@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @lru_cache(maxsize=16)
@@ -39,8 +40,9 @@ class ModelName:
             self._needles = tuple((key + name, key + self._public) for key in spacings if name != self._public)
             self._seen = model
         for needle, public in self._needles:
-            if raw.find(needle) >= 0:  # `in` between bytes begins with an exception in CPython
-                return raw.replace(needle, public, 1)
+            at = raw.find(needle)
+            if at >= 0:
+                return b"%b%b%b" % (raw[:at], public, raw[at + len(needle) :])
         if self._needles and raw.find(self._key) >= 0:
             return self._pattern.sub(lambda _: self._key + b":" + self._public, raw, count=1)
         return raw

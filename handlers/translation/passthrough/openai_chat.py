@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,10 +25,10 @@ from handlers.translation.passthrough.base import PADS_ITSELF, Draft, Relay, ali
 from handlers.translation.passthrough.kept_objects import refuse_kept_fields, refuse_kept_objects
 from handlers.translation.passthrough.known_settings import Settings, Terms, terms_of
 
-_encode = msgspec.json.Encoder().encode
-_ANY_MESSAGES = msgspec.Raw(b'[{"role":"user"}]')
-_NOT_SETTINGS = GATEWAY_FIELDS | {"messages"}
-_HEADERS = (("content-type", "application/json"),)
+_encode: Final = msgspec.json.Encoder().encode
+_ANY_MESSAGES: Final = msgspec.Raw(b'[{"role":"user"}]')
+_NOT_SETTINGS: Final = GATEWAY_FIELDS | {"messages"}
+_HEADERS: Final = (("content-type", "application/json"),)
 
 
 RawMessages = memoryview | msgspec.Raw | bytes

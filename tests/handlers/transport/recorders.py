@@ -202,6 +202,20 @@ class CallSink:
         self.done.set()
 
 
+class ReplyEars:
+    """Listens to what a gateway does with an answer, and does what it was given."""
+
+    def __init__(
+        self,
+        cancel: Callable[[], None] = lambda: None,
+        pause: Callable[[], None] = lambda: None,
+        resume: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.cancel = cancel
+        self.pause_reading = pause
+        self.resume_reading = resume
+
+
 class FrameSink:
     """Remembers what came over the wire."""
 

@@ -32,9 +32,7 @@ class Relay:
         self.reply = reply
         head = RequestHead(origin, b"POST", b"/", [])
         self.call: UpstreamCall = pool.send(head, reply.body, self, CallDeadlines())
-        reply.on_cancel = self.call.cancel
-        reply.on_pause = self.call.pause_reading
-        reply.on_resume = self.call.resume_reading
+        reply.listener = self.call
 
     def response_started(self, status: int, headers: dict[str, str]) -> None:  # noqa: ARG002
         self.reply.head(WireHead(status, "x"))

@@ -19,7 +19,7 @@ from handlers.transport.frames import (
 from handlers.transport.wire import FRAME_BYTES_MAX, SEMANTIC, FrameKind, WireEnd, WireHead
 from handlers.transport.wire_client import KNOWN_HEAD_BYTES_MAX, WireClient, _known_heads
 from handlers.transport.wire_server import WireReply, WireServer
-from tests.handlers.transport.recorders import FrameSink, run, scripted, wire_request
+from tests.handlers.transport.recorders import FrameSink, ReplyEars, run, scripted, wire_request
 from tests.waiting import eventually
 
 HEAD = WireHead(200, "application/json")
@@ -224,7 +224,7 @@ def test_cancelling_is_seen_by_the_pod_and_silences_the_sink(tmp_path: Path) -> 
 
         def handler(reply: WireReply) -> None:
             replies.append(reply)
-            reply.on_cancel = lambda: cancelled.append(reply.request.request_id)
+            reply.listener = ReplyEars(cancel=lambda: cancelled.append(reply.request.request_id))
             reply.data(b"x", semantic=True)
 
         server = WireServer(handler)
@@ -259,7 +259,8 @@ def test_stopping_asks_for_the_end_with_what_was_produced(tmp_path: Path) -> Non
             reply.data(b"x", semantic=True)
             if reply.request.request_id == "mute":
                 return
-            reply.on_cancel = lambda: reply.end(WireEnd(usage=Usage(output=1), failure=FailureClass.CANCELLED))
+            failed = WireEnd(usage=Usage(output=1), failure=FailureClass.CANCELLED)
+            reply.listener = ReplyEars(cancel=lambda: reply.end(failed))
 
         server = WireServer(handler)
         client = WireClient(await server.listen(f"unix:{tmp_path}/s"), connections_max=1)

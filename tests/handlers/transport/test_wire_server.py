@@ -12,7 +12,7 @@ from handlers.transport.frames import FrameReader, encode_frame, encode_frame_he
 from handlers.transport.wire import FRAME_BYTES_MAX, FrameKind, WireEnd, WireHead
 from handlers.transport.wire_client import WireClient
 from handlers.transport.wire_server import WireReply, WireServer, _Connection
-from tests.handlers.transport.recorders import FrameSink, MemoryTransport, dial, run, wire_request
+from tests.handlers.transport.recorders import FrameSink, MemoryTransport, ReplyEars, dial, run, wire_request
 from tests.waiting import eventually
 
 REQUEST = encode_frame(FrameKind.REQUEST, 0, encode_request(wire_request()))
@@ -184,7 +184,7 @@ def test_a_gateway_that_goes_is_a_cancellation_once(way: str, tmp_path: Path) ->
 
         def handler(reply: WireReply) -> None:
             replies.append(reply)
-            reply.on_cancel = lambda: cancelled.append(1)
+            reply.listener = ReplyEars(cancel=lambda: cancelled.append(1))
 
         server = WireServer(handler)
         _, writer = await dial(await server.listen(f"unix:{tmp_path}/s"))
@@ -251,8 +251,7 @@ def test_back_pressure_reaches_the_pod_and_memory_stays_bounded(kind: str, tmp_p
                 paused.append(1)
                 free.clear()
 
-            reply.on_pause = pause
-            reply.on_resume = free.set
+            reply.listener = ReplyEars(pause=pause, resume=free.set)
 
             async def produce() -> None:
                 for _ in range(total // 8000):
