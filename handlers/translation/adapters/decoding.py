@@ -36,7 +36,7 @@ class FrameReader(Protocol):
 class JsonDecoder(ABC):
     """Feeds frames, or one whole body, to `read`, and turns everything unreadable into a failure."""
 
-    __slots__ = ("_body", "_body_length", "_reader", "model", "response_id", "streams", "writer")
+    __slots__ = ("_reader", "_whole", "model", "response_id", "streams", "writer")
 
     def __init__(self, *, streams: bool, prompt_tokens: int, reader: FrameReader | None = None) -> None:
         self.writer = EventWriter(prompt_tokens)
@@ -45,9 +45,8 @@ class JsonDecoder(ABC):
         """The model that the provider says it used."""
         self.response_id = ""
         self._reader: FrameReader = reader or SseReader()
-        self._body: list[bytes] = []
-        """Pieces of what is not a stream."""
-        self._body_length = 0
+        self._whole: bytearray | None = None
+        """What is not a stream, so far; one buffer, since a provider may send it byte by byte."""
 
     @abstractmethod
     def read(self, data: bytes, event: bytes) -> None:
@@ -83,9 +82,10 @@ class JsonDecoder(ABC):
             except FramingError:
                 self.writer.fail(FailureClass.MALFORMED)
                 return []
-        self._body.append(data)
-        self._body_length += len(data)
-        if self._body_length > WHOLE_BYTES_MAX:
+        if self._whole is None:
+            self._whole = bytearray()
+        self._whole += data
+        if len(self._whole) > WHOLE_BYTES_MAX:
             self.writer.fail(FailureClass.MALFORMED)
         return []
 
@@ -95,7 +95,7 @@ class JsonDecoder(ABC):
             return []
         if self.streams:
             return self._reader.receive_eof()
-        body = b"".join(self._body)
+        body = b"" if self._whole is None else bytes(self._whole)
         return [SseFrame(b"", body, body)] if body.strip() else []
 
     def read_frame(self, frame: SseFrame) -> None:
