@@ -6,9 +6,9 @@ Form: `<expiry, Unix seconds in hex>.<keyed BLAKE2b over all fields, 128 bits in
 
 from __future__ import annotations
 
-import hmac
 from functools import lru_cache
 from hashlib import blake2b
+from hmac import compare_digest
 from typing import Final
 
 _DOMAIN: Final = b"tr-wire-v2"
@@ -48,6 +48,6 @@ def verify_wire_token(
     expires, _, mac = token.partition(".")
     if len(token) > _TOKEN_CHARS_MAX or not token.isascii():
         return False
-    if not hmac.compare_digest(_mac(key, request_id, account, endpoint, byok_record, expires), mac):
+    if not compare_digest(_mac(key, request_id, account, endpoint, byok_record, expires), mac):
         return False
     return now_s < int(expires, 16)

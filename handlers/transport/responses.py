@@ -77,10 +77,10 @@ class ResponseHead:
     __slots__ = ("body_length", "headers", "keep_alive", "status")
 
     def __init__(self, status: int, headers: dict[str, str], body_length: int, keep_alive: bool) -> None:  # noqa: FBT001 by position: once per response
-        self.status = status
-        self.headers = headers
-        self.body_length = body_length
-        self.keep_alive = keep_alive
+        self.status: Final = status
+        self.headers: Final = headers
+        self.body_length: Final = body_length
+        self.keep_alive: Final = keep_alive
 
 
 def parse_response_head(section: bytes, method: bytes, headers_max: int) -> ResponseHead:

@@ -88,6 +88,9 @@ class SseReader:
 
     def _drop_bom(self, data: bytes) -> bytes:
         """What is left without a BOM at the very start; of half a BOM nothing is, until its other half comes."""
+        if not self._buffer and data and data[0] != _BOM[0]:
+            self._at_start = False
+            return data
         data = bytes(self._buffer) + data
         self._buffer.clear()
         if len(data) < len(_BOM) and _BOM.startswith(data):

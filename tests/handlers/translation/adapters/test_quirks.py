@@ -85,7 +85,11 @@ def test_every_quirk_in_the_code_is_listed_and_every_listed_one_is_used() -> Non
         for text in texts
         for name in re.findall(r'"([a-z_]+)" (?:not )?in (?:asked\.upstream|target|self\.upstream)\.quirks', text)
     }
-    used |= {name for text in texts for name in re.findall(r'^[A-Z]+(?:: Final)? = "([a-z_]+)"\n"""Quirk', text, re.MULTILINE)}
+    used |= {
+        name
+        for text in texts
+        for name in re.findall(r'^[A-Z]+(?:: Final)? = "([a-z_]+)"\n"""Quirk', text, re.MULTILINE)
+    }
     assert used == set(QUIRKS)
 
 
