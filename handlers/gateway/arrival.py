@@ -14,10 +14,10 @@ from handlers.gateway.authorize import Grant, authorize
 from handlers.gateway.claims import HEADER as IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:
+    from handlers.gateway.attempts import Attempt
     from handlers.gateway.byok import ByokChoice
+    from handlers.gateway.call import Call
     from handlers.gateway.eligibility import Candidates, Eligibility
-    from handlers.gateway.gate import Call
-    from handlers.gateway.ordering import Attempt
     from handlers.gateway.routes import Route
     from handlers.keys.principal import Principal
     from handlers.keys.verification import KeyVerifier

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import dataclass
 
 from handlers.errors import PaymentRequired, PermissionDenied
 from handlers.gateway.byok import NO_RECORDS, ByokChoice
@@ -12,7 +12,8 @@ from handlers.keys.principal import Principal
 _STRICTNESS = {"any": 0, "no_training": 1, "zero_retention": 2}
 
 
-class Grant(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Grant:
     """What one request may use."""
 
     principal: Principal

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
-
-import msgspec
+from typing import NamedTuple
 
 from handlers.errors import Unavailable
+from handlers.gateway.byok_scope import Scope, read_scope
 from handlers.keys.principal import Principal
 from handlers.store.gateway import ByokRecord
 
@@ -23,19 +24,11 @@ RELOADS_MAX = 5
 """While accounts change as they are read."""
 
 
-class _Scope(msgspec.Struct, frozen=True):
-    """Who may use a record; None allows all."""
-
-    models: tuple[str, ...] | None = None
-    keys: frozenset[str] | None = None
-    users: frozenset[str] | None = None
-
-
-class _Record(msgspec.Struct, frozen=True):
+class _Record(NamedTuple):
     record: str
     provider: str
     sealed: str
-    scope: _Scope
+    scope: Scope
 
     def serves(self, principal: Principal) -> bool:
         scope = self.scope
@@ -44,7 +37,8 @@ class _Record(msgspec.Struct, frozen=True):
         )
 
 
-class ByokChoice(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class ByokChoice:
     """The records that one principal may use."""
 
     everywhere: tuple[tuple[str, str], ...] = ()
@@ -134,4 +128,4 @@ class ByokBook:
 
 
 def _record(row: ByokRecord) -> _Record:
-    return _Record(row.record, row.provider, row.sealed, msgspec.json.decode(row.scope, type=_Scope))
+    return _Record(row.record, row.provider, row.sealed, read_scope(row.scope))

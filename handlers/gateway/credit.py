@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any, Final, Protocol
 
 from handlers.catalog.entries import NANO, PER_MILLION, Endpoint
 from handlers.errors import PaymentRequired, Unavailable
-from handlers.gateway.gate import Call
-from handlers.gateway.plan import RoutePlan
-from handlers.gateway.usage_line import new_request_id
+from handlers.gateway.attempts import RoutePlan
+from handlers.gateway.call import Call
+from handlers.gateway.request_ids import new_request_id
 from handlers.keys.principal import Principal
 from handlers.ledger.allowance import AccountAllowance
 from handlers.ledger.quote import SEARCHES_MAX, affordable_output_tokens, quote
@@ -58,14 +56,17 @@ class LeaseStore(Protocol):
         """Hand back what is left of a lease."""
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold:
     """The most that one request can cost, set aside."""
 
-    key_id: str
-    amount_nano: int
-    lease_id: str
-    output_tokens_max: int = 0
-    """Output clamped to this because the balance affords no more; 0: not clamped."""
+    __slots__ = ("amount_nano", "key_id", "lease_id", "output_tokens_max")
+
+    def __init__(self, key_id: str, amount_nano: int, lease_id: str, output_tokens_max: int = 0) -> None:
+        self.key_id: Final = key_id
+        self.amount_nano: Final = amount_nano
+        self.lease_id: Final = lease_id
+        self.output_tokens_max: Final = output_tokens_max
+        """Output clamped to this because the balance affords no more; 0: not clamped."""
 
 
 class _Account:
@@ -134,14 +135,17 @@ class Credit:
         while True:
             account = self._account(principal.key_id)
             async with account.lock:
-                if self._leases.get(account.lease_id) is not account:
-                    continue  # its lease was handed back while we waited
-                while not account.allowance.try_hold(amount):
-                    # What is granted here may be taken by requests that do not wait: ask until it is ours or refused.
-                    lease = await self._grow(account, principal, amount)
-                    if not lease.granted_nano and account.allowance.remaining < amount:
-                        return await self._clamped(account, principal, plan, call, lease)
-                return self._taken(account, amount)
+                # Unless its lease was handed back while we waited: then once more, with a new one.
+                if self._leases.get(account.lease_id) is account:
+                    return await self._leased(account, principal, plan, call, amount)
+
+    async def _leased(self, account: _Account, principal: Principal, plan: RoutePlan, call: Call, amount: int) -> Hold:
+        while not account.allowance.try_hold(amount):
+            # What is granted here may be taken by requests that do not wait: ask until it is ours or refused.
+            lease = await self._grow(account, principal, amount)
+            if not lease.granted_nano and account.allowance.remaining < amount:
+                return await self._clamped(account, principal, plan, call, lease)
+        return self._taken(account, amount)
 
     def _account(self, name: str) -> _Account:
         account = self._accounts.get(name)

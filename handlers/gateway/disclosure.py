@@ -22,11 +22,10 @@ from handlers.transport.memo import Memo
 
 if TYPE_CHECKING:
     from handlers.catalog.entries import Catalog
-    from handlers.gateway.gate import Call
+    from handlers.gateway.attempts import Attempt, RoutePlan
+    from handlers.gateway.call import Call
     from handlers.gateway.health import HealthSnapshot
     from handlers.gateway.makers import Made
-    from handlers.gateway.ordering import Attempt
-    from handlers.gateway.plan import RoutePlan
     from handlers.gateway.refusals import Headers
     from handlers.transport.wire import WireEnd, WireHead
 

@@ -23,8 +23,8 @@ from handlers.transport.wire import WireDeadlines, WireRequest, WireTerms
 
 if TYPE_CHECKING:
     from handlers.catalog.entries import Endpoint, Provider, Timeouts
-    from handlers.gateway.gate import Call
-    from handlers.gateway.ordering import Attempt
+    from handlers.gateway.attempts import Attempt
+    from handlers.gateway.call import Call
     from handlers.transport.exchange import Responder
 
 TOKEN_LIFETIME_S = 60

@@ -16,10 +16,11 @@ import msgspec
 from handlers.catalog.elsewhere import is_elsewhere
 from handlers.catalog.entries import PER_MILLION, Catalog, Endpoint, Model, Provider
 from handlers.catalog.names import find_model
+from handlers.gateway.attempts import Attempt, RoutePlan
 from handlers.gateway.authorize import Grant
 from handlers.gateway.byok import ByokChoice
-from handlers.gateway.gate import Call
-from handlers.gateway.ordering import Attempt, RoutePlan, price_of
+from handlers.gateway.call import Call
+from handlers.gateway.ordering import price_of
 from handlers.gateway.preferences import Preferences, PriceCap
 from handlers.translation.canonical.parameters import lacking, sent_parameters
 from handlers.transport.memo import Memo

@@ -17,82 +17,26 @@ Theory of operation
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-from msgspec import Meta
 
 from handlers.errors import InvalidRequest, UnsupportedMediaType
+from handlers.gateway.call import Call
 from handlers.gateway.preferences import NO_PREFERENCES, Preferences, SortRule
 from handlers.gateway.routes import ROUTES, Route, google_model
+from handlers.gateway.routing_fields import ABSENT, STEERING, RoutingFields
 from handlers.translation.canonical.json_words import complaint
 from handlers.translation.canonical.known_sides import KnownSides
 from handlers.translation.canonical.plain_messages import decode_plain
-
-if TYPE_CHECKING:
-    from handlers.gateway.makers import Made
 
 DEPTH_MAX = 64
 STRICT_BYTES_MAX = 128 * 1024
 COUNTED_BYTES_MAX = 4_096
 KNOWN_BYTES_MAX = 65_536
 """Longer bodies are read whole each time; so long a prompt may be too long for some endpoints, too."""
-MODELS_MAX = 8
 
 LIST_PRICE_TIERS = frozenset({"auto", "default", "on_demand", "standard", "standard_only", "flex"})
 """Service tiers that cost the list price or less."""
-
-Cap = Annotated[int, Meta(ge=1, le=10_000_000)]
-ModelName = Annotated[str, Meta(min_length=1, max_length=160)]
-
-
-_ABSENT = msgspec.Raw(b"")
-
-
-class FallbackModel(msgspec.Struct, frozen=True):
-    """One entry of `fallbacks`, as OpenRouter takes it on /v1/messages."""
-
-    model: ModelName
-
-
-class RoutingFields(msgspec.Struct, frozen=True):
-    """The top-level fields that the gateway reads, over all JSON dialects."""
-
-    model: ModelName | None = None
-    models: Annotated[list[ModelName], Meta(max_length=MODELS_MAX)] | None = None
-    fallbacks: Annotated[list[FallbackModel | ModelName], Meta(max_length=3)] | None = None
-    route: Literal["fallback", "sort"] | None = None
-    stream: bool | None = None
-    max_tokens: Cap | None = None
-    max_completion_tokens: Cap | None = None
-    max_output_tokens: Cap | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    provider: Preferences | None = None
-    session_id: Annotated[str, Meta(max_length=256)] | None = None
-    prompt_cache_key: Annotated[str, Meta(max_length=256)] | None = None
-    service_tier: Annotated[str, Meta(max_length=32)] | None = None
-    tools: msgspec.Raw = _ABSENT
-    response_format: msgspec.Raw = _ABSENT
-    web_search_options: msgspec.Raw = _ABSENT
-    plugins: msgspec.Raw = _ABSENT
-    # Fields that would steer us elsewhere (A38, A47). Their only value is null; anything else names the field.
-    api_base: None = None
-    base_url: None = None
-    api_key: None = None
-    api_version: None = None
-    custom_llm_provider: None = None
-    extra_headers: None = None
-    extra_body: None = None
-    mock_response: None = None
-    callbacks: None = None
-    headers: None = None
-    proxy: None = None
-
-
-STEERING = frozenset(
-    {"api_base", "base_url", "api_key", "api_version", "custom_llm_provider", "extra_headers", "extra_body",
-     "mock_response", "callbacks", "headers", "proxy"}
-)  # fmt: skip
 
 _decode = msgspec.json.Decoder(RoutingFields).decode
 _EMPTY = RoutingFields()
@@ -104,34 +48,6 @@ _SURROGATE = re.compile(
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
 _SINGULAR = re.compile(rb'"(?:m(?:odels?|ax_tokens)|stream|provider)"')
-
-
-class Call(msgspec.Struct, frozen=True):
-    """One request as routing sees it."""
-
-    route: Route
-    models: tuple[str, ...]
-    """What the client asks for, best first; at least one."""
-    stream: bool
-    output_cap: int | None
-    """The client's own cap on output tokens, if it gave one."""
-    choices: int
-    preferences: Preferences
-    session: str
-    body: bytes
-    target: str
-    content_type: str
-    """application/json, or the whole multipart type with its boundary."""
-    needs: frozenset[str]
-    """Capabilities that the request cannot do without: tools, json_schema."""
-    premium: bool
-    """It asks for a service tier that costs more than the list price, so a shared credential cannot serve it."""
-    searches: bool
-    """It may make the provider search the web, which costs by the search."""
-    made: tuple[Made, ...] | None = None
-    """Provider-bound material in it and who made it (makers.py); None: there is none."""
-    known_as: object | None = None
-    """Of a call whose messages are plain and short: the same object for all that differ in nothing but these messages."""
 
 
 def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | None, body: bytes) -> Call:
@@ -283,7 +199,7 @@ def _build(
         names += tuple(name for name in _fallbacks(fields) if name != model)
     if not names:
         raise InvalidRequest("`model` is missing: name one of GET /v1/models.", param="model", code="missing_field")
-    asks_for_nothing = fields.tools is _ABSENT is fields.response_format
+    asks_for_nothing = fields.tools is ABSENT is fields.response_format
     return Call(
         route,
         names,

@@ -19,17 +19,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from handlers.gateway.passage import Passage
-from handlers.gateway.usage_line import new_request_id
+from handlers.gateway.request_ids import new_request_id
 
 if TYPE_CHECKING:
+    from handlers.gateway.attempts import RoutePlan
     from handlers.gateway.authorize import Grant
-    from handlers.gateway.gate import Call
-    from handlers.gateway.plan import RoutePlan
+    from handlers.gateway.call import Call
     from handlers.gateway.room import Gateway
     from handlers.transport.exchange import Exchange, Headers, Responder
 
@@ -207,7 +206,7 @@ def _hedge(gateway: Gateway, passage: Passage, exchange: Exchange, call: Call, g
     if is_over or passage.attempts >= len(plan.attempts) or not gateway.rates.passes(principal):
         return
     attempt = plan.attempts[passage.attempts]
-    alone = msgspec.structs.replace(plan, attempts=(attempt,))
+    alone = replace(plan, attempts=(attempt,))
     hold = gateway.credit.try_hold(principal, alone, call)
     if hold is None:
         return
@@ -218,6 +217,6 @@ def _hedge(gateway: Gateway, passage: Passage, exchange: Exchange, call: Call, g
     others = tuple(each for each in plan.attempts if each is not attempt)
     slug = plan.attempts[passage.attempts - 1].provider.slug
     mine = race.lane(slug, passage.request_id)
-    passage.join(race, mine, msgspec.structs.replace(plan, attempts=others))
+    passage.join(race, mine, replace(plan, attempts=others))
     rival = race.lane(attempt.provider.slug, request_id)
     Passage(gateway, rival, call, grant, alone, hold, request_id, race).start()

@@ -26,7 +26,7 @@ from handlers.errors import TheRouterError
 from handlers.translation.canonical.bound_material import fingerprints_in, may_hold_material
 
 if TYPE_CHECKING:
-    from handlers.gateway.gate import Call
+    from handlers.gateway.call import Call
 
 PURPOSE = b"bound material"
 """Of the subkeys of the mint keys under which digests are made."""

@@ -18,10 +18,10 @@ from handlers.ledger.rating import charge_for
 from handlers.translation.canonical.usage import Usage
 
 if TYPE_CHECKING:
+    from handlers.gateway.attempts import Attempt
     from handlers.gateway.authorize import Grant
+    from handlers.gateway.call import Call
     from handlers.gateway.credit import Hold
-    from handlers.gateway.gate import Call
-    from handlers.gateway.plan import Attempt
 
 BYTES_PER_TOKEN = 4
 STREAM_BYTES_PER_TOKEN = 200
@@ -56,10 +56,12 @@ def line_for(
 ) -> UsageLine:
     """The usage line of a passage that is over."""
     principal, endpoint = grant.principal, attempt.endpoint
-    price = endpoint.price.at(admitted_at_s) if endpoint.price is not None else None
+    price, credential = endpoint.price, attempt.credential
+    if price is not None and price.periods:
+        price = price.at(admitted_at_s)
     cost_nano = 0
-    if price is not None and (attempt.credential == "shared" or principal.byok_fee_ppm):
-        markup_ppm = markup_of(principal, attempt.credential)
+    if price is not None and (credential == "shared" or principal.byok_fee_ppm):
+        markup_ppm = markup_of(principal, credential)
         cost_nano = charge_for(usage, price, semantic=semantic, hold_nano=hold.amount_nano, markup_ppm=markup_ppm)
     # By position: naming so many fields costs ten times as much as filling them.
     return UsageLine(
@@ -69,6 +71,6 @@ def line_for(
         usage.cache_read, usage.cache_write_5m + usage.cache_write_1h, usage.reasoning,
         cost_nano, latency_ms, first_event_ms,
         status, None if failure is None else FAILURES[failure].code,
-        call.stream, usage.estimated, attempt.credential, attempts,
+        call.stream, usage.estimated, credential, attempts,
         price.version if price is not None else "", hold.lease_id or None,
     )  # fmt: skip

@@ -9,78 +9,19 @@ broken comes last.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
 
-import msgspec
-
-from handlers.catalog.entries import Endpoint, Provider
+from handlers.catalog.entries import Endpoint
+from handlers.gateway.attempts import Attempt
+from handlers.gateway.call import Call
 from handlers.gateway.figures import PERCENTILES
-from handlers.gateway.gate import Call
 from handlers.gateway.health import Condition, HealthSnapshot
 from handlers.gateway.preferences import Percentiles, Preferences, SortRule
 
 NOMINAL_PROMPT_TOKENS, NOMINAL_COMPLETION_TOKENS = 3, 1
 """The mix by which endpoints are compared on price when nothing is known of the request."""
 SORTED_BY_SUFFIX = {"nitro": "throughput", "floor": "price"}
-
-
-class Attempt(msgspec.Struct, frozen=True, dict=True):
-    """One try at one endpoint with one credential."""
-
-    endpoint: Endpoint
-    provider: Provider
-    credential: str
-    """shared | byok"""
-    record: str
-    """Id of the BYOK record, or empty."""
-
-    @cached_property
-    def health_key(self) -> str:
-        """Each BYOK credential has its own health, so a dead one concerns nobody else."""
-        return f"byok:{self.record}" if self.record else self.credential
-
-    @property
-    def wire_format(self) -> str:
-        """The adapter that the pod uses."""
-        return self.endpoint.wire_format or self.provider.wire_format
-
-
-class RoutePlan(msgspec.Struct, frozen=True, dict=True):
-    """The ordered attempts of one request."""
-
-    attempts: tuple[Attempt, ...]
-    details: tuple[tuple[str, str], ...]
-    """(endpoint id, reason) for each endpoint not chosen."""
-    seed: int
-    """Of the draw; 0 when there was nothing to draw from."""
-    catalog_version: str
-    conversation: bytes = b""
-    """The name to remember who served it by; empty when there was no choice."""
-
-    @property
-    def excluded(self) -> dict[str, int]:
-        """Reason -> how many endpoints it excluded."""
-        return counted(self.details)
-
-    @cached_property
-    def shared(self) -> tuple[Endpoint, ...]:
-        """The endpoints that are called with our credentials."""
-        return tuple(attempt.endpoint for attempt in self.attempts if attempt.credential == "shared")
-
-    @cached_property
-    def own(self) -> tuple[Endpoint, ...]:
-        """The endpoints that are called with the customer's own credentials."""
-        return tuple(attempt.endpoint for attempt in self.attempts if attempt.credential != "shared")
-
-
-def counted(details: tuple[tuple[str, str], ...]) -> dict[str, int]:
-    """How often each reason occurs."""
-    excluded: dict[str, int] = {}
-    for _, reason in details:
-        excluded[reason] = excluded.get(reason, 0) + 1
-    return excluded
 
 
 class Circumstances(NamedTuple):

@@ -27,12 +27,12 @@ from handlers.translation.canonical.usage import NO_USAGE, Usage
 from handlers.transport.wire import PLAIN_HEAD, WireEnd, WireHead
 
 if TYPE_CHECKING:
+    from handlers.gateway.attempts import Attempt, RoutePlan
     from handlers.gateway.authorize import Grant
-    from handlers.gateway.concurrency import Place
+    from handlers.gateway.call import Call
+    from handlers.gateway.concurrency import Place, ProviderLimit
     from handlers.gateway.credit import Hold
-    from handlers.gateway.gate import Call
     from handlers.gateway.hedging import Race
-    from handlers.gateway.plan import Attempt, RoutePlan
     from handlers.gateway.room import Gateway
     from handlers.transport.exchange import Responder
     from handlers.transport.wire_client import WireCall
@@ -52,7 +52,7 @@ class Passage:
 
     __slots__ = (
         "_admitted_at_s", "_attempt", "_call", "_cancelled_at", "_committed_at", "_dispatched_at", "_exchange",
-        "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_place", "_plan", "_previous", "_race",
+        "_gateway", "_grant", "_head", "_held_back", "_hold", "_index", "_limit", "_place", "_plan", "_previous", "_race",
         "_started_at", "_usage", "_wire", "attempts", "bytes_out", "closed", "committed", "events", "first_event_ms",
         "quiet_since", "request_id",
     )  # fmt: skip
@@ -78,6 +78,7 @@ class Passage:
         self._held_back: list[bytes] = []
         self._usage: Usage = NO_USAGE
         self._previous: list[tuple[Attempt, FailureClass]] = []
+        self._limit: ProviderLimit
         self._place: Place | None = None
         self.events = call.stream and not (call.route.dialect == "google_generate" and "alt=sse" not in call.target)
         """The answer is a stream of server-sent events."""
@@ -116,7 +117,8 @@ class Passage:
         self._enter()
 
     def _enter(self) -> None:
-        limit, account = self._gateway.limits[self._attempt.provider.slug], self._grant.principal.account
+        limit = self._limit = self._gateway.limits[self._attempt.provider.slug]
+        account = self._grant.principal.account
         if limit.try_enter(account):
             self._dispatch()
             return
@@ -187,27 +189,25 @@ class Passage:
         is_known = self._committed_at and end.first_event_ms
         waited_ms = (self._committed_at - self._dispatched_at) * 1000 - end.first_event_ms if is_known else None
         now = monotonic()
-        self._leave_pod(waited_ms, now)
+        self._limit.leave(self._grant.principal.account, waited_ms, now)
         if end.minted:
             self._gateway.minted(self._grant.principal.account, self._attempt, end.minted)
         if end.semantic and self.first_event_ms is None:
             self.first_event_ms = end.first_event_ms
-        conclude = self._succeed if end.failure is None else self._fail
-        conclude(end, final, now)
+        if end.failure is None:
+            self._succeed(end, final, now)
+        else:
+            self._fail(end, final, now)
 
     def lost(self) -> None:
         """The pod went away without an end: what it produced so far is metered, flagged as estimated."""
         self._wire = None
         self._usage = estimate(self._usage, self._call, self.bytes_out)
         now = monotonic()
-        self._leave_pod(None, now)
+        self._limit.leave(self._grant.principal.account, None, now)
         self._gateway.pod_lost(self._attempt.provider.slug)
         failure = FailureClass.TRUNCATED if self.committed else FailureClass.CONNECT
         self._fail(WireEnd(usage=self._usage, failure=failure, semantic=self.committed), b"", now)
-
-    def _leave_pod(self, waited_ms: float | None, now: float) -> None:
-        limit = self._gateway.limits[self._attempt.provider.slug]
-        limit.leave(self._grant.principal.account, waited_ms, now)
 
     # What the client does
 

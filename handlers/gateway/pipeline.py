@@ -17,17 +17,19 @@ import msgspec
 
 from handlers.errors import TheRouterError, Unavailable
 from handlers.gateway.arrival import presented_key
+from handlers.gateway.attempts import RoutePlan
 from handlers.gateway.authorize import authorize
+from handlers.gateway.call import Call
 from handlers.gateway.disclosure import describe_plan
-from handlers.gateway.gate import Call, read_call
+from handlers.gateway.gate import read_call
 from handlers.gateway.hedging import arm
 from handlers.gateway.makers import carries_material
 from handlers.gateway.overload import Level
 from handlers.gateway.passage import Passage
-from handlers.gateway.plan import RoutePlan, route_plan
+from handlers.gateway.plan import route_plan
 from handlers.gateway.refusals import JSON_HEADERS, render
+from handlers.gateway.request_ids import new_request_id
 from handlers.gateway.routes import explained_path, find_route
-from handlers.gateway.usage_line import new_request_id
 from handlers.telemetry.logs import Room
 
 if TYPE_CHECKING:

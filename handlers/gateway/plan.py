@@ -15,12 +15,13 @@ from handlers.catalog.elsewhere import refuse_model, refuse_providers
 from handlers.catalog.entries import Catalog
 from handlers.catalog.names import find_model, nearest_names
 from handlers.errors import InvalidRequest, NotFound, Unavailable
+from handlers.gateway.attempts import Attempt, RoutePlan, counted
 from handlers.gateway.authorize import Grant
+from handlers.gateway.call import Call
 from handlers.gateway.eligibility import Eligibility, Wanted, split_suffix, unmet_parameters, wanted_by
-from handlers.gateway.gate import Call
 from handlers.gateway.health import HealthSnapshot
 from handlers.gateway.makers import latest_maker
-from handlers.gateway.ordering import Attempt, Circumstances, RoutePlan, counted, in_order, price_of, saves_by_cache
+from handlers.gateway.ordering import Circumstances, in_order, saves_by_cache
 from handlers.gateway.preferences import SortRule
 from handlers.gateway.sticky import (
     NOTHING_REMEMBERED,
@@ -28,8 +29,6 @@ from handlers.gateway.sticky import (
     Sticky,
     conversation_of,
 )
-
-__all__ = ["ATTEMPTS_MAX", "Attempt", "RoutePlan", "price_of", "route_plan"]
 
 ATTEMPTS_MAX = 4
 

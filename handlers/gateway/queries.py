@@ -17,8 +17,8 @@ from handlers.gateway.arrival import presented_key
 from handlers.gateway.figures import NO_FIGURES, EndpointFigures, named
 from handlers.gateway.pipeline import refuse
 from handlers.gateway.refusals import JSON_HEADERS
+from handlers.gateway.request_ids import new_request_id
 from handlers.gateway.routes import model_of
-from handlers.gateway.usage_line import new_request_id
 
 if TYPE_CHECKING:
     from handlers.gateway.room import Gateway

@@ -17,8 +17,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from handlers.errors import RateLimited, Unavailable
-from handlers.gateway.gate import Call
-from handlers.gateway.usage_line import new_request_id
+from handlers.gateway.call import Call
+from handlers.gateway.request_ids import new_request_id
 from handlers.keys.principal import Principal, SubjectLimits
 from handlers.ledger.limits import BYTES_PER_TOKEN, WINDOW_S, Limiter, Standing, refusal
 from handlers.store.gateway import RateClaim, RateGrant

@@ -10,11 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
-
 from handlers.errors import TheRouterError
 from handlers.gateway.spool import SYNC_GROUP_S, Spool
-from handlers.gateway.usage_line import UsageLine, encode_usage_line
+from handlers.gateway.usage_line import UsageLine, encode_usage_line, lease_of
 from handlers.telemetry.logs import (
     Dependency,
     DependencyBack,
@@ -36,13 +34,6 @@ RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
 
 Settle = Callable[[list[bytes]], Awaitable[list[tuple[str, str]]]]
 """Takes JSON lines; returns (request id, outcome) at least for those that are rejected:<reason>."""
-
-
-class _LeaseOnly(msgspec.Struct):
-    lease_id: str | None = None
-
-
-_decode_lease = msgspec.json.Decoder(_LeaseOnly).decode
 
 
 class Recorder:
@@ -144,7 +135,7 @@ class Recorder:
             self._spool.commit(segment, offset)
             if self._settled is not None:
                 for payload in payloads:
-                    self._settled(_decode_lease(payload).lease_id or "")
+                    self._settled(lease_of(payload))
             if len(payloads) < BATCH_LINES and not replaying:
                 await self._gather(BUSY_DELAY_S if len(payloads) >= BUSY_LINES else SETTLE_DELAY_S)
 

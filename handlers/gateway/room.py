@@ -17,6 +17,7 @@ from handlers.compiled import is_in_use
 from handlers.errors import NotFound, TheRouterError
 from handlers.gateway import pipeline, queries
 from handlers.gateway.arrival import Arrival
+from handlers.gateway.attempts import Attempt
 from handlers.gateway.byok import ByokBook
 from handlers.gateway.byok_care import ByokCare
 from handlers.gateway.claims import Claims
@@ -27,7 +28,6 @@ from handlers.gateway.health import Health
 from handlers.gateway.hedging import HedgeBudget
 from handlers.gateway.makers import PURPOSE, Maker, Makers
 from handlers.gateway.observations import GatewayMetrics
-from handlers.gateway.ordering import Attempt
 from handlers.gateway.overload import Overload
 from handlers.gateway.passage import Passage
 from handlers.gateway.rates import RateGate

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from handlers.gateway.gate import Call
+    from handlers.gateway.call import Call
 
 STICKY_S = 600.0
 CONVERSATIONS_MAX = 50_000

@@ -6,9 +6,6 @@ here can hold content: names of ours, numbers, enumerations.
 
 from __future__ import annotations
 
-import os
-import time
-
 import msgspec
 
 
@@ -43,27 +40,13 @@ class UsageLine(msgspec.Struct, frozen=True):
 encode_usage_line = msgspec.json.Encoder().encode
 
 
-_POOL = 256
-_chances: list[str] = []
-"""What is random in request ids, drawn for many at a time: a system call for each of them would be dear."""
-os.register_at_fork(after_in_child=_chances.clear)
+class _LeaseOnly(msgspec.Struct):
+    lease_id: str | None = None
 
 
-def _draw() -> None:
-    digits = os.urandom(10 * _POOL).hex()
-    _chances.extend(
-        f"-7{digits[at : at + 3]}-{_VARIANT[digits[at + 3]]}{digits[at + 4 : at + 7]}-{digits[at + 7 : at + 19]}"
-        for at in range(0, len(digits), 20)
-    )
+_decode_lease = msgspec.json.Decoder(_LeaseOnly).decode
 
 
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
-"""The two bits of the variant, and two of chance."""
-
-
-def new_request_id() -> str:
-    """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    if not _chances:
-        _draw()
-    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}{_chances.pop()}"
+def lease_of(encoded: bytes) -> str:
+    """The lease that an encoded line was held from; empty when there was none."""
+    return _decode_lease(encoded).lease_id or ""

@@ -22,8 +22,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum, auto
 from hashlib import blake2b
 
-import msgspec
-
 from handlers.errors import Unavailable
 from handlers.keys.grammar import KEY_BYTES, MintKeys, ParsedKey, parse_key, refuse
 from handlers.keys.hashing import BcryptPool, invent_hash
@@ -38,14 +36,19 @@ NEGATIVE_S = 60
 ENTRIES_MAX = 100_000
 
 
-class _Entry(msgspec.Struct):
+class _Entry:
     """A verified token; times are seconds of the verifier's clock."""
 
-    parsed: ParsedKey
-    row: KeyRow
-    confirmed_at: float
-    fresh_until: float
-    refresh_at: float
+    __slots__ = ("confirmed_at", "fresh_until", "parsed", "refresh_at", "row")
+
+    def __init__(
+        self, parsed: ParsedKey, row: KeyRow, *, confirmed_at: float, fresh_until: float, refresh_at: float
+    ) -> None:
+        self.parsed = parsed
+        self.row = row
+        self.confirmed_at = confirmed_at
+        self.fresh_until = fresh_until
+        self.refresh_at = refresh_at
 
 
 class _Verdict(Enum):
@@ -208,7 +211,9 @@ class KeyVerifier:
         if len(self._entries) >= self._entries_max:
             oldest = next(iter(self._entries))
             self._digests.pop(self._entries.pop(oldest).parsed.key_id, None)
-        self._entries[digest] = _Entry(parsed, row, now, fresh_until, now + POSITIVE_S - REFRESH_AHEAD_S)
+        self._entries[digest] = _Entry(
+            parsed, row, confirmed_at=now, fresh_until=fresh_until, refresh_at=now + POSITIVE_S - REFRESH_AHEAD_S
+        )
         self._digests[parsed.key_id] = digest
 
     def _refuse(self, digest: bytes, key_id: str, *, remember: bool) -> None:

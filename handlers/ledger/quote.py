@@ -8,8 +8,7 @@ bytes than in tokens, so the same bound covers them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-import msgspec
+from typing import NamedTuple
 
 from handlers.catalog.entries import PER_MILLION, Endpoint, WorstRates
 from handlers.ledger.rating import round_up_to_nano
@@ -20,7 +19,7 @@ SEARCHES_MAX = 8
 """Web searches that a request may cause if it asks for any, where the endpoint prices them."""
 
 
-class _Bound(msgspec.Struct, frozen=True):
+class _Bound(NamedTuple):
     """One endpoint in one tier: fixed grains, grains per output token, and its own output cap."""
 
     fixed: int
@@ -49,12 +48,13 @@ def quote(
     prompt_tokens = -(-prompt_bytes // BYTES_PER_TOKEN) + TEMPLATE_TOKENS
     worst = 0
     for endpoint in endpoints:
-        if endpoint.price is None:
+        price = endpoint.price
+        if price is None:
             continue
         tokens = endpoint.capabilities.output_tokens_max
         if output_tokens_cap is not None and output_tokens_cap < tokens:
             tokens = max(output_tokens_cap, 0)
-        for rates in endpoint.price.worst:
+        for rates in price.worst:
             if rates.floor <= prompt_tokens:
                 fixed = _fixed(rates, prompt_tokens, prompt_bytes, choices, searches)
                 amount = fixed + rates.writing * choices * tokens

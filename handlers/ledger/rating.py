@@ -6,8 +6,6 @@ markup included, is divided.
 
 from __future__ import annotations
 
-from operator import mul
-
 from msgspec.structs import astuple
 
 from handlers.catalog.entries import PER_MILLION, Price, Rates
@@ -30,13 +28,23 @@ def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> int:
 
     A negative counter, which only a broken provider reports, counts as zero.
     """
-    counts = astuple(usage)
-    if min(counts) < 0:
-        usage = Usage(*(max(count, 0) for count in counts))
-        counts = astuple(usage)
-    rates = price.rates_at(usage.prompt_tokens)
-    grains = sum(map(mul, counts, rates.per_unit), rates.per_request * PER_MILLION)
+    counts: tuple[int, ...] = astuple(usage)
+    rates = _rates_for(usage, counts, price)
+    grains: int = rates.per_request * PER_MILLION
+    for unit, nano_per_million in enumerate(rates.per_unit):
+        if counts[unit] > 0:
+            grains += counts[unit] * nano_per_million
     return round_up_to_nano(grains, markup_ppm)
+
+
+def _rates_for(usage: Usage, counts: tuple[int, ...], price: Price) -> Rates:
+    """Of the tier that the prompt reaches; where there is but one, nobody needs to know how long the prompt was."""
+    tiers = price.tiers
+    if len(tiers) == 1:
+        return tiers[0][1]
+    if min(counts) < 0:
+        usage = Usage(*(max(count, 0) for count in astuple(usage)))
+    return price.rates_at(usage.prompt_tokens)
 
 
 def charge_for(usage: Usage, price: Price, *, semantic: bool, hold_nano: int, markup_ppm: int = 0) -> int:

@@ -9,7 +9,6 @@ Rules
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import TypeVar
@@ -109,8 +108,12 @@ class Distribution:
 
     def observe(self, amount: float) -> None:
         """Count one observation."""
-        self.buckets[bisect_left(self.bounds, amount)] += 1
         self.total += amount
+        for bucket, bound in enumerate(self.bounds):
+            if amount <= bound:
+                self.buckets[bucket] += 1
+                return
+        self.buckets[-1] += 1
 
 
 class Histogram(Metric):

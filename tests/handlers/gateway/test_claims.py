@@ -10,7 +10,7 @@ import pytest
 
 from handlers.errors import Conflict, InvalidRequest, TheRouterError, Unprocessable
 from handlers.gateway.claims import Claims
-from handlers.gateway.usage_line import new_request_id
+from handlers.gateway.request_ids import new_request_id
 from handlers.store.gateway import GatewayStore
 from tests.database import Database
 from tests.handlers.store.world import Tenant, make_tenant, usage_line

@@ -9,12 +9,14 @@ import pytest
 
 from handlers.catalog.entries import Capabilities, Catalog, Endpoint, Model, Price, Provider, Rates
 from handlers.errors import FAILURES, FailureClass
+from handlers.gateway.attempts import RoutePlan
 from handlers.gateway.authorize import authorize
+from handlers.gateway.call import Call
 from handlers.gateway.disclosure import RETRY_AFTER_S_MAX, describe_plan, failure_error
 from handlers.gateway.eligibility import Eligibility
-from handlers.gateway.gate import Call, read_call
+from handlers.gateway.gate import read_call
 from handlers.gateway.health import EVERYTHING_OK
-from handlers.gateway.plan import RoutePlan, route_plan
+from handlers.gateway.plan import route_plan
 from handlers.gateway.routes import ROUTES
 from handlers.keys.principal import Principal
 from handlers.transport.wire import WireEnd

@@ -10,9 +10,10 @@ import pytest
 
 from handlers.catalog.entries import Endpoint
 from handlers.gateway.arrival import Arrival
+from handlers.gateway.attempts import Attempt
+from handlers.gateway.call import Call
 from handlers.gateway.dispatch import LONG_MS, terms_of, upstream_form
-from handlers.gateway.gate import Call, read_call
-from handlers.gateway.ordering import Attempt
+from handlers.gateway.gate import read_call
 from handlers.gateway.routes import ROUTES, find_route
 from handlers.transport.exchange import Exchange
 from handlers.transport.request_head import RequestHead

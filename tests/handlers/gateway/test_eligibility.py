@@ -11,8 +11,9 @@ from handlers.catalog.entries import Catalog, Model
 from handlers.errors import TheRouterError
 from handlers.gateway.authorize import Grant, authorize
 from handlers.gateway.byok import ByokChoice
+from handlers.gateway.call import Call
 from handlers.gateway.eligibility import SHORT_BODY_BYTES, Eligibility, find_candidates, wanted_by
-from handlers.gateway.gate import Call, read_call
+from handlers.gateway.gate import read_call
 from handlers.gateway.health import EVERYTHING_OK
 from handlers.gateway.plan import route_plan
 from handlers.gateway.routes import ROUTES

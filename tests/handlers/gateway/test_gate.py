@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from handlers.errors import ClientError, InvalidRequest, TheRouterError, UnsupportedMediaType
 from handlers.gateway import gate
-from handlers.gateway.gate import DEPTH_MAX, STEERING, Call, decode_fields, read_call
+from handlers.gateway.call import Call
+from handlers.gateway.gate import DEPTH_MAX, decode_fields, read_call
 from handlers.gateway.routes import ROUTES
+from handlers.gateway.routing_fields import STEERING
 
 CHAT = ROUTES[b"/v1/chat/completions"]
 JSON = b"application/json"
@@ -199,6 +201,8 @@ def test_no_refusal_quotes_a_value(secret: str) -> None:
         error = refusal(body)
         assert secret not in error.message
         assert secret not in (error.param or "")
+    own_words = refusal(b'{"model":"m","provider":{"another":1}}').message
+    assume(secret.lower() not in own_words.lower())  # by chance it is a part of what may be said
     for fields in ({"route": secret}, {"provider": {"sort": secret}}, {"provider": {secret: 1}}):
         error = refusal(msgspec.json.encode({"model": "m", **fields}))
         assert secret.lower() not in error.message.lower()

@@ -10,7 +10,8 @@ import pytest
 
 from handlers.errors import Unavailable
 from handlers.gateway import makers
-from handlers.gateway.gate import Call, read_call
+from handlers.gateway.call import Call
+from handlers.gateway.gate import read_call
 from handlers.gateway.makers import NOBODY, Maker, Makers, carries_material, kept_by, latest_maker
 from handlers.gateway.routes import ROUTES
 from handlers.store.gateway import GatewayStore

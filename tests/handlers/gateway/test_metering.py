@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from handlers.catalog.entries import Capabilities, Endpoint, Period, Price, Rates
 from handlers.errors import FailureClass
+from handlers.gateway.attempts import Attempt, RoutePlan
 from handlers.gateway.authorize import authorize
 from handlers.gateway.credit import Hold, _worst_case
 from handlers.gateway.metering import estimate, line_for
-from handlers.gateway.plan import Attempt, RoutePlan
-from handlers.gateway.usage_line import UsageLine, new_request_id
+from handlers.gateway.request_ids import new_request_id
+from handlers.gateway.usage_line import UsageLine
 from handlers.ledger.rating import rate
 from handlers.translation.canonical.usage import Usage
 from tests.handlers.gateway.test_credit import PRICE, PROVIDER, call, principal

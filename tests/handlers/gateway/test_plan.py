@@ -11,12 +11,15 @@ import pytest
 
 from handlers.catalog.entries import Capabilities, Catalog, DataPolicy, Endpoint, Model, Price, Provider, Rates
 from handlers.errors import ClientError, FailureClass, InvalidRequest, NotFound, PermissionDenied, Unavailable
+from handlers.gateway.attempts import Attempt, RoutePlan
 from handlers.gateway.authorize import authorize
 from handlers.gateway.byok import ByokChoice
+from handlers.gateway.call import Call
 from handlers.gateway.eligibility import Eligibility
-from handlers.gateway.gate import Call, read_call
+from handlers.gateway.gate import read_call
 from handlers.gateway.health import EVERYTHING_OK, Health
-from handlers.gateway.plan import ATTEMPTS_MAX, Attempt, RoutePlan, price_of, route_plan
+from handlers.gateway.ordering import price_of
+from handlers.gateway.plan import ATTEMPTS_MAX, route_plan
 from handlers.gateway.routes import ROUTES
 from handlers.keys.principal import KeyLimits, Principal
 

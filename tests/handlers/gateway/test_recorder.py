@@ -11,8 +11,9 @@ import pytest
 from handlers.errors import Unavailable
 from handlers.gateway import recorder as module
 from handlers.gateway.recorder import Recorder
+from handlers.gateway.request_ids import new_request_id
 from handlers.gateway.spool import Spool
-from handlers.gateway.usage_line import UsageLine, new_request_id
+from handlers.gateway.usage_line import UsageLine
 from handlers.telemetry.logs import Level, Log
 from tests.waiting import PATIENCE_S, eventually
 

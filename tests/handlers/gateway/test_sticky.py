@@ -9,13 +9,15 @@ import pytest
 
 from handlers.catalog.entries import Capabilities, Catalog, Endpoint, Model, Price, Provider, Rates
 from handlers.errors import FailureClass
+from handlers.gateway.attempts import RoutePlan
 from handlers.gateway.authorize import authorize
 from handlers.gateway.byok import ByokChoice
+from handlers.gateway.call import Call
 from handlers.gateway.eligibility import Eligibility
-from handlers.gateway.gate import Call, read_call
+from handlers.gateway.gate import read_call
 from handlers.gateway.health import EVERYTHING_OK, Health
 from handlers.gateway.makers import NOBODY, Maker
-from handlers.gateway.plan import RoutePlan, route_plan
+from handlers.gateway.plan import route_plan
 from handlers.gateway.routes import ROUTES
 from handlers.gateway.sticky import STICKY_S, Sticky, conversation_of
 from handlers.keys.principal import Principal

@@ -4,7 +4,7 @@ import os
 import time
 import uuid
 
-from handlers.gateway.usage_line import new_request_id
+from handlers.gateway.request_ids import new_request_id
 
 
 def test_request_ids_are_version_7_tell_the_time_and_differ() -> None:
