@@ -31,6 +31,7 @@ MEDIA_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of an answer that is counted in something else than tokens: images, speech, embeddings."""
 CONSTANT_HEADERS: Final = [(b"accept-encoding", b"identity"), (b"user-agent", b"TheRouter")]
 BYOK: Final = "byok"
+_replace: Final = msgspec.structs.replace
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,9 @@ class Kind:
         """One request of this kind, for translation; `whole`: the provider refuses to stream."""
         if whole and self._asked_whole is None:
             target = self.endpoint.target
-            upstream = msgspec.structs.replace(target, quirks=target.quirks | {"no_streaming"})
-            self._asked_whole = msgspec.structs.replace(self._asked, upstream=upstream)
-        return msgspec.structs.replace(
+            upstream = _replace(target, quirks=target.quirks | {"no_streaming"})
+            self._asked_whole = _replace(self._asked, upstream=upstream)
+        return _replace(
             (whole and self._asked_whole) or self._asked,
             body=body,
             output_tokens_max=request.output_tokens_max,
