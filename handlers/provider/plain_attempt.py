@@ -14,6 +14,7 @@ from handlers.provider.attempt import Attempt, success_heads
 from handlers.translation.dialects.base import JSON_TYPE
 from handlers.translation.raw_whole import PLAIN_BYTES_MAX
 from handlers.translation.short_way import ShortWay
+from handlers.transport.bodies import Pieces
 from handlers.transport.client import UpstreamCall
 from handlers.transport.wire import WireEnd
 from handlers.transport.wire_server import WireReply
@@ -43,7 +44,7 @@ class PlainAttempt:
     """
 
     __slots__ = (
-        "_headers", "_host", "_length", "_pieces", "_status", "_warnings", "_way", "call", "reply", "started_at",
+        "_body", "_headers", "_host", "_status", "_warnings", "_way", "call", "reply", "started_at",
     )  # fmt: skip
 
     def __init__(self, host: Host, reply: WireReply, way: ShortWay, warnings: tuple[str, ...]) -> None:
@@ -52,8 +53,7 @@ class PlainAttempt:
         self._warnings = warnings
         self._status = 0
         self._headers: dict[str, str] = {}
-        self._pieces: list[bytes] = []
-        self._length = 0
+        self._body = Pieces()
         self.started_at = monotonic()
         self.reply = reply
         self.call: UpstreamCall
@@ -88,15 +88,14 @@ class PlainAttempt:
 
     def data_received(self, data: bytes) -> None:
         """More of the upstream's answer."""
-        self._pieces.append(data)
-        self._length += len(data)
-        if self._length > PLAIN_BYTES_MAX:
+        self._body.add(data)
+        if self._body.length > PLAIN_BYTES_MAX:
             self._hand_over()
 
     def response_finished(self) -> None:
         """The upstream's answer is complete as far as HTTP can tell."""
         try:
-            read = self._way.read(b"".join(self._pieces))
+            read = self._way.read(self._body.join())
         except Exception as error:  # noqa: BLE001 the boundary around parsers of foreign bytes
             self._host.tell_bug(error, self.reply.request.request_id)
             read = None
@@ -128,6 +127,6 @@ class PlainAttempt:
             self.call.sink = attempt
         if self._status:
             attempt.response_started(self._status, self._headers)
-        if self._pieces:
-            attempt.data_received(b"".join(self._pieces))
+        if self._body.length:
+            attempt.data_received(self._body.join())
         return attempt

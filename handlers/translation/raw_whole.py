@@ -29,8 +29,8 @@ class RawWhole(Delivery):
         self._relay = relay
         self._draft = draft
         self._public_model = public_model
-        self._pieces: list[bytes] = []
-        self._length = 0
+        self._body = bytearray()
+        """One buffer, since a provider may send it byte by byte."""
         self._plain: PlainAnswer | None = None
 
     @property
@@ -50,15 +50,14 @@ class RawWhole(Delivery):
 
     def feed(self, data: bytes) -> Output:
         """Collect."""
-        self._pieces.append(data)
-        self._length += len(data)
-        return self.fail(FailureClass.MALFORMED) if self._length > WHOLE_BYTES_MAX else NOTHING
+        self._body += data
+        return self.fail(FailureClass.MALFORMED) if len(self._body) > WHOLE_BYTES_MAX else NOTHING
 
     def finish(self) -> Output:
         """The whole body."""
         if self.ended:
             return Output(ended=True)
-        body = b"".join(self._pieces)
+        body = bytes(self._body)
         plain = self._relay.read_plain(body) if len(body) <= PLAIN_BYTES_MAX else None
         if plain is None:
             return self._decode(body)

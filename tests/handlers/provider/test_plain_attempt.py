@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from handlers.errors import FailureClass
+from handlers.transport.frames import FrameReader, decode_end
 from handlers.transport.wire import PLAIN_HEAD, FrameKind, WireEnd
+from tests.bench.stages import Chain, first_answer
+from tests.bench.traffic import chat_body, completion
 from tests.handlers.provider.pod_driver import PATIENT, Answer, PodProcess, chat
 from tests.handlers.provider.test_attempt import AFTER_COMMIT, BEFORE_COMMIT, HARMLESS, SILENT, SOON
 from tests.upstreams.scripted import ScriptedUpstream
@@ -100,3 +106,25 @@ def test_a_head_travels_only_if_it_says_something(pod: PodProcess) -> None:
     assert answer.end.failure is None
     assert warned.kinds == [FrameKind.HEAD, FrameKind.END]
     assert warned.heads[0].headers == {"x-therouter-warnings": "dropped:top_k"}
+
+
+def test_an_answer_that_comes_in_twos_costs_no_more_memory_than_its_bytes(tmp_path: Path) -> None:
+    async def scene() -> None:
+        path = Chain(tmp_path)
+        request = path.request(chat_body(stream=False))
+        await first_answer(path, request)
+        path.send(request, [completion()], [0] * 4)
+        path.client_end.data_received(request)
+        path.pod_end.data_received(path.to_pod.take())
+        path.upstream_end.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 200001\r\n\r\n{")
+        tracemalloc.start()
+        for _ in range(100_000):
+            path.upstream_end.data_received(bytes([0x20, 0x0A]))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 8 * 200_000, "joined and handed over to the long way at its end"
+        ((kind, _, end),) = FrameReader().feed(path.to_gateway.take())
+        assert (kind, decode_end(end)[0].failure) == (FrameKind.END, FailureClass.MALFORMED)
+        await path.gateway.recorder.stop(1.0)
+
+    asyncio.run(scene())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,3 +111,15 @@ def test_a59_an_answer_with_a_key_twice_or_no_text_within_is_malformed(doubtful:
     assert output.ended
     assert not output.final
     assert translation.outcome.failure is FailureClass.MALFORMED
+
+
+def test_an_answer_that_comes_in_twos_costs_no_more_memory_than_its_bytes() -> None:
+    translation = attempt(stream=False)
+    translation.start(200, JSON_HEAD)
+    translation.receive_data(b"{ ")
+    tracemalloc.start()
+    for _ in range(100_000):
+        translation.receive_data(bytes([0x20, 0x0A]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 200_000
