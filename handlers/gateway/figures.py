@@ -22,81 +22,25 @@ from typing import Protocol
 import msgspec
 
 from handlers.errors import TheRouterError
+from handlers.gateway.figure_shapes import (
+    BUCKETS,
+    NO_COUNTS,
+    NO_WINDOW,
+    PERCENTILES,
+    Counted,
+    EndpointFigures,
+    SharedFigures,
+    Window,
+)
 from handlers.store.figures import FigureSums
 
-BUCKETS = 64
 GROWTH = 1.25
-PERCENTILES = (0.50, 0.75, 0.90, 0.99)
 SHARE_S = 12.0
 REFRESH_S = 2.0
 UNSHARED_S_MAX = 300.0
 """What could not be shared for so long is older than the window for routing, and forgotten."""
 _SCALE = 1 / log(GROWTH)
 _MIDDLES: tuple[float, ...] = tuple(GROWTH ** (bucket + 0.5) for bucket in range(BUCKETS))
-_EMPTY = (0,) * BUCKETS
-
-
-class EndpointFigures(msgspec.Struct, frozen=True):
-    """What is known of one endpoint. Tuples hold one value for each of `PERCENTILES`."""
-
-    throughput: tuple[float, ...]
-    """Output tokens per second, last 5 minutes."""
-    latency_ms: tuple[float, ...]
-    """To the first semantic event, last 5 minutes."""
-    throughput_30m: tuple[float, ...]
-    latency_30m_ms: tuple[float, ...]
-    uptime_5m: float | None
-    """Share of attempts that the endpoint did not fail; None without attempts."""
-    uptime_30m: float | None
-    uptime_1d: float | None
-
-
-class Window(msgspec.Struct, frozen=True):
-    """Sums over one window."""
-
-    succeeded: int = 0
-    failed: int = 0
-    first_event: tuple[int, ...] = _EMPTY
-    rate: tuple[int, ...] = _EMPTY
-
-    def __add__(self, other: Window) -> Window:
-        return Window(
-            self.succeeded + other.succeeded,
-            self.failed + other.failed,
-            tuple(map(add, self.first_event, other.first_event)),
-            tuple(map(add, self.rate, other.rate)),
-        )
-
-    @property
-    def uptime(self) -> float | None:
-        """Between 0 and 1."""
-        attempts = self.succeeded + self.failed
-        return self.succeeded / attempts if attempts else None
-
-
-NO_WINDOW = Window()
-
-
-class SharedFigures(msgspec.Struct, frozen=True):
-    """What all replicas have counted for one endpoint."""
-
-    last_5m: Window
-    last_30m: Window
-    last_day: Window
-
-
-class Counted(msgspec.Struct):
-    """What one process has counted for one endpoint since it last shared; also the row that it shares."""
-
-    endpoint: str
-    succeeded: int = 0
-    failed: int = 0
-    first_event: list[int] = msgspec.field(default_factory=lambda: [0] * BUCKETS)
-    rate: list[int] = msgspec.field(default_factory=lambda: [0] * BUCKETS)
-
-    def window(self) -> Window:
-        """As sums."""
-        return Window(self.succeeded, self.failed, tuple(self.first_event), tuple(self.rate))
 
 
 class FigureStore(Protocol):
@@ -225,7 +169,7 @@ def _shared(row: FigureSums) -> SharedFigures:
 
 
 def _counts(counts: list[int]) -> tuple[int, ...]:
-    return tuple(counts) if counts else _EMPTY
+    return tuple(counts) if counts else NO_COUNTS
 
 
 def describe(last_5m: Window, last_30m: Window, last_day: Window) -> EndpointFigures:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 
 import msgspec
+from msgspec.structs import replace
 
 from handlers.errors import InvalidRequest, UnsupportedMediaType
 from handlers.gateway.call import Call
@@ -65,7 +66,7 @@ def read_call(route: Route, target: bytes, path: bytes, content_type: bytes | No
         return known
     call = _build(route, target, path, decode_fields(body), body)
     if route is _CHAT and len(body) <= KNOWN_BYTES_MAX and not (call.needs or call.searches):
-        _known_calls.learn(target, body, msgspec.structs.replace(call, body=b"", known_as=object()))
+        _known_calls.learn(target, body, replace(call, body=b"", known_as=object()))
     return call
 
 
@@ -81,7 +82,7 @@ def _find_known(target: bytes, body: bytes) -> Call | None:
     found = _known_calls.find(target, body)
     if found is None or decode_plain(found[1]) is None:
         return None
-    return msgspec.structs.replace(found[0], body=body)
+    return replace(found[0], body=body)
 
 
 def decode_fields(body: bytes) -> RoutingFields:
@@ -231,7 +232,7 @@ def _sorted_over_all(fields: RoutingFields) -> Preferences:
     wishes = fields.provider or NO_PREFERENCES
     if isinstance(wishes.sort, SortRule):
         return wishes
-    return msgspec.structs.replace(wishes, sort=SortRule(wishes.sort or "price", "none"))
+    return replace(wishes, sort=SortRule(wishes.sort or "price", "none"))
 
 
 _NO_TOOLS = (b"", b"null", b"[]")
@@ -260,4 +261,4 @@ def _form_fields(content_type: bytes | None, body: bytes) -> RoutingFields:
         if match[1] in values:
             raise InvalidRequest(f"The field `{name}` comes twice.", param=name, code="duplicate_field")
         values[match[1]] = match[2].decode("utf-8", "replace")
-    return msgspec.structs.replace(_EMPTY, model=values.get(b"model"), stream=values.get(b"stream") == "true")
+    return replace(_EMPTY, model=values.get(b"model"), stream=values.get(b"stream") == "true")

@@ -15,7 +15,8 @@ from collections import deque
 from enum import Enum
 
 from handlers.errors import FAILURES, FailureClass
-from handlers.gateway.figures import EndpointFigures, LiveFigures
+from handlers.gateway.figure_shapes import EndpointFigures
+from handlers.gateway.figures import LiveFigures
 
 WINDOW_S = 30.0
 ATTEMPTS_MIN = 20

@@ -15,7 +15,7 @@ from zlib import crc32
 from handlers.catalog.entries import Endpoint
 from handlers.gateway.attempts import Attempt
 from handlers.gateway.call import Call
-from handlers.gateway.figures import PERCENTILES
+from handlers.gateway.figure_shapes import PERCENTILES
 from handlers.gateway.health import Condition, HealthSnapshot
 from handlers.gateway.preferences import Percentiles, Preferences, SortRule
 

@@ -14,7 +14,8 @@ from handlers.catalog.entries import NANO, PER_MILLION, Endpoint, Model, Rates
 from handlers.catalog.names import find_model, nearest_names
 from handlers.errors import InvalidRequest, NotFound, TheRouterError
 from handlers.gateway.arrival import presented_key
-from handlers.gateway.figures import NO_FIGURES, EndpointFigures, named
+from handlers.gateway.figure_shapes import EndpointFigures
+from handlers.gateway.figures import NO_FIGURES, named
 from handlers.gateway.pipeline import refuse
 from handlers.gateway.refusals import JSON_HEADERS
 from handlers.gateway.request_ids import new_request_id

@@ -50,6 +50,8 @@ class Recorder:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="spool-sync")
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._asleep = False
+        """The settler waits for a line."""
         self.lost_database = False
 
     @property
@@ -74,7 +76,8 @@ class Recorder:
             self._tell_disk(error)
         if self._syncing is None:
             self._syncing = asyncio.get_running_loop().call_later(SYNC_GROUP_S, self._sync)
-        self._wake.set()
+        if self._asleep:
+            self._wake.set()
 
     def _sync(self) -> None:
         self._syncing = None
@@ -116,7 +119,9 @@ class Recorder:
                 if self._stopping:
                     return
                 self._wake.clear()
+                self._asleep = True
                 await self._wake.wait()
+                self._asleep = False
                 await self._gather(SETTLE_DELAY_S)
                 continue
             segment, payloads, offset, damaged = batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from time import time_ns
 
 _POOL = 256
 _chances: list[str] = []
@@ -25,7 +25,7 @@ _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 def new_request_id() -> str:
     """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
+    milliseconds = time_ns() // 1_000_000
     if not _chances:
         _draw()
     return milliseconds.to_bytes(6, "big").hex("-", -4) + _chances.pop()

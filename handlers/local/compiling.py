@@ -35,6 +35,7 @@ MODULES = (
     "gateway.credit",
     "gateway.disclosure",
     "gateway.dispatch",
+    "gateway.figures",
     "gateway.gate",
     "gateway.health",
     "gateway.metering",
