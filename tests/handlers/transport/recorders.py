@@ -261,8 +261,9 @@ def wire_request(request_id: str = "req-1") -> WireRequest:
 @asynccontextmanager
 async def scripted(
     play: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[str]:
-    """A TCP server that runs a play for each connection; yields its `host:port`."""
+    """A TCP or TLS server that runs a play for each connection; yields its `host:port`."""
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -272,7 +273,7 @@ async def scripted(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0, ssl=tls)
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:

@@ -431,16 +431,14 @@ def test_a58_tls_is_verified(case: str, tmp_path: Path) -> None:
             client_context.minimum_version = ssl.TLSVersion.TLSv1_3
             server_context.maximum_version = ssl.TLSVersion.TLSv1_2
         upstream = Upstream()
-        server = await asyncio.start_server(upstream, "127.0.0.1", 0, ssl=server_context)
-        port = server.sockets[0].getsockname()[1]
-        pool = UpstreamPool(ssl_context=None if case == "untrusted" else client_context)
-        request = RequestHead(f"https://127.0.0.1:{port}", b"POST", b"/", []), b"secret"
-        for _ in range(2):
-            sink = await send(pool, request)
-            assert sink.outcome == (None if case == "good" else FailureClass.CONNECT)
-        assert len(upstream.bodies) == (2 if case == "good" else 0)
-        await pool.close()
-        server.close()
+        async with scripted(upstream, server_context) as address:
+            pool = UpstreamPool(ssl_context=None if case == "untrusted" else client_context)
+            request = RequestHead(f"https://{address}", b"POST", b"/", []), b"secret"
+            for _ in range(2):
+                sink = await send(pool, request)
+                assert sink.outcome == (None if case == "good" else FailureClass.CONNECT)
+            assert len(upstream.bodies) == (2 if case == "good" else 0)
+            await pool.close()
 
     run(main())
 
