@@ -2,8 +2,9 @@
 
 Theory of operation
     PostgreSQL leases credit to this process in blocks (`credit_lease` moves it from available to held); requests take their
-    holds from the block in memory, so a busy account costs no round trip per request. The database gives a whole block only
-    to an account with ample credit; near the edge it gives exactly what one request needs, and such a lease is handed back
+    holds from the block in memory, so a busy account costs no round trip per request; while the last part of a block is used,
+    the next one is fetched, so that nobody waits for it. The database gives a whole block only to an account with ample
+    credit; near the edge it gives exactly what one request needs, and such a lease is handed back
     as soon as it is unused, so replicas share the last cent and never overshoot.
     A hold is the worst case of its plan. If the account cannot cover that, the output is clamped to what it affords.
     A hold belongs to its lease, never to the key's next one: a lease that was handed back, or that expired in a long outage of
@@ -33,6 +34,8 @@ BLOCK_HOLDS = 256
 """A block covers this many holds like the one that asks for it: the round trip is paid once for all of them."""
 BLOCK_SHARE = 65
 """Of what an account has, a block asks for at most this fraction: a little less than what the database calls ample."""
+REFILL_SHARE = 4
+"""The next block is fetched when less than this fraction of the last one is left: dozens of holds, for one round trip."""
 LEASE_TTL_S = 120
 RENEW_S = 20.0
 IDLE_RELEASE_S = 5.0
@@ -83,6 +86,7 @@ class _Account:
         "name",
         "open_holds",
         "outage_nano",
+        "refill_below_nano",
         "unsettled",
         "used_at",
     )
@@ -96,6 +100,8 @@ class _Account:
         self.available_nano = 0
         self.beyond_nano = 0
         self.outage_nano = 0
+        self.refill_below_nano = 0
+        """0: a block is on its way already, or the last answer was none."""
         self.open_holds = 0
         self.unsettled = 0
         self.exact = False
@@ -127,6 +133,9 @@ class Credit:
         account = self._accounts.get(principal.key_id)
         if account is None or not account.allowance.try_hold(amount):
             return None
+        if account.allowance.remaining < account.refill_below_nano:
+            account.refill_below_nano = 0
+            self._spawn(self._refill(account, principal, amount))
         return self._taken(account, amount)
 
     async def hold(self, principal: Principal, plan: RoutePlan, call: Call) -> Hold:
@@ -157,16 +166,26 @@ class Credit:
     async def _grow(self, account: _Account, principal: Principal, amount: int) -> LeaseGrant:
         need = amount - max(account.allowance.remaining, 0)
         try:
-            lease = await self._store.lease_for_key(
-                account.lease_id, principal.account, principal.key_id, need, _block(account, need), LEASE_TTL_S
-            )
+            return await self._lease(account, principal, need, amount)
         except Unavailable:
             return self._outage(account, need)
+
+    async def _refill(self, account: _Account, principal: Principal, amount: int) -> None:
+        """Another block for holds like this one. An account near the edge gets none: its requests ask for what they need."""
+        async with account.lock:
+            if self._leases.get(account.lease_id) is account:
+                await self._lease(account, principal, 0, amount)
+
+    async def _lease(self, account: _Account, principal: Principal, need: int, amount: int) -> LeaseGrant:
+        lease = await self._store.lease_for_key(
+            account.lease_id, principal.account, principal.key_id, need, _block(account, need, amount), LEASE_TTL_S
+        )
         account.outage_nano = 0
         account.leased = account.leased or lease.granted_nano > 0
         account.available_nano = lease.available_nano
         account.beyond_nano = lease.available_nano - lease.granted_nano
         account.exact = lease.granted_nano <= need
+        account.refill_below_nano = 0 if account.exact else lease.granted_nano // REFILL_SHARE
         account.allowance.add(lease.granted_nano)
         return lease
 
@@ -281,9 +300,10 @@ class Credit:
     async def release_all(self) -> None:
         """At the end of the process: hand back everything whose usage is settled."""
         for account in list(self._leases.values()):
-            if not account.open_holds and not account.unsettled:
-                self._forget(account)
-                await self._store.release(account.lease_id)
+            async with account.lock:  # a block may be on its way
+                if not account.open_holds and not account.unsettled:
+                    self._forget(account)
+                    await self._store.release(account.lease_id)
 
 
 _REFUSALS = {
@@ -310,10 +330,10 @@ _REFUSALS = {
 }
 
 
-def _block(account: _Account, need: int) -> int:
-    """How much to ask for beside what is needed: enough for many requests, and no more than the account can spare."""
+def _block(account: _Account, need: int, amount: int) -> int:
+    """How much to ask for beside what is needed: enough for many such holds, and no more than the account can spare."""
     spare = account.available_nano // BLOCK_SHARE if account.available_nano else BLOCK_NANO
-    return max(need, min(BLOCK_NANO, BLOCK_HOLDS * need, spare))
+    return max(need, min(BLOCK_NANO, BLOCK_HOLDS * amount, spare))
 
 
 def _refusal(lease: LeaseGrant, needed_nano: int) -> PaymentRequired:

@@ -14,7 +14,7 @@ from handlers.catalog.entries import Capabilities, Endpoint, Price, Provider, Ra
 from handlers.errors import PaymentRequired, TheRouterError, Unavailable
 from handlers.gateway.attempts import Attempt, RoutePlan
 from handlers.gateway.call import Call
-from handlers.gateway.credit import Credit, Hold
+from handlers.gateway.credit import BLOCK_HOLDS, Credit, Hold
 from handlers.gateway.gate import read_call
 from handlers.gateway.routes import ROUTES
 from handlers.keys.principal import Principal
@@ -70,12 +70,14 @@ class Ledger:
         self.state = "active"
         self.down = False
         self.asked = 0
+        self.wanted: list[int] = []
 
     async def lease_for_key(
         self, lease_id: str, account: str, key_id: str, need_nano: int, want_nano: int, ttl_s: int
     ) -> LeaseGrant:
         assert (account, ttl_s > 0, bool(key_id)) == ("a", True, True)
         self.asked += 1
+        self.wanted.append(want_nano)
         await self.may_answer.wait()
         await asyncio.sleep(0)
         if self.down:
@@ -295,6 +297,101 @@ def test_whatever_the_order_no_request_is_lost_and_every_lease_comes_home(seed: 
             await process.settled()
         assert ended == 150
         assert before - process.ledger.balance_nano == spent
+        assert process.ledger.leases == {}
+
+    asyncio.run(scenario())
+
+
+def use(process: Process, requests: int) -> None:
+    """Requests one after the other, each at the whole of its hold, none of which may ask."""
+    for _ in range(requests):
+        hold = process.credit.try_hold(principal(), plan(), call())
+        assert hold is not None, "a request has to wait for the database"
+        process.end(hold, hold.amount_nano)
+
+
+def test_the_next_block_is_there_before_a_request_would_wait_for_it() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(10**12))
+        process.end(await process.hold(), WORST)
+        use(process, BLOCK_HOLDS * 3 // 4)
+        assert process.ledger.asked == 1
+        for _ in range(20):
+            use(process, BLOCK_HOLDS // 4 - 1)  # while it is on its way
+            await process.settled()
+            use(process, BLOCK_HOLDS * 3 // 4 + 1)
+        assert process.ledger.wanted == [BLOCK_HOLDS * WORST] * 21
+
+    asyncio.run(scenario())
+
+
+def test_a_block_is_for_holds_like_the_one_that_asks_even_if_little_is_missing() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(10**12))
+        process.end(await process.hold(), WORST // 2)
+        process.ledger.down = True
+        use(process, BLOCK_HOLDS - 1)
+        with pytest.raises(Unavailable):
+            await process.settled()
+        process.ledger.down = False
+        process.end(await process.hold(), WORST)
+        assert process.ledger.wanted == [BLOCK_HOLDS * WORST] * 3
+
+    asyncio.run(scenario())
+
+
+def test_a_block_that_an_outage_keeps_away_costs_no_request_and_none_of_the_outages_bound() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(10**12))
+        process.end(await process.hold(), WORST)
+        process.ledger.down = True
+        use(process, BLOCK_HOLDS - 1)
+        with pytest.raises(Unavailable):  # whoever runs what is spawned tells the log
+            await process.settled()
+        assert process.ledger.asked == 2, "nobody asks again for each request"
+        assert process.credit.remaining_nano("k") == process.ledger.balance_nano
+
+    asyncio.run(scenario())
+
+
+def test_near_the_edge_nothing_is_leased_ahead() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(30 * WORST))
+        holds = [await process.hold() for _ in range(5)]
+        assert not process.tasks
+        assert process.ledger.leases == {holds[0].lease_id: 5 * WORST}
+
+    asyncio.run(scenario())
+
+
+def test_an_account_that_comes_near_the_edge_meanwhile_gets_no_block() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(10**12))
+        process.end(await process.hold(), WORST)
+        process.ledger.balance_nano = 300 * WORST  # another process, or a refund taken back
+        use(process, BLOCK_HOLDS - 1)
+        await process.settled()
+        assert sum(process.ledger.leases.values()) == 0
+        process.end(await process.hold(), WORST)
+        await process.settled()
+        assert process.ledger.leases == {}, "handed back as soon as it was unused, for the replicas to share"
+
+    asyncio.run(scenario())
+
+
+def test_a_process_that_ends_hands_back_the_block_that_is_on_its_way() -> None:
+    async def scenario() -> None:
+        process = Process(Ledger(10**12))
+        process.end(await process.hold(), WORST)
+        process.ledger.may_answer.clear()
+        use(process, BLOCK_HOLDS * 3 // 4 + 1)
+        await asyncio.sleep(0)
+        end = asyncio.get_running_loop().create_task(process.credit.release_all())
+        await asyncio.sleep(0)
+        process.ledger.may_answer.set()
+        await end
+        await process.settled()
+        assert process.ledger.asked == 2
         assert process.ledger.leases == {}
 
     asyncio.run(scenario())
