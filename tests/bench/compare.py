@@ -5,7 +5,7 @@ Theory of operation
     a round; rounds run their bursts in random order, and what is shown is the median over the rounds. The gateway is the
     whole local system: API keys, holds, spool, settling in PostgreSQL, metrics, a gateway and a pod as two processes, as
     machine code and by a Python as fast as the image's (tests.bench.interpreter); their processor time is that of every
-    thread of both process trees. What it shows, and what it may cost, stands in `ROWS`.
+    thread of both process trees, until PostgreSQL has every usage line of the burst. What it shows, and what it may cost, stands in `ROWS`.
 
 Ends with 1 when a figure is beyond its alarm line, with 2 when something that the bench needs is missing.
 """
@@ -36,8 +36,8 @@ from tests.bench.stages import STAGES, measure
 from tests.bench.system import Gateway, running_gateway
 from tests.bench.traffic import chat_body
 
-SETTLE_S = 0.4
-"""After a burst, until the work that it left behind (settling) is done and counted."""
+PAUSE_S = 0.4
+"""After a burst, for what closes connections and syncs files; settling is waited for by name."""
 IDLE_STREAMS = 500
 LARGE_PROMPT_BYTES = 400_000
 
@@ -101,6 +101,8 @@ class Target:
     key: str
     roots: dict[str, int]
     """Process ids of what answers, by name."""
+    wait_until_settled: Callable[[], None] = lambda: None
+    """Returns when the work that a burst left behind is done, so that it is counted, and disturbs no other."""
 
     @property
     def pids(self) -> list[int]:
@@ -133,7 +135,8 @@ class Bench:
             load = self._driver.run(
                 target.port, target.key, mode.body, connections=mode.connections, seconds=mode.seconds, rate=mode.rate
             )
-            time.sleep(SETTLE_S)
+            time.sleep(PAUSE_S)
+            target.wait_until_settled()
             units = load.events if mode.per_event else load.requests
             loads[name, target.name] = load
             for process, pid in target.roots.items():
@@ -227,7 +230,7 @@ def bench() -> Iterator[tuple[Bench, Gateway]]:
         ):
             direct = Target("direct", upstream_port, "none", {})
             reference = Target("nginx", nginx_port, KEY, {"nginx": nginx_pid})
-            ours = Target("ours", gateway.port, gateway.key, gateway.roots)
+            ours = Target("ours", gateway.port, gateway.key, gateway.roots, gateway.wait_until_settled)
             yield Bench(Driver(folder), direct, reference, ours), gateway
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from handlers.local.system import LocalSystem, Options
 from tests.bench.traffic import PROVIDER, chat_body
 
 READY_TIMEOUT_S = 10.0
+SETTLED_TIMEOUT_S, LOOK_S = 30.0, 0.1
+_UNSETTLED = re.compile(r"^therouter_spool_bytes (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,20 @@ class Gateway:
     """Process ids of gateway and pod."""
     cold_start_s: float
     """From nothing but a database to the first answer: both processes."""
+
+    def wait_until_settled(self) -> None:
+        """Return once PostgreSQL has every usage line: what a burst left behind is part of it, and not of the next one."""
+        give_up = time.monotonic() + SETTLED_TIMEOUT_S
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False) as client:
+            while True:
+                found = _UNSETTLED.search(client.get("/metrics").text)
+                if found is None:
+                    raise RuntimeError("the gateway's metrics do not say how much is unsettled")
+                if not float(found[1]):
+                    return
+                if time.monotonic() > give_up:
+                    raise RuntimeError(f"usage is not settled after {SETTLED_TIMEOUT_S:g} s")
+                time.sleep(LOOK_S)
 
 
 @contextmanager
