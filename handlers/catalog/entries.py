@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Final
 
 import msgspec
 
-NANO = 1_000_000_000
+NANO: Final = 1_000_000_000
 """Nano-units of currency in one unit (USD in the global region, CNY in china)."""
-PER_MILLION = 1_000_000
+PER_MILLION: Final = 1_000_000
 
 
 class Rates(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):

@@ -6,15 +6,11 @@ markup included, is divided.
 
 from __future__ import annotations
 
-from typing import Final
-
 from msgspec.structs import astuple
 
 from handlers.catalog.entries import PER_MILLION, Price, Rates
 from handlers.translation.canonical.usage import Usage
 
-_MILLION: Final = PER_MILLION
-"""Here as well: machine code looks up by name, each time, what another module calls a constant."""
 _RATED = tuple(name for name in Rates.__struct_fields__ if name != "per_request")
 if Usage.__struct_fields__[: len(_RATED)] != _RATED:
     raise TypeError(
@@ -24,7 +20,7 @@ if Usage.__struct_fields__[: len(_RATED)] != _RATED:
 
 def round_up_to_nano(grains: int, markup_ppm: int) -> int:
     """Millionths of a nano-unit with markup -> nano-units: the one place where money is rounded."""
-    return -(-grains * (_MILLION + markup_ppm) // (_MILLION * _MILLION))
+    return -(-grains * (PER_MILLION + markup_ppm) // (PER_MILLION * PER_MILLION))
 
 
 def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> int:
@@ -34,7 +30,7 @@ def rate(usage: Usage, price: Price, *, markup_ppm: int = 0) -> int:
     """
     counts: tuple[int, ...] = astuple(usage)
     rates = _rates_for(usage, counts, price)
-    grains: int = rates.per_request * _MILLION
+    grains: int = rates.per_request * PER_MILLION
     for unit, nano_per_million in enumerate(rates.per_unit):
         if counts[unit] > 0:
             grains += counts[unit] * nano_per_million

@@ -47,7 +47,7 @@ _TOOL_CALL: Final = BlockKind.TOOL_CALL
 _REASONING: Final = BlockKind.REASONING
 _PROVED = frozenset({_REASONING, _TOOL_CALL, BlockKind.TEXT})
 """Blocks whose proof goes back to its maker; of others it is a picture or a sound."""
-_NO_CHOICES: Final = frozenset[int]()
+NO_CHOICES: Final = frozenset[int]()
 
 
 class Malformed(ValueError):
@@ -91,9 +91,9 @@ class EventWriter:
         self._started = False
         self.blocks = 0
         self.ended = False
-        self.finished = _NO_CHOICES
+        self.finished = NO_CHOICES
         """Choices that have their finish reason."""
-        self._tool_choices = _NO_CHOICES
+        self._tool_choices = NO_CHOICES
         """Choices that called a tool."""
 
     def limit_output(self, tokens: int) -> None:

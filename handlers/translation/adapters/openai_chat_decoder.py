@@ -13,7 +13,7 @@ import msgspec
 
 from handlers.errors import FailureClass
 from handlers.translation.adapters.decoding import JsonDecoder
-from handlers.translation.adapters.event_writer import Malformed
+from handlers.translation.adapters.event_writer import NO_CHOICES, Malformed
 from handlers.translation.adapters.failures import classify_error
 from handlers.translation.adapters.openai_answer_fields import NO_RAW, Choice, Chunk, Delta, OpenaiUsage
 from handlers.translation.adapters.openai_calls import CallReader
@@ -54,7 +54,6 @@ FINISH_FAILURES: dict[str, FailureClass] = {
 
 _CHUNK: Final = msgspec.json.Decoder(Chunk)
 CHOICES: Final = b'"choices":'
-_NO_CHOICES: Final = frozenset[int]()
 _ABSENT: Final = (NO_RAW, msgspec.Raw(b"null"))
 
 
@@ -67,7 +66,7 @@ class OpenaiChatDecoder(JsonDecoder):
         super().__init__(streams=streams, prompt_tokens=prompt_tokens)
         self.usage_only = False
         """The last frame carried usage and no choices."""
-        self._choices = _NO_CHOICES
+        self._choices = NO_CHOICES
         self._parts = PartReader(self.writer)
         self._calls: CallReader | None = None
         """Made for the first call of a tool: most answers have none."""
