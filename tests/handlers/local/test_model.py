@@ -30,8 +30,12 @@ def model_url() -> Iterator[str]:
         process.terminate()
 
 
+QUESTION = {"role": "user", "content": "Tell me a long story about a river."}
+
+
 def ask(model_url: str, **fields: object) -> httpx.Response:
-    body = {"model": SMOLLM2.name, "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}], **fields}
+    # Its likeliest words: by chance it would end after fewer tokens than it may use.
+    body = {"model": SMOLLM2.name, "temperature": 0, "max_tokens": 8, "messages": [QUESTION], **fields}
     return httpx.post(f"{model_url}/chat/completions", json=body, timeout=60)
 
 
