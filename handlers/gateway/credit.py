@@ -4,8 +4,8 @@ Theory of operation
     PostgreSQL leases credit to this process in blocks (`credit_lease` moves it from available to held); requests take their
     holds from the block in memory, so a busy account costs no round trip per request; while the last part of a block is used,
     the next one is fetched, so that nobody waits for it. The database gives a whole block only to an account with ample
-    credit; near the edge it gives exactly what one request needs, and such a lease is handed back
-    as soon as it is unused, so replicas share the last cent and never overshoot.
+    credit; near the edge it gives exactly what one request needs, and such a lease is handed back as soon as it is unused,
+    so replicas share the last cent and never overshoot.
     A hold is the worst case of its plan. If the account cannot cover that, the output is clamped to what it affords.
     A hold belongs to its lease, never to the key's next one: a lease that was handed back, or that expired in a long outage of
     the database, takes its open holds with it, and PostgreSQL charges what they cost straight to the balance.

@@ -5,7 +5,8 @@ Theory of operation
     a round; rounds run their bursts in random order, and what is shown is the median over the rounds. The gateway is the
     whole local system: API keys, holds, spool, settling in PostgreSQL, metrics, a gateway and a pod as two processes, as
     machine code and by a Python as fast as the image's (tests.bench.interpreter); their processor time is that of every
-    thread of both process trees, until PostgreSQL has every usage line of the burst. What it shows, and what it may cost, stands in `ROWS`.
+    thread of both process trees, until PostgreSQL has every usage line of the burst. What it shows, and what it may cost,
+    stands in `ROWS`.
 
 Ends with 1 when a figure is beyond its alarm line, with 2 when something that the bench needs is missing.
 """
