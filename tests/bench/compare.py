@@ -2,11 +2,11 @@
 
 Theory of operation
     Absolute times of a shared machine mean nothing, so every figure is a ratio to nginx under the same load, formed within
-    a round; rounds run their bursts in random order, and what is shown is the median over the rounds. The gateway is the
-    whole local system: API keys, holds, spool, settling in PostgreSQL, metrics, a gateway and a pod as two processes, as
-    machine code and by a Python as fast as the image's (tests.bench.interpreter); their processor time is that of every
-    thread of both process trees, until PostgreSQL has every usage line of the burst. What it shows, and what it may cost,
-    stands in `ROWS`.
+    a round; the targets of a mode follow one another, in random order as the modes do, and what is shown is the median over
+    the rounds. The gateway is the whole local system: API keys, holds, spool, settling in PostgreSQL, metrics, a gateway and
+    a pod as two processes, as machine code and by a Python as fast as the image's (tests.bench.interpreter); their processor
+    time is that of every thread of both process trees, until PostgreSQL has every usage line of the burst. What it shows,
+    and what it may cost, stands in `ROWS`.
 
 Ends with 1 when a figure is beyond its alarm line, with 2 when something that the bench needs is missing.
 """
@@ -122,9 +122,13 @@ class Bench:
         """Microseconds of processor time per request or event, by mode and process."""
 
     def round(self, modes: dict[str, Mode]) -> None:
-        """Every mode on every target once, in random order."""
-        bursts = [(name, target) for name in modes for target in (self._direct, self._reference, self._ours)]
-        random.shuffle(bursts)
+        """Every mode on every target once. What is compared runs one after the other: a machine has its minutes."""
+        targets = (self._direct, self._reference, self._ours)
+        bursts = [
+            (name, target)
+            for name in random.sample(list(modes), len(modes))
+            for target in random.sample(targets, len(targets))
+        ]
         loads: dict[tuple[str, str], Load] = {}
         costs: dict[tuple[str, str], float] = {}
         """By mode and process, or mode and target."""
