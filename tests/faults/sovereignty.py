@@ -62,6 +62,8 @@ class Run(NamedTuple):
     """Places in which its own canary was found."""
     foreign: tuple[str, ...]
     """Places in which the other region's canary was found."""
+    failures: tuple[str, ...]
+    """Which tests failed, and with what."""
 
     @property
     def sound(self) -> bool:
@@ -106,6 +108,11 @@ class Region:
         total, failed, errors, skipped = (int(suite.get(k, "0")) for k in ("tests", "failures", "errors", "skipped"))
         failed += errors or (self.process.returncode != 0 and failed == 0)
         return total - failed - skipped, failed, skipped
+
+    def failures(self) -> list[str]:
+        """The lines that pytest ends with, one for each test that failed."""
+        lines = (self.folder / "output.txt").read_text(errors="replace").splitlines()
+        return [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -160,7 +167,7 @@ def side_by_side(tests: Sequence[str], root: Path, workers: str) -> list[Run]:
             own, foreign = len(found[region.canary]), tuple(found[other.canary])
             counted = region.namespace.packets_away() - packets[region.name]
             sent = packets[region.name], strays[region.name], counted
-            runs.append(Run(region.name, *region.results(), *sent, files, size, own, foreign))
+            runs.append(Run(region.name, *region.results(), *sent, files, size, own, foreign, tuple(region.failures())))
         return runs
     finally:
         for region in regions:
@@ -191,6 +198,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"(of 2 sent on purpose, {run.counted} counted); {run.files} files, {run.bytes / 1e6:.0f} MB; own canary in "
             f"{run.own} files, the other region's in {len(run.foreign)}"
         )
+        for failure in run.failures:
+            print(f"        {failure}")
         for stray in run.strays:
             print(f"        a packet went away: {stray}")
         for place in run.foreign:

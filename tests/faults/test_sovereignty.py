@@ -14,7 +14,7 @@ from tests.claims.canaries import make_canary
 from tests.faults.sovereignty import ALL_TESTS, PROJECT, SMOKE_TESTS, Run, main, search, side_by_side
 from tests.namespaces import Namespace, NoNamespace
 
-SOUND = Run("global", 10, 0, 1, 0, (), 2, 100, 1_000, 3, ())
+SOUND = Run("global", 10, 0, 1, 0, (), 2, 100, 1_000, 3, (), ())
 
 
 @pytest.fixture
@@ -102,3 +102,6 @@ def test_a_test_that_fails_in_a_region_is_told(tmp_path: Path, namespace: Namesp
     root.mkdir()
     runs = side_by_side([str(failing)], root, "0")
     assert [(run.passed, run.failed) for run in runs] == [(0, 1), (0, 1)]
+    for run in runs:
+        assert len(run.failures) == 1
+        assert "test_failing.py::test_it" in run.failures[0]
