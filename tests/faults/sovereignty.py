@@ -111,8 +111,9 @@ class Region:
 
     def failures(self) -> list[str]:
         """The lines that pytest ends with, one for each test that failed."""
-        lines = (self.folder / "output.txt").read_text(errors="replace").splitlines()
-        return [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+        # What a failed test logged is above the summary, and may look like one of its lines.
+        summary = (self.folder / "output.txt").read_text(errors="replace").rpartition(" short test summary info ")[2]
+        return [line for line in summary.splitlines() if line.startswith(("FAILED ", "ERROR "))]
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -97,7 +97,7 @@ def test_each_thing_that_does_not_hold_makes_the_run_unsound(broken: dict[str, o
 def test_a_test_that_fails_in_a_region_is_told(tmp_path: Path, namespace: Namespace) -> None:
     assert namespace.packets_away() == 0
     failing = tmp_path / "test_failing.py"
-    failing.write_text("def test_it() -> None:\n    assert False\n")
+    failing.write_text("import logging\n\ndef test_it() -> None:\n    logging.error('no test')\n    assert False\n")
     root = tmp_path / "root"
     root.mkdir()
     runs = side_by_side([str(failing)], root, "0")
